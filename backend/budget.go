@@ -1,0 +1,109 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// reserve is the part of the budget that background mints leave to readers
+// who have no usable token.
+func reserve(budget int) int { return max(1, budget*3/10) }
+
+// backoff is how long the engine leaves Zoho alone after n failures in a row
+// that may pass. It reaches two minutes, so an outage of any length costs
+// about the budget at the most, and is noticed to be over soon.
+func backoff(n int) time.Duration {
+	const first, longest = 4 * time.Second, 2 * time.Minute
+	return min(first<<min(n-1, 10), longest)
+}
+
+// admit decides whether a token request may be sent now. Everything that
+// forbids one is here: a remembered failure, the budget, the cap on live
+// tokens. The error is a *GrantError that says when it makes sense to ask
+// again.
+func (e *Engine) admit(ctx context.Context, g *grant, cred credential, config *Config) error {
+	now, rec := e.now(), g.record()
+	if f := rec.Failure; f != nil {
+		// Another client secret may be accepted where the last one was not.
+		definite := f.Kind.Definite() && f.SecretID == cred.secretID
+		if definite || now.Before(f.RetryAt) {
+			return f.err()
+		}
+	}
+	if err := rec.withinBudget(now, config, config.RequestBudget); err != nil {
+		return err
+	}
+	if !g.isAwaited() && rec.withinBudget(now, config, config.RequestBudget-reserve(config.RequestBudget)) != nil {
+		return errReserved
+	}
+	return e.evictsNobody(ctx, rec, now, config)
+}
+
+// withinBudget counts the requests of the sliding window, whatever became of
+// them. The window is a request timeout longer than Zoho's, because a request
+// may reach Zoho that much later than it was counted here.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
+func (rec *grantRecord) withinBudget(now time.Time, config *Config, allowed int) error {
+	window := config.RequestWindow + config.RequestTimeout
+	used := 0
+	var free time.Time // when the request that has to leave the window does so
+	for _, r := range slices.Backward(rec.Requests) {
+		leaves := r.At.Add(window)
+		if !leaves.After(now) {
+			break
+		}
+		if used++; used >= allowed {
+			free = leaves
+			break
+		}
+	}
+	if used < allowed {
+		return nil
+	}
+	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
+		"This grant has used its budget of %d token requests in %s, and Zoho would block it for longer if Vault asked again. Look for readers that need many new tokens: a short ttl, a long min_ttl, many revocations.",
+		config.RequestBudget, config.RequestWindow)}
+}
+
+// evictsNobody enforces invariant 5. At the cap Zoho silently kills the oldest
+// token of a grant; that may only be one that nobody holds. A request whose
+// outcome is unknown counts as a live token.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
+func (e *Engine) evictsNobody(ctx context.Context, rec grantRecord, now time.Time, config *Config) error {
+	live := 0
+	var oldest request
+	for _, r := range rec.Requests {
+		if r.Over || !r.At.Add(zoho.MaxLife).After(now) {
+			continue
+		}
+		if live == 0 {
+			oldest = r
+		}
+		live++
+	}
+	if live < config.MaxLiveTokens || oldest.Token == "" {
+		return nil
+	}
+	t, err := e.token(ctx, oldest.Token)
+	if err != nil {
+		return err
+	}
+	if t == nil || !t.ledger.isHeld() {
+		return nil
+	}
+	return &GrantError{Kind: zoho.Throttled, RetryAt: oldest.At.Add(zoho.MaxLife), Text: fmt.Sprintf(
+		"Zoho may have %d live access tokens of this grant, and at %d a new one would kill the oldest, which somebody still leases. Revoke leases that are no longer needed.", live, config.MaxLiveTokens)}
+}
+
+// prune drops the requests that count for nothing any more.
+func prune(requests []request, now time.Time, config *Config) []request {
+	keep := max(config.RequestWindow+config.RequestTimeout, zoho.MaxLife)
+	for len(requests) > 0 && !requests[0].At.Add(keep).After(now) {
+		requests = requests[1:]
+	}
+	return requests
+}

@@ -1,0 +1,231 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/helper/salt"
+	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/singleflight"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// flightLimit bounds a mint or a revocation as a whole, storage included. It
+// stays below the 90 s that Vault gives a revocation.
+const flightLimit = 75 * time.Second
+
+// Options are what an Engine is made of.
+type Options struct {
+	Storage   logical.Storage
+	Logger    hclog.Logger     // nil: silent
+	Now       func() time.Time // nil: time.Now
+	UserAgent string           // sent to Zoho
+}
+
+// Engine is one mount. It is safe for concurrent use.
+type Engine struct {
+	store     store
+	log       hclog.Logger
+	now       func() time.Time
+	userAgent string
+
+	config cache[Config] // one key: keyConfig
+	roles  cache[Role]   // by name
+	writes slots
+
+	flights singleflight.Group
+
+	mu       sync.Mutex
+	salt     *salt.Salt
+	grants   map[string]*grant
+	tokens   map[string]*token
+	accounts map[string]*zoho.Client // by CA certificate
+
+	// Flights outlive the request that started them, so they run under the
+	// mount's own context, and Close waits for them.
+	life    context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup
+	closed  bool // guarded by mu
+}
+
+// New returns an Engine. It touches neither storage nor network.
+func New(opts Options) *Engine {
+	e := &Engine{
+		store:     store{opts.Storage},
+		log:       opts.Logger,
+		now:       opts.Now,
+		userAgent: opts.UserAgent,
+		grants:    make(map[string]*grant),
+		tokens:    make(map[string]*token),
+		accounts:  make(map[string]*zoho.Client),
+	}
+	if e.log == nil {
+		e.log = hclog.NewNullLogger()
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	e.life, e.end = context.WithCancel(context.Background())
+	return e
+}
+
+// Close lets nothing new begin, gives what is under way a moment to end by
+// itself - a mint that is cut off may leave a token at Zoho that nobody knows -
+// and then stops it.
+func (e *Engine) Close() {
+	const moment = 3 * time.Second
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	cutOff := time.AfterFunc(moment, e.end)
+	e.running.Wait()
+	cutOff.Stop()
+	e.end()
+	for _, client := range e.accounts {
+		client.Close()
+	}
+}
+
+// Invalidate drops what is remembered of a storage key that another node wrote.
+func (e *Engine) Invalidate(key string) {
+	switch {
+	case key == keyConfig:
+		e.config.forget(key)
+	case strings.HasPrefix(key, prefixRoles):
+		e.roles.forget(strings.TrimPrefix(key, prefixRoles))
+	default:
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		name, rest, _ := strings.Cut(key, "/")
+		switch name + "/" {
+		case prefixGrants:
+			delete(e.grants, rest)
+		case prefixTokens:
+			delete(e.tokens, rest)
+		case prefixHolders:
+			tokenID, _, _ := strings.Cut(rest, "/")
+			delete(e.tokens, tokenID)
+		case keySalt + "/":
+			e.salt = nil
+		}
+	}
+}
+
+// fly runs fn once per key at a time and gives its result to everybody who
+// asks meanwhile. A caller whose context ends stops waiting; fn goes on, under
+// the mount's life and flightLimit.
+func (e *Engine) fly(ctx context.Context, key string, fn func(context.Context) error) error {
+	if !e.begin() {
+		return errClosed
+	}
+	flight := e.flights.DoChan(key, func() (_ any, err error) {
+		defer recoverAs(&err)
+		ctx, cancel := context.WithTimeout(e.life, flightLimit)
+		defer cancel()
+		return nil, fn(ctx)
+	})
+	finished := make(chan error, 1)
+	go func() {
+		defer e.running.Done()
+		finished <- (<-flight).Err
+	}()
+	select {
+	case err := <-finished:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// spawn runs fn in a goroutine that Close waits for; false when closing.
+func (e *Engine) spawn(fn func()) bool {
+	if !e.begin() {
+		return false
+	}
+	go func() {
+		defer e.running.Done()
+		var err error
+		defer func() {
+			if err != nil {
+				e.log.Error("background work failed", "error", err)
+			}
+		}()
+		defer recoverAs(&err)
+		fn()
+	}()
+	return true
+}
+
+func (e *Engine) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.running.Add(1)
+	return true
+}
+
+// recoverAs turns a panic into an error: one in a goroutine would end the
+// process, and with it every mount that it serves.
+func recoverAs(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("internal error in the secrets engine: %v; please report it", p)
+	}
+}
+
+// accountsClient returns the client for the given CA certificate, with its
+// connections.
+func (e *Engine) accountsClient(caCert string) (*zoho.Client, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if client := e.accounts[caCert]; client != nil {
+		return client, nil
+	}
+	client, err := zoho.NewClient(e.userAgent, caCert)
+	if err != nil {
+		return nil, err
+	}
+	e.accounts[caCert] = client
+	return client, nil
+}
+
+// fingerprint is a keyed hash of parts with the mount's own salt: the same for
+// the same parts, worth nothing outside this mount, safe to log.
+func (e *Engine) fingerprint(ctx context.Context, kind string, parts ...string) (string, error) {
+	s, err := e.mountSalt(ctx)
+	if err != nil {
+		return "", err
+	}
+	const shown = 32 // hex digits: 128 bits, and short enough to read aloud
+	return s.GetHMAC(kind + "\x00" + strings.Join(parts, "\x00"))[:shown], nil
+}
+
+func (e *Engine) mountSalt(ctx context.Context) (*salt.Salt, error) {
+	e.mu.Lock()
+	s := e.salt
+	e.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	// One at a time: two that create it at once would use different salts.
+	release, err := e.writes.acquire(ctx, keySalt)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	s, err = salt.NewSalt(ctx, e.store.Storage, &salt.Config{Location: keySalt})
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.salt = s
+	return s, nil
+}

@@ -1,0 +1,46 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// UserError is a request that cannot be carried out as it is; the text says
+// what to change. It becomes HTTP 400.
+type UserError struct{ text string }
+
+func (e *UserError) Error() string { return e.text }
+
+func userErrorf(format string, args ...any) error {
+	return &UserError{text: fmt.Sprintf(format, args...)}
+}
+
+// GrantError says why there is no token to be had from a grant. Kind decides
+// the HTTP status. It is also the shape in which a failure is remembered.
+type GrantError struct {
+	Kind zoho.Kind
+	Code string // Zoho's error word, if it sent one
+	Text string
+	// RetryAt is when it makes sense to ask again; zero if that depends on
+	// somebody correcting something.
+	RetryAt time.Time
+}
+
+func (e *GrantError) Error() string {
+	if e.RetryAt.IsZero() {
+		return e.Text
+	}
+	return fmt.Sprintf("%s The next attempt makes sense at %s.", e.Text, e.RetryAt.UTC().Format(time.RFC3339))
+}
+
+// errEnding: the token's revocation was decided after the reader had picked it.
+var errEnding = errors.New("the access token is being revoked")
+
+// errClosed: the mount is being unloaded.
+var errClosed = errors.New("the secrets engine is shutting down; try again")
+
+// errReserved: a mint ahead would spend what is left of the budget for readers.
+var errReserved = errors.New("the rest of the budget is kept for readers")

@@ -1,0 +1,98 @@
+package backend
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// Longest accepted texts, in bytes. Zoho's secrets and tokens have less than
+// a hundred.
+const (
+	maxFieldLength = 4 << 10
+	maxCertLength  = 64 << 10
+	maxRoleName    = 128
+)
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func setSecret(field *secret.Value, value *string) {
+	if value != nil {
+		*field = secret.New(*value)
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkLength(field, value string, limit int) error {
+	if len(value) > limit {
+		return userErrorf("%s has %d bytes, and at most %d make sense; was a whole file pasted into it?", field, len(value), limit)
+	}
+	return nil
+}
+
+// checkText catches what goes wrong in copying: line breaks, blanks around the
+// value, binary. Zoho would answer such a client ID with invalid_client.
+func checkText(field, value string, limit int) error {
+	if err := checkLength(field, value, limit); err != nil {
+		return err
+	}
+	for _, r := range value {
+		if unicode.IsControl(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar {
+			return userErrorf("%s contains a blank, a line break or a control character; copy it again without (with echo, use echo -n)", field)
+		}
+	}
+	return nil
+}
+
+func checkRange(field string, value, low, high int) error {
+	if value < low || value > high {
+		return userErrorf("%s is %d; write a number from %d to %d", field, value, low, high)
+	}
+	return nil
+}
+
+func checkDuration(field string, value, low, high time.Duration) error {
+	if value < low || value > high {
+		return userErrorf("%s is %s; write a duration from %s to %s", field, value, low, high)
+	}
+	return nil
+}
+
+// checkMinTTL refuses what no token can satisfy.
+func checkMinTTL(minTTL time.Duration) error {
+	switch {
+	case minTTL < 0:
+		return userErrorf("min_ttl is negative; write 0 for the default, a sixth of a token's life, or a duration such as 10m")
+	case minTTL >= zoho.MaxLife:
+		return userErrorf("min_ttl is %s, but Zoho's access tokens live %s: no token could ever have that much left. Write less, for example 10m", minTTL, zoho.MaxLife)
+	default:
+		return nil
+	}
+}
+
+var roleName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
+
+// CheckRoleName admits what Vault's own engines admit: letters, digits,
+// underscores, and dots and hyphens inside.
+func CheckRoleName(name string) error {
+	if len(name) > maxRoleName || !roleName.MatchString(name) || strings.Contains(name, "..") {
+		return userErrorf("this is not a role name: use letters, digits and '_', with '-' and '.' only between them and no two dots in a row, %d characters at the most; for example crm-sync", maxRoleName)
+	}
+	return nil
+}

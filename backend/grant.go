@@ -1,0 +1,251 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// credential is what a grant's tokens are minted with, as it stands now.
+type credential struct {
+	app          zoho.App
+	refreshToken secret.Value
+	caCert       string
+	secretID     string // fingerprint of the client secret
+}
+
+// grant is one grant in memory. rec and current are guarded by mu; rec is
+// changed through update alone.
+type grant struct {
+	id string
+
+	mu      sync.Mutex
+	rec     grantRecord
+	current *token     // nil, or the token of rec.Current
+	awaited int        // readers that wait for a mint
+	cred    credential // of the latest reader, for mints ahead
+	read    time.Time  // when that was
+}
+
+// record returns the record as it is; its slices must not be changed.
+func (g *grant) record() grantRecord {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.rec
+}
+
+// await counts readers that wait for a mint: n is 1 or -1.
+func (g *grant) await(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.awaited += n
+}
+
+func (g *grant) isAwaited() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.awaited > 0
+}
+
+// grantRecord is a grant as it is stored.
+type grantRecord struct {
+	Current   string    `json:"current,omitempty"` // token_id
+	Requests  []request `json:"requests,omitempty"`
+	Failure   *failure  `json:"failure,omitempty"` // of the latest mint; nil after a success
+	LastMint  time.Time `json:"last_mint,omitzero"`
+	APIDomain string    `json:"api_domain,omitempty"` // for refreshes that omit it
+	Scopes    []string  `json:"scopes,omitempty"`     // likewise
+}
+
+// request is one token request: it counts against the budget for the window,
+// and, unless it is over, against the live tokens for a token's life.
+type request struct {
+	At    time.Time `json:"at"`
+	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
+	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
+}
+
+// failure is the latest failed mint, remembered so that retrying readers
+// neither spend the budget nor break Zoho's silence.
+type failure struct {
+	At       time.Time `json:"at"`
+	Kind     zoho.Kind `json:"kind"`
+	Code     string    `json:"code,omitempty"`
+	Text     string    `json:"text"`
+	RetryAt  time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
+	InARow   int       `json:"in_a_row"`
+	SecretID string    `json:"secret_id"` // of the client secret that was refused
+}
+
+func (f *failure) err() error {
+	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
+}
+
+// grantOf finds the grant that a role names, and what it is minted with now.
+func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, credential, error) {
+	app, err := r.app(config)
+	if err != nil {
+		return nil, credential{}, err
+	}
+	id, err := e.fingerprint(ctx, "grant", app.AccountsURL, app.ClientID, r.RefreshToken.Reveal())
+	if err != nil {
+		return nil, credential{}, err
+	}
+	secretID, err := e.fingerprint(ctx, "client secret", app.ClientSecret.Reveal())
+	if err != nil {
+		return nil, credential{}, err
+	}
+	g, err := e.grant(ctx, id)
+	return g, credential{app: app, refreshToken: r.RefreshToken, caCert: config.CACert, secretID: secretID}, err
+}
+
+// grant returns the grant of id, from storage if it is not in memory.
+func (e *Engine) grant(ctx context.Context, id string) (*grant, error) {
+	for {
+		e.mu.Lock()
+		g := e.grants[id]
+		e.mu.Unlock()
+		if g != nil {
+			return g, nil
+		}
+		if err := e.fly(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
+			return e.loadGrant(ctx, id)
+		}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (e *Engine) loadGrant(ctx context.Context, id string) error {
+	e.mu.Lock()
+	known := e.grants[id] != nil
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	rec, err := get[grantRecord](ctx, e.store, prefixGrants+id)
+	if err != nil {
+		return err
+	}
+	g := &grant{id: id}
+	if rec != nil {
+		g.rec = *rec
+		if rec.Current != "" {
+			if g.current, err = e.token(ctx, rec.Current); err != nil {
+				return err
+			}
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.grants[id] = g
+	return nil
+}
+
+// updateGrant changes the grant's record, storage first. If the write fails,
+// nothing has changed.
+func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRecord)) error {
+	release, err := e.writes.acquire(ctx, prefixGrants+g.id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	rec := g.record()
+	rec.Requests = slices.Clone(rec.Requests)
+	change(&rec)
+	if err := e.store.put(ctx, prefixGrants+g.id, rec); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rec = rec
+	return nil
+}
+
+// forgiveRefusal forgets a definite refusal, since the operator has written
+// the credential again. A cool-down stays: Zoho counts requests, not reasons.
+func (e *Engine) forgiveRefusal(ctx context.Context, r *Role) error {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	g, _, err := e.grantOf(ctx, r, config)
+	if err != nil {
+		return err
+	}
+	if f := g.record().Failure; f == nil || !f.Kind.Definite() {
+		return nil
+	}
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = nil })
+}
+
+// freshness is what a reader sees of a grant's token.
+type freshness int
+
+const (
+	invalid freshness = iota // none, ending, or not enough left
+	stale                    // good, and past half of its life
+	fresh
+)
+
+// look returns the current token, nil if there is none to hand out, and how
+// fresh it is for a reader who asked for minTTL.
+func (g *grant) look(now time.Time, minTTL time.Duration) (*token, freshness) {
+	g.mu.Lock()
+	t := g.current
+	g.mu.Unlock()
+	if t == nil || t.ledger.isEnding() || t.left(now) < time.Second {
+		return nil, invalid
+	}
+	needed, _ := t.effectiveMinTTL(minTTL)
+	switch left := t.left(now); {
+	case left < needed:
+		return t, invalid
+	case left < t.refreshBelow():
+		return t, stale
+	default:
+		return t, fresh
+	}
+}
+
+// GrantState is what an operator sees of a grant at a glance.
+type GrantState string
+
+// The states of a grant.
+const (
+	StateNeverTried  GrantState = "never tried"
+	StateReady       GrantState = "ready"
+	StateThrottled   GrantState = "throttled"
+	StateRefused     GrantState = "refused"
+	StateUnreachable GrantState = "unreachable"
+)
+
+// roleState tells how the latest mint for a role's grant went.
+func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (GrantState, error) {
+	g, _, err := e.grantOf(ctx, r, config)
+	var gone *UserError
+	if errors.As(err, &gone) {
+		return StateRefused, nil // its client is no longer the mount's; a read says so in full
+	}
+	if err != nil {
+		return "", err
+	}
+	rec := g.record()
+	switch f := rec.Failure; {
+	case f == nil && rec.LastMint.IsZero():
+		return StateNeverTried, nil
+	case f == nil:
+		return StateReady, nil
+	case f.Kind.Definite():
+		return StateRefused, nil
+	case f.Kind == zoho.Throttled:
+		return StateThrottled, nil
+	default:
+		return StateUnreachable, nil
+	}
+}

@@ -1,0 +1,179 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-uuid"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// Reader is who asks for a token and what for.
+type Reader struct {
+	MinTTL      time.Duration // 0: the role's
+	EntityID    string
+	DisplayName string
+	RequestID   string
+}
+
+// Issued is an access token for one lease.
+type Issued struct {
+	AccessToken secret.Value
+	TokenType   string
+	APIDomain   string
+	DataCenter  string
+	Scopes      []string
+	ExpiresAt   time.Time // of the token
+	TokenID     string
+	HolderID    string
+	Role        string
+	TTL         time.Duration // of the lease: whole seconds, at least one
+	Warnings    []string
+}
+
+// Issue hands out the access token of a role's grant to one more holder, and
+// mints it first if need be. The error is a *UserError, a *GrantError, the
+// context's, or the storage's.
+func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
+	role, err := e.Role(ctx, roleName)
+	if err != nil {
+		return nil, err
+	}
+	if role == nil {
+		return nil, userErrorf("role %q does not exist; write it with: vault write <mount>/roles/%s refresh_token=...", roleName, roleName)
+	}
+	if err := checkMinTTL(reader.MinTTL); err != nil {
+		return nil, err
+	}
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, cred, err := e.grantOf(ctx, role, config)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		issued, err := e.tryIssue(ctx, role, config, g, cred, reader)
+		if errors.Is(err, errEnding) {
+			continue // its last holder left while we looked: take a newer one
+		}
+		if err != nil {
+			return nil, inRole(role, err)
+		}
+		issued.DataCenter = role.EffectiveDataCenter(config)
+		return issued, nil
+	}
+}
+
+func (e *Engine) tryIssue(ctx context.Context, role *Role, config *Config, g *grant, cred credential, reader Reader) (*Issued, error) {
+	minTTL := firstSet(reader.MinTTL, role.MinTTL, config.MinTTL)
+	t, warnings, err := e.usableToken(ctx, g, cred, config, minTTL)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := e.lease(ctx, t, role, reader)
+	if err != nil {
+		return nil, err
+	}
+	issued.Warnings = warnings
+	return issued, nil
+}
+
+// usableToken is the switch over the grant's freshness: serve, serve and mint
+// ahead, or wait for a mint. If that fails, a token that is comfortably alive
+// is better than an error.
+func (e *Engine) usableToken(ctx context.Context, g *grant, cred credential, config *Config, minTTL time.Duration) (*token, []string, error) {
+	g.mu.Lock()
+	g.cred, g.read = cred, e.now()
+	g.mu.Unlock()
+
+	t, state := g.look(e.now(), minTTL)
+	switch state {
+	case fresh:
+		return t, t.capWarning(minTTL), nil
+	case stale:
+		if config.RefreshAhead {
+			e.mintAhead(g, cred)
+		}
+		return t, t.capWarning(minTTL), nil
+	}
+	failed := e.mintForReader(ctx, g, cred, minTTL)
+	t, state = g.look(e.now(), minTTL)
+	switch {
+	case failed == nil && t != nil:
+		return t, t.capWarning(minTTL), nil
+	case failed == nil:
+		return nil, nil, errEnding
+	case ctx.Err() == nil && t != nil && t.comfortable(e.now()):
+		return t, []string{fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had: %v", t.left(e.now()).Truncate(time.Second), failed)}, nil
+	default:
+		return nil, nil, failed
+	}
+}
+
+func (t *token) capWarning(minTTL time.Duration) []string {
+	if needed, capped := t.effectiveMinTTL(minTTL); capped {
+		return []string{fmt.Sprintf("min_ttl of %s is more than the %s that this Accounts server's tokens live; %s was used instead", minTTL, t.life(), needed.Truncate(time.Second))}
+	}
+	return nil
+}
+
+// lease enters the reader as a holder of t. TTL is a whole number of seconds,
+// rounded down, so the lease never outlives the token.
+func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader) (*Issued, error) {
+	holderID, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, err
+	}
+	now := e.now()
+	if err := t.ledger.hold(ctx, Holder{
+		ID: holderID, Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
+		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role)),
+	}); err != nil {
+		return nil, err
+	}
+	ttl := t.leaseTTL(e.now(), role)
+	if ttl < time.Second {
+		// The write took the rest of its life; Vault reads a TTL of 0 as 32 days.
+		t.ledger.withdraw(holderID)
+		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The access token expired while its lease was being recorded; Vault's storage is slow. Try again."}
+	}
+	return &Issued{
+		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain,
+		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
+		HolderID: holderID, Role: role.Name, TTL: ttl,
+	}, nil
+}
+
+func (t *token) leaseTTL(now time.Time, role *Role) time.Duration {
+	left := t.left(now).Truncate(time.Second)
+	if role.TTL > 0 {
+		return min(left, role.TTL)
+	}
+	return left
+}
+
+func firstSet(durations ...time.Duration) time.Duration {
+	for _, d := range durations {
+		if d > 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+// inRole names the role in front of a failure of its grant.
+func inRole(role *Role, err error) error {
+	var failed *GrantError
+	if errors.As(err, &failed) {
+		named := *failed
+		named.Text = fmt.Sprintf("No access token for role %q: %s", role.Name, failed.Text)
+		return &named
+	}
+	return err
+}

@@ -1,0 +1,143 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// relieveAfter is how long Vault is told that a revocation has failed. Vault
+// asks six times, the last time 310 seconds after the first at the earliest,
+// and then declares the lease irrevocable. Before that the engine takes over:
+// the decision is in the ledger, and Tick carries it out.
+// Source: Vault's vault/expiration.go, maxRevokeAttempts and revokeRetryBase.
+const relieveAfter = 5 * time.Minute
+
+// taintedTimeout bounds a revocation on a mount that is being disabled: best
+// effort, one token after the other.
+const taintedTimeout = 3 * time.Second
+
+// Lease is what a lease carries about its token.
+type Lease struct {
+	TokenID   string
+	HolderID  string
+	ExpiresAt time.Time // of the token
+}
+
+// Release ends one lease's hold on its token, and, if it was the last one,
+// that very token at Zoho. It needs neither role nor config. An error means
+// that Vault should ask again.
+func (e *Engine) Release(ctx context.Context, lease Lease, tainted bool) error {
+	if !lease.ExpiresAt.After(e.now()) {
+		return nil // Zoho has ended it; Tick sweeps what is stored
+	}
+	t, err := e.token(ctx, lease.TokenID)
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		return nil // gone: revoked before
+	}
+	ending, err := t.ledger.release(ctx, lease.HolderID, e.now())
+	if err != nil {
+		return err
+	}
+	if !ending {
+		e.log.Debug("a lease gave up its hold", "token_id", t.rec.ID, "holder", lease.HolderID)
+		return nil
+	}
+	if tainted {
+		ctx, cancel := context.WithTimeout(ctx, taintedTimeout)
+		defer cancel()
+		if err := e.finish(ctx, t); err != nil {
+			e.log.Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+		}
+		return nil
+	}
+	err = e.finish(ctx, t)
+	if err != nil && e.now().Sub(t.ledger.endingSince()) >= relieveAfter {
+		e.log.Warn("the revocation of an access token goes on without its lease", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+		return nil
+	}
+	return err
+}
+
+// finish carries out the decision to end t: at Zoho, then in storage. One runs
+// per token at a time.
+func (e *Engine) finish(ctx context.Context, t *token) error {
+	return e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
+		if !t.rec.ExpiresAt.After(e.now()) {
+			return e.forget(ctx, t)
+		}
+		config, _, err := e.Config(ctx)
+		if err != nil {
+			return err
+		}
+		client, err := e.accountsClient(t.rec.CACert)
+		if err != nil {
+			return err
+		}
+		callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout) // two endpoints
+		defer cancel()
+		how, err := client.RevokeAccessToken(callCtx, t.rec.App, t.rec.AccessToken)
+		if err != nil {
+			e.log.Warn("could not revoke an access token", "grant", t.rec.GrantID, "token_id", t.rec.ID, "error", err)
+			return err
+		}
+		if how == zoho.AlreadyGone {
+			e.log.Info("an access token was gone before it was revoked: both of Zoho's endpoints answered 400", "grant", t.rec.GrantID, "token_id", t.rec.ID)
+		} else {
+			e.log.Info("revoked an access token", "grant", t.rec.GrantID, "token_id", t.rec.ID)
+		}
+		return e.forget(ctx, t)
+	})
+}
+
+// forget drops a token that is dead at Zoho. Its own record goes last: until
+// then a crash leaves a token that is ended once more, which is harmless.
+func (e *Engine) forget(ctx context.Context, t *token) error {
+	g, err := e.grant(ctx, t.rec.GrantID)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	if g.current == t {
+		g.current = nil
+	}
+	g.mu.Unlock()
+	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
+		if rec.Current == t.rec.ID {
+			rec.Current = ""
+		}
+		for i := range rec.Requests {
+			if rec.Requests[i].Token == t.rec.ID {
+				rec.Requests[i].Over = true
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	if err := t.ledger.erase(ctx); err != nil {
+		return err
+	}
+	if err := e.store.Delete(ctx, prefixTokens+t.rec.ID); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.tokens, t.rec.ID)
+	return nil
+}
+
+// endSuperseded ends a token that a newer one has replaced, unless somebody
+// holds it.
+func (e *Engine) endSuperseded(ctx context.Context, t *token) {
+	ending, err := t.ledger.endIfUnheld(ctx, e.now())
+	if err == nil && ending {
+		err = e.finish(ctx, t)
+	}
+	if err != nil {
+		e.log.Warn("could not end a superseded access token; it is tried again", "token_id", t.rec.ID, "error", err)
+	}
+}

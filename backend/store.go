@@ -1,0 +1,51 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// Where things are in Vault's storage: one entry per thing. SealWrapped names
+// all of them.
+const (
+	keyConfig     = "config"
+	keySalt       = "salt"
+	prefixRoles   = "roles/"
+	prefixGrants  = "grants/"
+	prefixTokens  = "tokens/"
+	prefixHolders = "holders/"
+)
+
+// SealWrapped lists every key and prefix that the engine writes, for
+// logical.Paths.SealWrapStorage: an exact key, or a prefix with its slash.
+func SealWrapped() []string {
+	return []string{keyConfig, keySalt, prefixRoles, prefixGrants, prefixTokens, prefixHolders}
+}
+
+// store reads and writes JSON entries. Its errors are not wrapped: Vault
+// recognises a read-only storage by the error's text.
+type store struct{ logical.Storage }
+
+func (s store) put(ctx context.Context, key string, value any) error {
+	entry, err := logical.StorageEntryJSON(key, value)
+	if err != nil {
+		return err
+	}
+	return s.Put(ctx, entry)
+}
+
+// get decodes the entry of key; nil if there is none.
+func get[T any](ctx context.Context, s store, key string) (*T, error) {
+	entry, err := s.Get(ctx, key)
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	value := new(T)
+	if err := entry.DecodeJSON(value); err != nil {
+		// The decoder's error may quote what it read, so it is not repeated.
+		return nil, fmt.Errorf("the stored entry %q cannot be decoded; restore it from a backup, or delete and write it again", key)
+	}
+	return value, nil
+}

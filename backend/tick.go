@@ -1,0 +1,94 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+const (
+	// revocationsAtOnce bounds the calls to Zoho that one Tick has open.
+	revocationsAtOnce = 4
+
+	// settled is the age from which a stored token that is not its grant's
+	// current one is known to be a leftover, and not one that a mint is about
+	// to adopt.
+	settled = 2 * flightLimit
+
+	// lostAfter is how long after a lease's end the ledger waits for Vault to
+	// say so. Vault says so at once, or when it is unsealed again.
+	lostAfter = 10 * time.Minute
+)
+
+// Tick does what has to be done without anybody asking: it carries on with
+// revocations, sweeps expired tokens, and mints ahead for grants in use. It
+// looks at live tokens and at grants in memory, never at all roles. It must
+// run only where storage may be written.
+func (e *Engine) Tick(ctx context.Context) error {
+	ids, err := e.store.List(ctx, prefixTokens)
+	if err != nil {
+		return err
+	}
+	var group errgroup.Group
+	group.SetLimit(revocationsAtOnce)
+	for _, id := range ids {
+		group.Go(func() error { return e.tend(ctx, id) })
+	}
+	return errors.Join(group.Wait(), e.refreshInUse(ctx))
+}
+
+// tend does for one token what is due.
+func (e *Engine) tend(ctx context.Context, id string) error {
+	t, err := e.token(ctx, id)
+	if err != nil || t == nil {
+		return err
+	}
+	now := e.now()
+	if !t.rec.ExpiresAt.After(now) {
+		return e.forget(ctx, t)
+	}
+	for _, h := range t.ledger.list() {
+		if now.Sub(h.Until) < lostAfter {
+			continue
+		}
+		if _, err := t.ledger.release(ctx, h.ID, now); err != nil {
+			return err
+		}
+	}
+	g, err := e.grant(ctx, t.rec.GrantID)
+	if err != nil {
+		return err
+	}
+	leftover := g.record().Current != t.rec.ID && now.Sub(t.rec.IssuedAt) > settled
+	if leftover || t.ledger.isDue() || t.ledger.isEnding() {
+		e.endSuperseded(ctx, t)
+	}
+	return nil
+}
+
+// refreshInUse mints ahead for grants that had a reader within a token's life.
+func (e *Engine) refreshInUse(ctx context.Context) error {
+	config, _, err := e.Config(ctx)
+	if err != nil || !config.RefreshAhead {
+		return err
+	}
+	e.mu.Lock()
+	grants := slices.Collect(maps.Values(e.grants))
+	e.mu.Unlock()
+	now := e.now()
+	for _, g := range grants {
+		g.mu.Lock()
+		cred, inUse := g.cred, now.Sub(g.read) < zoho.MaxLife
+		g.mu.Unlock()
+		if t, state := g.look(now, 0); inUse && t != nil && state != fresh {
+			e.mintAhead(g, cred)
+		}
+	}
+	return nil
+}

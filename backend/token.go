@@ -1,0 +1,166 @@
+package backend
+
+import (
+	"context"
+	"hash/fnv"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// tokenRecord is one access token with all that is needed to revoke it after
+// its role and the config are gone. It never changes.
+type tokenRecord struct {
+	ID          string // fingerprint of the access token
+	GrantID     string
+	AccessToken secret.Value
+	App         zoho.App
+	CACert      string
+	TokenType   string
+	APIDomain   string
+	Scopes      []string
+	IssuedAt    time.Time
+	ExpiresAt   time.Time // whole seconds; margin is off already
+}
+
+// token is a live access token in memory.
+type token struct {
+	rec    tokenRecord
+	ledger *ledger
+}
+
+// left is the token's remaining life.
+func (t *token) left(now time.Time) time.Duration { return t.rec.ExpiresAt.Sub(now) }
+
+func (t *token) life() time.Duration { return t.rec.ExpiresAt.Sub(t.rec.IssuedAt) }
+
+// refreshBelow is the remaining life at which the next token is minted ahead:
+// half, give or take a tenth. The tenth depends on the token, so that grants
+// which were minted together do not all come back together.
+func (t *token) refreshBelow() time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(t.rec.ID)) // a hash.Hash never fails
+	jitter := time.Duration(h.Sum32()%201) - 100
+	return t.life()/2 + t.life()*jitter/1000
+}
+
+// effectiveMinTTL is how much of its life the token must have left: what was
+// asked for, or a sixth of its life. More than this token ever had cannot be
+// asked for, so it falls back to the sixth, too.
+func (t *token) effectiveMinTTL(asked time.Duration) (minTTL time.Duration, capped bool) {
+	const part = 6
+	switch {
+	case asked == 0:
+		return t.life() / part, false
+	case asked >= t.life():
+		return t.life() / part, true
+	default:
+		return asked, false
+	}
+}
+
+// comfortable reports whether the token is still worth handing out when no
+// other is to be had: a thirtieth of its life, two minutes of an hour, lets
+// the reader finish what it is doing.
+func (t *token) comfortable(now time.Time) bool {
+	const part = 30
+	return t.left(now) >= max(t.life()/part, time.Second)
+}
+
+func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted zoho.Token, asked time.Time) (*token, error) {
+	id, err := e.fingerprint(ctx, "token", minted.AccessToken.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	if known, err := e.token(ctx, id); err != nil || known != nil {
+		return known, err // a server may answer with the token that it gave before
+	}
+	rec := tokenRecord{
+		ID: id, GrantID: g.id, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
+		TokenType: minted.TokenType, APIDomain: minted.APIDomain, Scopes: minted.Scopes,
+		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if rec.APIDomain == "" {
+		rec.APIDomain = g.rec.APIDomain
+	}
+	if rec.Scopes == nil {
+		rec.Scopes = g.rec.Scopes
+	}
+	return &token{rec: rec, ledger: e.newLedger(id)}, nil
+}
+
+// token returns the token of id, from storage if it is not in memory; nil if
+// there is none: it was revoked, or it expired.
+func (e *Engine) token(ctx context.Context, id string) (*token, error) {
+	e.mu.Lock()
+	t := e.tokens[id]
+	e.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	if err := e.fly(ctx, "load "+prefixTokens+id, func(ctx context.Context) error {
+		return e.loadToken(ctx, id)
+	}); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tokens[id], nil
+}
+
+func (e *Engine) loadToken(ctx context.Context, id string) error {
+	e.mu.Lock()
+	known := e.tokens[id] != nil
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	entry, err := get[tokenEntry](ctx, e.store, prefixTokens+id)
+	if err != nil || entry == nil {
+		return err
+	}
+	t := &token{rec: entry.record(id), ledger: e.newLedger(id)}
+	if err := t.ledger.load(ctx); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tokens[id] = t
+	return nil
+}
+
+// tokenEntry is a token as it is stored.
+type tokenEntry struct {
+	GrantID      string    `json:"grant_id"`
+	AccessToken  string    `json:"access_token"`
+	AccountsURL  string    `json:"accounts_url"`
+	ClientID     string    `json:"client_id"`
+	ClientSecret string    `json:"client_secret"`
+	CACert       string    `json:"ca_cert,omitempty"`
+	TokenType    string    `json:"token_type,omitempty"`
+	APIDomain    string    `json:"api_domain,omitempty"`
+	Scopes       []string  `json:"scopes,omitempty"`
+	IssuedAt     time.Time `json:"issued_at"`
+	ExpiresAt    time.Time `json:"expires_at"`
+}
+
+func (r tokenRecord) entry() tokenEntry {
+	return tokenEntry{
+		GrantID: r.GrantID, AccessToken: r.AccessToken.Reveal(),
+		AccountsURL: r.App.AccountsURL, ClientID: r.App.ClientID, ClientSecret: r.App.ClientSecret.Reveal(),
+		CACert: r.CACert, TokenType: r.TokenType, APIDomain: r.APIDomain, Scopes: r.Scopes,
+		IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt,
+	}
+}
+
+func (s tokenEntry) record(id string) tokenRecord {
+	return tokenRecord{
+		ID: id, GrantID: s.GrantID, AccessToken: secret.New(s.AccessToken),
+		App:    zoho.App{AccountsURL: s.AccountsURL, ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret)},
+		CACert: s.CACert, TokenType: s.TokenType, APIDomain: s.APIDomain, Scopes: s.Scopes,
+		IssuedAt: s.IssuedAt, ExpiresAt: s.ExpiresAt,
+	}
+}

@@ -1,0 +1,107 @@
+package zoho
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// DataCenter is one of Zoho's regions. A user's account, and with it every
+// grant code, refresh token and access token, lives in exactly one of them.
+type DataCenter struct {
+	Name        string // as Zoho writes it in "location": "us", "eu", ...
+	AccountsURL string // the Accounts server, without a trailing slash
+	APIDomain   string // what "api_domain" in a token answer says there
+}
+
+// DataCenters lists the regions.
+//
+// Source: zoho.com/accounts/protocol/oauth/multi-dc.html and the official
+// SDKs' dc packages. The API domain of uk follows the pattern of the others;
+// no Zoho page names it.
+func DataCenters() []DataCenter {
+	return []DataCenter{
+		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
+		{"eu", "https://accounts.zoho.eu", "https://www.zohoapis.eu"},
+		{"in", "https://accounts.zoho.in", "https://www.zohoapis.in"},
+		{"au", "https://accounts.zoho.com.au", "https://www.zohoapis.com.au"},
+		{"jp", "https://accounts.zoho.jp", "https://www.zohoapis.jp"},
+		{"ca", "https://accounts.zohocloud.ca", "https://www.zohoapis.ca"},
+		{"sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa"},
+		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
+		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
+	}
+}
+
+// DataCenterNames lists the names that a data_center field takes.
+func DataCenterNames() []string {
+	all := DataCenters()
+	names := make([]string, len(all))
+	for i, dc := range all {
+		names[i] = dc.Name
+	}
+	return names
+}
+
+// LookupDataCenter finds a region by its name.
+func LookupDataCenter(name string) (DataCenter, error) {
+	for _, dc := range DataCenters() {
+		if dc.Name == name {
+			return dc, nil
+		}
+	}
+	return DataCenter{}, fmt.Errorf("%q is not one of Zoho's data centres; use one of %s - the one in the address bar when you are signed in to Zoho, for example eu for crm.zoho.eu",
+		clip(name), strings.Join(DataCenterNames(), ", "))
+}
+
+// ParseAccountsURL checks an Accounts server's URL and returns it in the one
+// spelling that the engine compares and stores: lower-case host, no default
+// port, no trailing slash.
+//
+// Credentials travel to this server, so it must be https; plain http is taken
+// on a loopback address alone, where the simulator listens. A path is kept:
+// on-premises servers and portals have one.
+func ParseAccountsURL(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
+		return "", fmt.Errorf("accounts_url is not a URL; write one such as https://accounts.zoho.eu")
+	case u.User != nil:
+		return "", fmt.Errorf("accounts_url must not hold a user name or password; the client goes into client_id and client_secret")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", fmt.Errorf("accounts_url must end after the host or path; leave out everything from the ? or # on")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return "", fmt.Errorf("accounts_url must begin with https://, since client secrets are sent there; http:// is taken for a loopback address only")
+	}
+	u.Host = strings.ToLower(u.Host)
+	if port := u.Port(); (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
+		u.Host = strings.TrimSuffix(u.Host, ":"+port)
+	}
+	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+}
+
+// tokenURL is the token endpoint of an Accounts server. A portal's accounts
+// URL already names it up to the portal:
+// https://accounts.zohoportal.com/clientoauth/v2/<portal>.
+func tokenURL(accounts string) string {
+	if strings.Contains(accounts, "/clientoauth/v2/") {
+		return accounts + "/token"
+	}
+	return accounts + "/oauth/v2/token"
+}
+
+// olderRevokeURL takes refresh and access tokens without authentication.
+// Source: zoho.com/accounts/protocol/oauth/revoke-refresh-token.html, older text.
+func olderRevokeURL(accounts string) string { return tokenURL(accounts) + "/revoke" }
+
+// newerRevokeURL wants the client's Basic authentication.
+// Source: zoho.com/developer/oauth/revoke-oauth-token.html.
+func newerRevokeURL(accounts string) string {
+	return strings.TrimSuffix(tokenURL(accounts), "/token") + "/revoke/token"
+}

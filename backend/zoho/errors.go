@@ -1,0 +1,128 @@
+package zoho
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind says what a failed call means to the caller, whatever words and status
+// Zoho chose for it.
+type Kind int
+
+const (
+	// Refused: the refresh token or code is dead. A person has to authorise again.
+	Refused Kind = iota + 1
+	// Misconfigured: the client, its secret, the scopes or the data centre are
+	// wrong. Asking again changes nothing before somebody corrects them.
+	Misconfigured
+	// Throttled: too many requests. Silence is the only thing that helps.
+	Throttled
+	// BadAnswer: 5xx, a web page, or nonsense. It may pass.
+	BadAnswer
+	// Unreachable: no connection, or no answer in time. It may pass.
+	Unreachable
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Refused:
+		return "refused"
+	case Misconfigured:
+		return "misconfigured"
+	case Throttled:
+		return "throttled"
+	case BadAnswer:
+		return "bad answer"
+	case Unreachable:
+		return "unreachable"
+	default:
+		return "unknown"
+	}
+}
+
+// Definite reports whether asking again with the same credentials is useless.
+func (k Kind) Definite() bool { return k == Refused || k == Misconfigured }
+
+// Error is a call to an Accounts server that failed. Its text is meant for the
+// operator: what happened, why, what to do next. It holds no secret and
+// nothing of Zoho's answer but an error word of Zoho's own vocabulary.
+type Error struct {
+	Kind   Kind
+	Code   string // Zoho's error word, such as "invalid_code"; empty if there was none
+	Status int    // HTTP status; 0 if no answer came
+	msg    string
+	unsent bool // no connection was made
+}
+
+// NoToken reports whether it is certain that the call left no new token at
+// Zoho. An answer that got lost may have carried one.
+func (e *Error) NoToken() bool {
+	return e.unsent || e.Kind.Definite() || e.Kind == Throttled
+}
+
+func (e *Error) Error() string { return e.msg }
+
+// remedy is what a person at 3 a.m. should know about one of Zoho's error
+// words: what it means here, and what to do.
+type remedy struct {
+	kind Kind
+	text string
+}
+
+// lookupRemedy explains Zoho's error words.
+// Source of the meanings: zoho.com/accounts/protocol/oauth (2026 text), with
+// the words that implementers report beside them.
+func lookupRemedy(code string) (remedy, bool) {
+	const checkDC = "Check client_id, client_secret and data_center: each data centre has its own Accounts server and, by default, its own client secret"
+	switch code {
+	case "invalid_code", "invalid_grant":
+		return remedy{Refused, "the refresh token or grant code is invalid, revoked, used or expired, or belongs to another client or data centre. Create a new refresh token in Zoho's API console and write it to the role"}, true
+	case "invalid_client":
+		return remedy{Misconfigured, "this Accounts server does not know the client. " + checkDC + "; look for a stray space or line break too"}, true
+	case "invalid_client_secret":
+		return remedy{Misconfigured, "the client secret is wrong, was regenerated, or is that of another data centre. " + checkDC}, true
+	case "invalid_redirect_uri":
+		return remedy{Misconfigured, "redirect_uri is not the one registered for the client. Use exactly the one in Zoho's API console"}, true
+	case "invalid_scope":
+		return remedy{Misconfigured, "a scope is unknown or not allowed for this client. Compare the scopes with the product's API documentation"}, true
+	case "missing_org_info":
+		return remedy{Misconfigured, "the product wants to know the organisation. Write soid, for example ZohoCRM.123456789"}, true
+	case "unauthorized_client", "unsupported_grant_type", "invalid_request":
+		return remedy{Misconfigured, "the client may not make this kind of request. Check in Zoho's API console which type of client it is"}, true
+	case "general_error":
+		return remedy{BadAnswer, "Zoho reports an internal error. Try again in a few minutes"}, true
+	default:
+		return remedy{}, false
+	}
+}
+
+func errorFromCode(call call, code string, status int) *Error {
+	known, _ := lookupRemedy(code)
+	return &Error{Kind: known.kind, Code: code, Status: status,
+		msg: fmt.Sprintf("Zoho (%s) refused %s with %s: %s.", call.accounts, call.what, code, known.text)}
+}
+
+func errorThrottled(call call, status int) *Error {
+	return &Error{Kind: Throttled, Code: "Access Denied", Status: status,
+		msg: fmt.Sprintf("Zoho (%s) throttles %s: too many requests in a short time. Every further request may prolong this, so wait; if it happens again, look for other programs that use the same refresh token.", call.accounts, call.what)}
+}
+
+func errorBadAnswer(call call, status int, what string) *Error {
+	return &Error{Kind: BadAnswer, Status: status,
+		msg: fmt.Sprintf("Zoho (%s) answered %s with %s (HTTP %d) instead of what its OAuth documentation says. This mostly passes; if it stays, check accounts_url and any proxy between Vault and Zoho.", call.accounts, call.what, what, status)}
+}
+
+func errorUnreachable(call call, why string) *Error {
+	return &Error{Kind: Unreachable,
+		msg: fmt.Sprintf("Zoho (%s) could not be reached for %s: %s. Check DNS, proxy, firewall and ca_cert on the Vault server, and Zoho's status page.", call.accounts, call.what, why)}
+}
+
+// clip keeps a rejected value from filling the log.
+func clip(s string) string {
+	const limit = 40
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "..."
+}

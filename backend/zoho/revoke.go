@@ -1,0 +1,120 @@
+package zoho
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+)
+
+// Revocation is how an access token came to its end.
+type Revocation int
+
+const (
+	// Revoked: Zoho said so.
+	Revoked Revocation = iota + 1
+	// AlreadyGone: both endpoints answered 400, which is what Zoho answers for
+	// a token that it does not know or no longer knows.
+	AlreadyGone
+)
+
+// RevokeAccessToken ends an access token at Zoho, and nothing else: its refresh
+// token and its siblings live on.
+//
+// Zoho has two endpoints, and its pages disagree about which of them takes
+// whose access tokens. So the newer one is asked first and the older one
+// unless the first has said yes; only when both have answered 400 is the token
+// taken as gone already. Zoho answers a second revocation with 400, too, so
+// this is safe to repeat.
+//
+// Source: zoho.com/developer/oauth/revoke-oauth-token.html (newer) and
+// zoho.com/accounts/protocol/oauth/revoke-refresh-token.html (older).
+func (c *Client) RevokeAccessToken(ctx context.Context, app App, token secret.Value) (Revocation, error) {
+	newer := c.revoke(ctx, app, newerRevokeURL(app.AccountsURL),
+		url.Values{"token": {token.Reveal()}, "token_type": {"access_token"}},
+		func(req *http.Request) {
+			// RFC 6749, 2.3.1: both halves are form-encoded before they are joined.
+			req.SetBasicAuth(url.QueryEscape(app.ClientID), url.QueryEscape(app.ClientSecret.Reveal()))
+		})
+	if newer.revoked {
+		return Revoked, nil
+	}
+	var failed *Error
+	if errors.As(newer.err, &failed) && failed.Kind == Unreachable {
+		return 0, newer.err // the older endpoint is on the same server
+	}
+	older := c.revoke(ctx, app, olderRevokeURL(app.AccountsURL), url.Values{"token": {token.Reveal()}}, nil)
+	switch {
+	case older.revoked:
+		return Revoked, nil
+	case newer.unknown && older.unknown:
+		return AlreadyGone, nil
+	case older.err != nil:
+		return 0, older.err
+	case newer.err != nil:
+		return 0, newer.err
+	default:
+		return 0, &Error{Kind: Misconfigured, Status: older.status,
+			msg: fmt.Sprintf("Zoho (%s) refused to revoke the access token: HTTP %d from the newer endpoint, %d from the older. Check that the client's secret is still the one that Vault knows.", app.AccountsURL, newer.status, older.status)}
+	}
+}
+
+// verdict is what one revocation endpoint said. If it is neither revoked nor
+// unknown and err is nil, the endpoint refused for a reason that has nothing
+// to do with the token: no such path, or the client's credentials.
+type verdict struct {
+	revoked bool
+	unknown bool // HTTP 400: the token is not, or no longer, valid
+	err     error
+	status  int
+}
+
+func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.Values, auth func(*http.Request)) verdict {
+	call := call{app.AccountsURL, "a revocation"}
+	got, err := c.post(ctx, call, endpoint, form, auth)
+	if err != nil {
+		return verdict{err: err}
+	}
+	v := verdict{status: got.status}
+	ans, decodeErr := decode(call, got)
+	switch {
+	case got.status == http.StatusTooManyRequests, decodeErr == nil && ans.throttledRevocation():
+		v.err = errorThrottled(call, got.status)
+	case got.status == http.StatusOK && isPage(got.body):
+		v.err = errorBadAnswer(call, got.status, "a web page")
+	case got.status == http.StatusOK && decodeErr == nil && ans.saysNo():
+		// Zoho's habit of errors in HTTP 200: this endpoint did not revoke.
+	case got.status == http.StatusOK:
+		// The newer endpoint's body is not documented, so none is demanded.
+		v.revoked = true
+	case got.status == http.StatusBadRequest && !isPage(got.body):
+		v.unknown = true
+	case got.status >= 400 && got.status < 500:
+		// A path or credential that this server does not take.
+	default:
+		v.err = errorBadAnswer(call, got.status, "something unexpected")
+	}
+	return v
+}
+
+// throttledRevocation is narrower than throttled: the body of a revocation's
+// 400 is not documented and may well say "status":"failure" of an invalid
+// token. But a phrase instead of an error word, in whatever language, must not
+// pass for "this token is gone".
+func (a answer) throttledRevocation() bool {
+	word := strings.ToLower(strings.TrimSpace(string(a.Error)))
+	phrase := word != "" && !errorWord.MatchString(word) && !strings.Contains(word, "invalid")
+	return phrase || strings.Contains(strings.ToLower(string(a.Description)), "too many")
+}
+
+func (a answer) saysNo() bool {
+	return a.Error != "" || (a.Status != "" && !strings.EqualFold(string(a.Status), "success"))
+}
+
+func isPage(body []byte) bool {
+	return strings.HasPrefix(strings.TrimSpace(string(body)), "<")
+}

@@ -1,0 +1,68 @@
+package zohosecrets
+
+import (
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+)
+
+// operationPrefix begins the operation IDs in Vault's OpenAPI document.
+const operationPrefix = "zoho"
+
+// nameRegex takes any name, so that an odd one gets a 400 that says what a
+// name may be, and not Vault's "unsupported path".
+const nameRegex = `(?P<name>[^/]+)`
+
+func nameField() *framework.FieldSchema {
+	return &framework.FieldSchema{
+		Type:        framework.TypeString,
+		Description: "Name of the role: letters, digits, '_', and '-' and '.' inside.",
+		Required:    true,
+	}
+}
+
+// written returns what a write says of a field: nil if it does not name it,
+// and the default if it names it as null, which is how a PATCH takes a value
+// back.
+func written[T any](d *framework.FieldData, name string) *T {
+	raw, named := d.Raw[name]
+	if !named {
+		return nil
+	}
+	if raw == nil {
+		value, _ := d.Schema[name].DefaultOrZero().(T)
+		return &value
+	}
+	value, isT := d.Get(name).(T)
+	if !isT {
+		return nil
+	}
+	return &value
+}
+
+// writtenDuration is written for a duration, which Vault gives as seconds.
+func writtenDuration(d *framework.FieldData, name string) *time.Duration {
+	value := written[int](d, name)
+	if value == nil {
+		return nil
+	}
+	duration := time.Duration(*value) * time.Second
+	return &duration
+}
+
+// seconds returns a duration field; zero if it is not there.
+func seconds(d *framework.FieldData, name string) time.Duration {
+	value, _ := d.Get(name).(int)
+	return time.Duration(value) * time.Second
+}
+
+// inSeconds is how durations are read back.
+func inSeconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// nonNil lets an empty list read as [] and not as null.
+func nonNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}

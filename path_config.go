@@ -1,0 +1,150 @@
+package zohosecrets
+
+import (
+	"context"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+func (b *zohoBackend) pathConfig() []*framework.Path {
+	write := func(verb string) *framework.PathOperation {
+		return &framework.PathOperation{
+			Callback:                    b.pathConfigWrite,
+			Summary:                     "Write the defaults of the mount; fields that are not named stay as they are.",
+			DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: verb, OperationSuffix: "configuration"},
+			Responses:                   done(),
+			ForwardPerformanceStandby:   true,
+			ForwardPerformanceSecondary: true,
+		}
+	}
+	return []*framework.Path{{
+		Pattern:        "config",
+		DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Fields:         configFields(),
+		ExistenceCheck: b.pathConfigExists,
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback:     b.pathConfigRead,
+				Summary:      "Read the defaults of the mount.",
+				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "configuration"},
+				Responses:    ok(readable(configFields())),
+			},
+			logical.CreateOperation: write("configure"),
+			logical.UpdateOperation: write("configure"),
+			logical.PatchOperation:  write("patch"),
+			logical.DeleteOperation: &framework.PathOperation{
+				Callback:                    b.pathConfigDelete,
+				Summary:                     "Delete the defaults of the mount, its client with them.",
+				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "delete", OperationSuffix: "configuration"},
+				Responses:                   done(),
+				ForwardPerformanceStandby:   true,
+				ForwardPerformanceSecondary: true,
+			},
+		},
+		HelpSynopsis:    "The mount's client, data centre and limits: defaults for its roles.",
+		HelpDescription: pathConfigHelp,
+	}}
+}
+
+func configFields() map[string]*framework.FieldSchema {
+	names := make([]any, 0, len(zoho.DataCenterNames()))
+	for _, name := range zoho.DataCenterNames() {
+		names = append(names, name)
+	}
+	return map[string]*framework.FieldSchema{
+		"data_center":     {Type: framework.TypeString, Default: backend.DefaultDataCenter, AllowedValues: names, Description: "Zoho's data centre: us, eu, in, au, jp, ca, sa, uk or cn."},
+		"accounts_url":    {Type: framework.TypeString, Description: "Accounts server, if it is not the data centre's own: a portal, an on-premises server, the simulator. https, or http on a loopback address."},
+		"client_id":       {Type: framework.TypeString, Description: "Client ID from Zoho's API console, for roles without a client of their own."},
+		"client_secret":   {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"redirect_uri":    {Type: framework.TypeString, Description: "Where Zoho's consent page returns: the address of this mount's callback."},
+		"min_ttl":         {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is a sixth of its life: 10 minutes of an hour."},
+		"refresh_ahead":   {Type: framework.TypeBool, Default: true, Description: "Mint the next token of a grant in use at half-life, in the background, so that a short outage of Zoho is not noticed."},
+		"request_budget":  {Type: framework.TypeInt, Default: backend.DefaultRequestBudget, Description: "Token requests that a grant may make in request_window. Zoho's limit is 10."},
+		"request_window":  {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
+		"max_live_tokens": {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
+		"request_timeout": {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
+		"ca_cert":         {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
+	}
+}
+
+// readable leaves out the fields that are only written.
+func readable(fields map[string]*framework.FieldSchema) map[string]*framework.FieldSchema {
+	for _, secret := range []string{"client_secret", "refresh_token"} {
+		delete(fields, secret)
+	}
+	return fields
+}
+
+func (b *zohoBackend) pathConfigExists(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (bool, error) {
+	_, exists, err := b.engine.Config(ctx)
+	return exists, err
+}
+
+func (b *zohoBackend) pathConfigRead(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	c, exists, err := b.engine.Config(ctx)
+	if err != nil || !exists {
+		return nil, err
+	}
+	return &logical.Response{Data: map[string]any{
+		"data_center":     c.DataCenter,
+		"accounts_url":    c.AccountsURL(),
+		"client_id":       c.ClientID,
+		"redirect_uri":    c.RedirectURI,
+		"min_ttl":         inSeconds(c.MinTTL),
+		"refresh_ahead":   c.RefreshAhead,
+		"request_budget":  c.RequestBudget,
+		"request_window":  inSeconds(c.RequestWindow),
+		"max_live_tokens": c.MaxLiveTokens,
+		"request_timeout": inSeconds(c.RequestTimeout),
+		"ca_cert":         c.CACert,
+	}}, nil
+}
+
+func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	warnings, err := b.engine.WriteConfig(ctx, backend.ConfigChange{
+		DataCenter:     written[string](d, "data_center"),
+		AccountsURL:    written[string](d, "accounts_url"),
+		ClientID:       written[string](d, "client_id"),
+		ClientSecret:   written[string](d, "client_secret"),
+		RedirectURI:    written[string](d, "redirect_uri"),
+		MinTTL:         writtenDuration(d, "min_ttl"),
+		RefreshAhead:   written[bool](d, "refresh_ahead"),
+		RequestBudget:  written[int](d, "request_budget"),
+		RequestWindow:  writtenDuration(d, "request_window"),
+		MaxLiveTokens:  written[int](d, "max_live_tokens"),
+		RequestTimeout: writtenDuration(d, "request_timeout"),
+		CACert:         written[string](d, "ca_cert"),
+	})
+	return wrote(warnings, err)
+}
+
+func (b *zohoBackend) pathConfigDelete(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	return wrote(nil, b.engine.DeleteConfig(ctx))
+}
+
+// wrote answers a write. The answer is never nil on success: only then does
+// Vault warn of fields that it does not know.
+func wrote(warnings []string, err error) (*logical.Response, error) {
+	if err != nil {
+		return respond(err)
+	}
+	return &logical.Response{Warnings: warnings}, nil
+}
+
+const pathConfigHelp = `
+Holds the client that roles use when they name none of their own, the data
+centre with its Accounts server, and the limits that the engine keeps to.
+
+A client secret is sent only to the Accounts server for which it was written.
+To change the server or the client ID, write the client secret in the same
+request. A write keeps the fields that it does not name; a patch with null
+takes a field back to its default.
+
+Deleting the config leaves roles, leases and tokens as they are: what is out
+can still be revoked. Roles that use the mount's client cannot mint until there
+is one again.
+`

@@ -1,0 +1,88 @@
+package zohosecrets
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
+)
+
+func (b *zohoBackend) pathCreds() []*framework.Path {
+	return []*framework.Path{{
+		Pattern:      "creds/" + nameRegex,
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Fields: map[string]*framework.FieldSchema{
+			"name":    nameField(),
+			"min_ttl": {Type: framework.TypeDurationSecond, Query: true, Description: "The access token must live at least this much longer. Defaults to the role's min_ttl."},
+		},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback:     b.pathCredsRead,
+				Summary:      "Read a leased access token.",
+				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "generate", OperationSuffix: "credentials"},
+				Responses: ok(map[string]*framework.FieldSchema{
+					"access_token":  {Type: framework.TypeString, Description: "The access token.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+					"authorization": {Type: framework.TypeString, Description: "The value of the Authorization header for Zoho's APIs, ready to be sent.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+					"token_type":    {Type: framework.TypeString, Description: "The type that Zoho names. Use authorization for the header instead: Zoho says Bearer, and wants Zoho-oauthtoken."},
+					"api_domain":    {Type: framework.TypeString, Description: "Where most of Zoho's APIs are in this data centre."},
+					"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre of this grant."},
+					"scopes":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+					"expires_at":    {Type: framework.TypeString, Description: "When the access token ends, RFC 3339. The lease ends no later."},
+					"token_id":      {Type: framework.TypeString, Description: "A keyed hash that names the token in logs; it cannot be used in its place."},
+					"role":          {Type: framework.TypeString, Description: "Name of the role."},
+				}),
+				// A standby must not mint: without these it would ask Zoho for
+				// a token and then fail to store its lease.
+				ForwardPerformanceStandby:   true,
+				ForwardPerformanceSecondary: true,
+			},
+		},
+		HelpSynopsis:    "Read a leased access token of a role.",
+		HelpDescription: pathCredsHelp,
+	}}
+}
+
+func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	issued, err := b.engine.Issue(ctx, d.Get("name").(string), backend.Reader{
+		MinTTL:      seconds(d, "min_ttl"),
+		EntityID:    req.EntityID,
+		DisplayName: req.DisplayName,
+		RequestID:   req.ID,
+	})
+	if err != nil {
+		return respond(err)
+	}
+	expires := issued.ExpiresAt.UTC().Format(time.RFC3339)
+	resp := b.Secret(secretTypeAccessToken).Response(map[string]any{
+		"access_token":  issued.AccessToken.Reveal(),
+		"authorization": "Zoho-oauthtoken " + issued.AccessToken.Reveal(),
+		"token_type":    issued.TokenType,
+		"api_domain":    issued.APIDomain,
+		"data_center":   issued.DataCenter,
+		"scopes":        nonNil(issued.Scopes),
+		"expires_at":    expires,
+		"token_id":      issued.TokenID,
+		"role":          issued.Role,
+	}, map[string]any{
+		internalTokenID:   issued.TokenID,
+		internalHolderID:  issued.HolderID,
+		internalExpiresAt: expires,
+	})
+	resp.Secret.TTL, resp.Secret.MaxTTL = issued.TTL, issued.TTL
+	resp.Warnings = issued.Warnings
+	return resp, nil
+}
+
+const pathCredsHelp = `
+Reads an access token of the role's grant, with a lease. Send it as in the
+"authorization" value, to "api_domain" and the path of the product's API.
+
+Readers share the token: it is minted when there is none with "min_ttl" left,
+and otherwise handed out again. The lease lasts as long as the token (or the
+role's "ttl"), and cannot be renewed: read again before it ends, as Vault Agent
+does by itself. Revoke the lease when you are done. The token is revoked at
+Zoho when the last lease on it is revoked.
+`

@@ -1,0 +1,171 @@
+package zohosecrets
+
+import (
+	"context"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
+)
+
+func (b *zohoBackend) pathRoles() []*framework.Path {
+	write := func(verb string) *framework.PathOperation {
+		return &framework.PathOperation{
+			Callback:                    b.pathRoleWrite,
+			Summary:                     "Write a role; fields that are not named stay as they are.",
+			DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: verb, OperationSuffix: "role"},
+			Responses:                   done(),
+			ForwardPerformanceStandby:   true,
+			ForwardPerformanceSecondary: true,
+		}
+	}
+	return []*framework.Path{
+		{
+			Pattern:      "roles/?$",
+			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ListOperation: &framework.PathOperation{
+					Callback:     b.pathRoleList,
+					Summary:      "List the roles.",
+					DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "roles"},
+					Responses: ok(map[string]*framework.FieldSchema{
+						"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
+						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type and state."},
+					}),
+				},
+			},
+			HelpSynopsis:    "List the roles.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type and the state of each: never tried, ready, throttled, refused or unreachable.",
+		},
+		{
+			Pattern:        "roles/" + nameRegex,
+			DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+			Fields:         roleFields(),
+			ExistenceCheck: b.pathRoleExists,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation: &framework.PathOperation{
+					Callback:     b.pathRoleRead,
+					Summary:      "Read a role.",
+					DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role"},
+					Responses:    ok(roleAnswer()),
+				},
+				logical.CreateOperation: write("write"),
+				logical.UpdateOperation: write("write"),
+				logical.PatchOperation:  write("patch"),
+				logical.DeleteOperation: &framework.PathOperation{
+					Callback:                    b.pathRoleDelete,
+					Summary:                     "Delete a role.",
+					DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "delete", OperationSuffix: "role"},
+					Responses:                   done(),
+					ForwardPerformanceStandby:   true,
+					ForwardPerformanceSecondary: true,
+				},
+			},
+			HelpSynopsis:    "A name for a refresh token, with the rules for handing out its access tokens.",
+			HelpDescription: pathRolesHelp,
+		},
+	}
+}
+
+func roleFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		"name":          nameField(),
+		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk or cn. Needs a client of the role's own."},
+		"client_id":     {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
+		"client_secret": {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"ttl":           {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
+		"min_ttl":       {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
+	}
+}
+
+func roleAnswer() map[string]*framework.FieldSchema {
+	fields := readable(roleFields())
+	fields["grant_type"] = &framework.FieldSchema{Type: framework.TypeString, Description: "What tokens are minted from: refresh_token."}
+	fields["accounts_url"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The Accounts server for which the credentials were written, and to which alone they are sent."}
+	return fields
+}
+
+func (b *zohoBackend) pathRoleExists(ctx context.Context, _ *logical.Request, d *framework.FieldData) (bool, error) {
+	name, _ := d.Get("name").(string)
+	if backend.CheckRoleName(name) != nil {
+		return false, nil // the write says what is wrong with it
+	}
+	role, err := b.engine.Role(ctx, name)
+	return role != nil, err
+}
+
+func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	role, err := b.engine.Role(ctx, d.Get("name").(string))
+	if err != nil {
+		return respond(err)
+	}
+	if role == nil {
+		return nil, nil
+	}
+	config, _, err := b.engine.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: map[string]any{
+		"name":         role.Name,
+		"grant_type":   backend.GrantTypeRefreshToken,
+		"data_center":  role.EffectiveDataCenter(config),
+		"accounts_url": role.Pin.AccountsURL,
+		"client_id":    role.ClientID,
+		"ttl":          inSeconds(role.TTL),
+		"min_ttl":      inSeconds(role.MinTTL),
+	}}, nil
+}
+
+func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := b.engine.RoleNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info := make(map[string]any, len(names))
+	for _, name := range names {
+		overview, err := b.engine.RoleOverview(ctx, name)
+		if err != nil {
+			return respond(err)
+		}
+		info[name] = map[string]any{
+			"data_center": overview.DataCenter,
+			"grant_type":  overview.GrantType,
+			"state":       string(overview.State),
+		}
+	}
+	return logical.ListResponseWithInfo(names, info), nil
+}
+
+func (b *zohoBackend) pathRoleWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	warnings, err := b.engine.WriteRole(ctx, d.Get("name").(string), backend.RoleChange{
+		DataCenter:   written[string](d, "data_center"),
+		ClientID:     written[string](d, "client_id"),
+		ClientSecret: written[string](d, "client_secret"),
+		RefreshToken: written[string](d, "refresh_token"),
+		TTL:          writtenDuration(d, "ttl"),
+		MinTTL:       writtenDuration(d, "min_ttl"),
+	})
+	return wrote(warnings, err)
+}
+
+func (b *zohoBackend) pathRoleDelete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	return wrote(nil, b.engine.DeleteRole(ctx, d.Get("name").(string)))
+}
+
+const pathRolesHelp = `
+A role needs a refresh_token. It uses the mount's client from "config" or, with
+client_id and client_secret, a client of its own. Two roles with the same
+refresh token share its access token, its limits and its failures.
+
+The credentials belong to one client at one Accounts server, chosen when they
+are written. To change either, write the refresh token (and the role's own
+client secret) in the same request. A write keeps the fields that it does not
+name; a patch with null takes a field back to its default.
+
+Deleting a role leaves the leases on its tokens as they are: they can still be
+revoked. The refresh token lives on at Zoho; remove it there, too, if nobody
+needs it.
+`
