@@ -1,0 +1,197 @@
+package zohosim
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A CodeSpec describes a grant code as if the user had agreed to it.
+type CodeSpec struct {
+	User        string // default user@example.com
+	Scopes      []string
+	RedirectURI string // of a WebClient: default its first one
+	Online      bool   // access_type=online: no refresh token
+	// PromptConsent is prompt=consent: without it only a user's first consent
+	// to a client gives a refresh token. The API console always does so for a
+	// Self Client.
+	PromptConsent bool
+}
+
+// Consent returns a refresh token as if the user had agreed to the scopes. It
+// panics when the client is not enabled in the data centre or a scope does not
+// exist.
+func (s *Sim) Consent(client *Client, dataCenter, user string, scopes []string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustGrant(client, dataCenter, scopes)
+	return s.addRefreshToken(client, dataCenter, user, slices.Clone(scopes))
+}
+
+// Code returns a grant code: for a Self Client as its owner makes one in the
+// API console, for a WebClient as one that Zoho sent to its redirect URI. It
+// panics where Consent does, and on a redirect URI that is not registered.
+func (s *Sim) Code(client *Client, dataCenter string, spec CodeSpec) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustGrant(client, dataCenter, spec.Scopes)
+	if client.Kind == WebClient && spec.RedirectURI == "" && len(client.spec.RedirectURIs) > 0 {
+		spec.RedirectURI = client.spec.RedirectURIs[0]
+	}
+	if client.Kind == WebClient != slices.Contains(client.spec.RedirectURIs, spec.RedirectURI) {
+		panic("zohosim: the client has no redirect URI " + spec.RedirectURI)
+	}
+	return s.addCode(client, dataCenter, spec)
+}
+
+func (s *Sim) mustGrant(client *Client, dataCenter string, scopes []string) {
+	mustDataCenter(dataCenter)
+	if _, ok := s.enabledClient(client.ID, dataCenter); !ok {
+		panic("zohosim: the client is not enabled in " + dataCenter)
+	}
+	if !client.knowsScopes(scopes) {
+		panic("zohosim: no such scopes: " + strings.Join(scopes, ","))
+	}
+}
+
+// addCode decides whether the code will give a refresh token.
+// Source: the OAuth page of Zoho Books ("Refresh Token missing in response"),
+// zoho.com/thrive/resources/api/identify-user-location.html ("only the first
+// time").
+func (s *Sim) addCode(client *Client, dc string, spec CodeSpec) string {
+	user := orDefault(spec.User, "user@example.com")
+	key := userKey{dc, client.ID, user}
+	prompted := spec.PromptConsent || client.Kind == SelfClient
+	code := &grantCode{
+		client:      client,
+		dc:          dc,
+		user:        user,
+		scopes:      slices.Clone(spec.Scopes),
+		redirectURI: spec.RedirectURI,
+		withRefresh: !spec.Online && (prompted || !s.tokens.consented[key]),
+		expires:     s.clock().Add(s.opts.CodeLife),
+	}
+	s.tokens.consented[key] = true
+	value := newToken()
+	s.tokens.codes[value] = code
+	return value
+}
+
+// auth answers the consent page. Accept and Deny post back to the same URL, so
+// both requests are checked alike.
+// Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html
+// (location and accounts-server)
+func (s *Sim) auth(c *call) answer {
+	home := orDefault(s.user.home, c.dc.location)
+	client, scopes, problem := s.checkConsent(c, home)
+	switch {
+	case problem != "":
+		return s.page(problem, nil)
+	case c.r.Method == http.MethodGet:
+		return s.page("", map[string]any{"Client": client.ID, "User": s.user.name, "Scopes": scopes, "Home": home})
+	case c.r.Method != http.MethodPost:
+		return bareBadRequest("server error")
+	case c.form.Get("decision") != "accept":
+		return s.backToClient(c, url.Values{"error": {"access_denied"}})
+	// Source: zoho.com/crm/developer/docs/api/v8/token-validity.html (10 grant
+	// codes in 10 minutes per client, then access_denied "for the remaining
+	// time").
+	case !s.grantCodes.allow(c.dc.location+client.ID, c.now, Throttle{FixedBlock: true}.withDefaults()):
+		return s.backToClient(c, url.Values{"error": {"access_denied"}})
+	}
+	code := s.addCode(client, home, CodeSpec{
+		User:          s.user.name,
+		Scopes:        scopes,
+		RedirectURI:   c.query.Get("redirect_uri"),
+		Online:        c.query.Get("access_type") != "offline",
+		PromptConsent: c.query.Get("prompt") == "consent",
+	})
+	dc := mustDataCenter(home)
+	accounts, ok := s.accountsURL(c, dc)
+	if !ok {
+		accounts = dc.accounts
+	}
+	return s.backToClient(c, url.Values{"code": {code}, "location": {home}, "accounts-server": {accounts}})
+}
+
+// checkConsent finds what is wrong with a consent request, in the words of
+// Zoho's error pages. Nothing is sent to a redirect URI that is not registered.
+// The client must be enabled in the user's data centre too: only there is the
+// code good.
+func (s *Sim) checkConsent(c *call, home string) (client *Client, scopes []string, problem string) {
+	id := c.query.Get("client_id")
+	client, here := s.enabledClient(id, c.dc.location)
+	_, there := s.enabledClient(id, home)
+	if !here || !there {
+		return nil, nil, "Invalid Client"
+	}
+	if c.query.Get("response_type") != "code" {
+		return nil, nil, "Invalid response type"
+	}
+	if !slices.Contains(client.spec.RedirectURIs, c.query.Get("redirect_uri")) {
+		return nil, nil, "Invalid Redirect Uri"
+	}
+	scopes, known := client.parseScopes(c.query.Get("scope"))
+	if !known {
+		return nil, nil, "Invalid OAuth scope"
+	}
+	// online is the default; the documents name no error for anything else.
+	if !slices.Contains([]string{"", "online", "offline"}, c.query.Get("access_type")) {
+		return nil, nil, "Invalid access type"
+	}
+	return client, scopes, ""
+}
+
+// backToClient redirects the browser, with the state as it came. The redirect
+// URI is one of the client's own.
+func (s *Sim) backToClient(c *call, values url.Values) answer {
+	if c.query.Has("state") {
+		values.Set("state", c.query.Get("state"))
+	}
+	target := c.query.Get("redirect_uri")
+	separator := "?"
+	if strings.Contains(target, "?") {
+		separator = "&"
+	}
+	out := textAnswer(http.StatusFound, "text/html;charset=UTF-8", "")
+	out.header.Set("Location", target+separator+values.Encode())
+	out.word = values.Get("error")
+	return out
+}
+
+// page shows the consent form, or what is wrong with the request.
+func (s *Sim) page(problem string, data map[string]any) answer {
+	var body bytes.Buffer
+	err := s.consentPage.Execute(&body, map[string]any{"Problem": problem, "Ask": data})
+	if err != nil {
+		panic("zohosim: " + err.Error()) // the template is ours
+	}
+	out := textAnswer(http.StatusOK, "text/html;charset=UTF-8", body.String())
+	if problem != "" {
+		out.status, out.word = http.StatusBadRequest, problem
+	}
+	out.header.Set("Cache-Control", "no-store")
+	out.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	out.header.Set("Referrer-Policy", "no-referrer")
+	return out
+}
+
+func newConsentPage() *template.Template {
+	return template.Must(template.New("consent").Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Simulated Zoho Accounts</title>
+<style>body{font:16px sans-serif;max-width:32em;margin:3em auto}button{font:inherit;padding:.4em 1.2em}</style>
+</head><body>
+{{if .Problem}}<h1>{{.Problem}}</h1>{{else}}{{with .Ask -}}
+<h1>Simulated Zoho Accounts ({{.Home}})</h1>
+<p>Client <code>{{.Client}}</code> would like to access, as <b>{{.User}}</b>:</p>
+<ul>{{range .Scopes}}<li><code>{{.}}</code></li>{{end}}</ul>
+<form method="post">
+<button id="accept" name="decision" value="accept">Accept</button>
+<button id="deny" name="decision" value="deny">Deny</button>
+</form>{{end}}{{end}}
+</body></html>
+`))
+}

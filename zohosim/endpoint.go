@@ -1,0 +1,45 @@
+package zohosim
+
+import "strings"
+
+// An Endpoint is one of the things a simulated data centre answers.
+type Endpoint string
+
+// The endpoints.
+const (
+	EndpointToken        Endpoint = "token"         // POST /oauth/v2/token
+	EndpointLegacyRevoke Endpoint = "legacy-revoke" // POST /oauth/v2/token/revoke
+	EndpointRevoke       Endpoint = "revoke"        // POST /oauth/v2/revoke/token
+	EndpointAuth         Endpoint = "auth"          // /oauth/v2/auth, the consent page
+	EndpointServerInfo   Endpoint = "serverinfo"    // GET /oauth/serverinfo
+	EndpointAPI          Endpoint = "api"           // /crm/..., the resource API
+	EndpointOther        Endpoint = "other"         // everything else: 404
+)
+
+// Endpoints returns all endpoints.
+func Endpoints() []Endpoint {
+	return []Endpoint{
+		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth,
+		EndpointServerInfo, EndpointAPI, EndpointOther,
+	}
+}
+
+// endpointOf compares paths exactly: a trailing slash is another path.
+func endpointOf(path string) Endpoint {
+	switch path {
+	case "/oauth/v2/token":
+		return EndpointToken
+	case "/oauth/v2/token/revoke":
+		return EndpointLegacyRevoke
+	case "/oauth/v2/revoke/token":
+		return EndpointRevoke
+	case "/oauth/v2/auth":
+		return EndpointAuth
+	case "/oauth/serverinfo":
+		return EndpointServerInfo
+	}
+	if strings.HasPrefix(path, "/crm/") {
+		return EndpointAPI
+	}
+	return EndpointOther
+}

@@ -1,0 +1,160 @@
+package zohosim
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Options set up a simulator. The zero value is usable and strict.
+type Options struct {
+	// Clock tells the time; the default is time.Now. Tests pass the Now of a
+	// StoppedClock. It must not call back into the simulator.
+	Clock func() time.Time
+
+	// Wait passes Latency: it returns after d, or with an error as soon as ctx
+	// ends. Tests replace it so that nothing sleeps.
+	Wait func(ctx context.Context, d time.Duration) error
+
+	// Latency delays each answer. The work is done before the delay, so a
+	// caller that gives up leaves behind a token that it never saw, as it
+	// would at Zoho. Default 0.
+	Latency time.Duration
+
+	// TokenLife is how long an access token lives: default one hour.
+	TokenLife time.Duration
+
+	// CodeLife is how long a grant code lives: default two minutes.
+	// Codes of a Self Client may be made with up to ten minutes; some
+	// products' pages say 60 seconds for all.
+	// Source: help.zoho.com, "Why am I getting invalid code and invalid
+	// redirect URI error?"
+	CodeLife time.Duration
+
+	// Throttle is the limit on token requests.
+	Throttle Throttle
+
+	// MaxLiveTokens is the number of live access tokens per refresh token; one
+	// more kills the oldest. Default 10.
+	// Source: zoho.com/accounts/protocol/oauth/token-limits.html; older pages
+	// of single products say 15 or 30.
+	MaxLiveTokens int
+
+	// MaxClientTokens is the same for the access tokens that one client has
+	// from client_credentials in one data centre. No document says whether
+	// there is such a cap. Default: MaxLiveTokens; negative: none.
+	MaxClientTokens int
+
+	// MaxRefreshTokens is the number of refresh tokens per user and client;
+	// one more kills the oldest and its access tokens. Default 20.
+	// Source: zoho.com/accounts/protocol/oauth/token-limits.html
+	MaxRefreshTokens int
+
+	// Answer is the shape of successful token answers.
+	Answer Answer
+
+	// RealDomains puts Zoho's real hosts into api_domain, accounts-server and
+	// serverinfo. By default they lead back to the simulator, so that a test
+	// cannot call Zoho by accident.
+	RealDomains bool
+
+	// LegacyRevokeRefusesAccessTokens makes POST /oauth/v2/token/revoke take
+	// refresh tokens only, which is how older pages of Zoho describe it for
+	// clients other than JavaScript applications.
+	LegacyRevokeRefusesAccessTokens bool
+
+	// Missing names endpoints that answer 404, as on a server without the
+	// newer (or no longer with the older) revocation endpoint.
+	Missing []Endpoint
+}
+
+// Throttle describes Zoho's limit on token requests. It counts per refresh
+// token; requests without one count per client. Failing requests count too.
+//
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html ("A total of 10
+// access token requests can be made within 10 minutes").
+type Throttle struct {
+	// Limit is how many requests are answered within Window: default 10;
+	// negative switches the throttle off.
+	Limit int
+
+	// Window defaults to ten minutes.
+	Window time.Duration
+
+	// Block is for how long requests are refused once the limit was hit:
+	// default ten minutes. Afterwards the count starts from nothing.
+	Block time.Duration
+
+	// FixedBlock lets a block end Block after the request that caused it. By
+	// default each request during the block starts it anew: users report that
+	// only silence of 15 to 30 minutes ends it, although no document says so.
+	FixedBlock bool
+
+	// Status of the refusal: default 400. An official article (Kaizen #43)
+	// says 200; measurements say 400.
+	Status int
+
+	// Chinese words the refusal as Zoho does for Chinese callers; they have
+	// recorded that both the error and its description are translated.
+	Chinese bool
+}
+
+// Expiry is a way to write the life of a token into an answer.
+type Expiry string
+
+// The ways that have been seen in Zoho's documents and in recorded answers.
+const (
+	ExpirySeconds       Expiry = ""                // "expires_in": 3600
+	ExpiryMillisWithSec Expiry = "millis-with-sec" // "expires_in": 3600000, "expires_in_sec": 3600
+	ExpiryMillis        Expiry = "millis"          // "expires_in": 3600000
+	ExpiryString        Expiry = "string"          // "expires_in": "3600"
+	ExpiryMissing       Expiry = "missing"         // no expires_in at all
+)
+
+// Answer is the shape of a successful token answer.
+type Answer struct {
+	Expiry Expiry
+
+	// APIDomain is given as api_domain instead of the data centre's own.
+	APIDomain string
+	// NoAPIDomain leaves api_domain out, as the pages of Desk and Workerly do.
+	NoAPIDomain bool
+	// APIDomainSlash ends api_domain with a slash, as Recruit's page does.
+	APIDomainSlash bool
+
+	// WithScope adds scope, separated by spaces, to the answers of all grants.
+	// The answer of client_credentials always has it.
+	WithScope bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Wait == nil {
+		o.Wait = waitFor
+	}
+	o.TokenLife = orDefault(o.TokenLife, time.Hour)
+	o.CodeLife = orDefault(o.CodeLife, 2*time.Minute)
+	o.MaxLiveTokens = orDefault(o.MaxLiveTokens, 10)
+	o.MaxClientTokens = orDefault(o.MaxClientTokens, o.MaxLiveTokens)
+	o.MaxRefreshTokens = orDefault(o.MaxRefreshTokens, 20)
+	o.Throttle = o.Throttle.withDefaults()
+	return o
+}
+
+func (t Throttle) withDefaults() Throttle {
+	t.Limit = orDefault(t.Limit, 10)
+	t.Window = orDefault(t.Window, 10*time.Minute)
+	t.Block = orDefault(t.Block, 10*time.Minute)
+	t.Status = orDefault(t.Status, http.StatusBadRequest)
+	return t
+}
+
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
