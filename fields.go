@@ -21,6 +21,12 @@ func nameField() *framework.FieldSchema {
 	}
 }
 
+// roleNameOf returns the name in the request's path.
+func roleNameOf(d *framework.FieldData) string {
+	name, _ := d.Get("name").(string)
+	return name
+}
+
 // written returns what a write says of a field: nil if it does not name it,
 // and the default if it names it as null, which is how a PATCH takes a value
 // back.

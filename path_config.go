@@ -119,18 +119,25 @@ func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d
 		RequestTimeout: writtenDuration(d, "request_timeout"),
 		CACert:         written[string](d, "ca_cert"),
 	})
-	return wrote(warnings, err)
+	return wrote(d, warnings, err)
 }
 
-func (b *zohoBackend) pathConfigDelete(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	return wrote(nil, b.engine.DeleteConfig(ctx))
+func (b *zohoBackend) pathConfigDelete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	return wrote(d, nil, b.engine.DeleteConfig(ctx))
 }
 
-// wrote answers a write. The answer is never nil on success: only then does
-// Vault warn of fields that it does not know.
-func wrote(warnings []string, err error) (*logical.Response, error) {
+// wrote answers a write: 204, unless there is something to warn of. Vault adds
+// its own warning of fields that it does not know, but only to an answer.
+func wrote(d *framework.FieldData, warnings []string, err error) (*logical.Response, error) {
 	if err != nil {
 		return respond(err)
+	}
+	unknown := false
+	for field := range d.Raw {
+		unknown = unknown || d.Schema[field] == nil
+	}
+	if len(warnings) == 0 && !unknown {
+		return nil, nil
 	}
 	return &logical.Response{Warnings: warnings}, nil
 }

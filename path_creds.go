@@ -46,7 +46,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 }
 
 func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	issued, err := b.engine.Issue(ctx, d.Get("name").(string), backend.Reader{
+	issued, err := b.engine.Issue(ctx, roleNameOf(d), backend.Reader{
 		MinTTL:      seconds(d, "min_ttl"),
 		EntityID:    req.EntityID,
 		DisplayName: req.DisplayName,

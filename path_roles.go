@@ -88,16 +88,16 @@ func roleAnswer() map[string]*framework.FieldSchema {
 }
 
 func (b *zohoBackend) pathRoleExists(ctx context.Context, _ *logical.Request, d *framework.FieldData) (bool, error) {
-	name, _ := d.Get("name").(string)
+	name := roleNameOf(d)
 	if backend.CheckRoleName(name) != nil {
-		return false, nil // the write says what is wrong with it
+		return false, nil //nolint:nilerr // the write itself says what is wrong with the name
 	}
 	role, err := b.engine.Role(ctx, name)
 	return role != nil, err
 }
 
 func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	role, err := b.engine.Role(ctx, d.Get("name").(string))
+	role, err := b.engine.Role(ctx, roleNameOf(d))
 	if err != nil {
 		return respond(err)
 	}
@@ -140,7 +140,7 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 }
 
 func (b *zohoBackend) pathRoleWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	warnings, err := b.engine.WriteRole(ctx, d.Get("name").(string), backend.RoleChange{
+	warnings, err := b.engine.WriteRole(ctx, roleNameOf(d), backend.RoleChange{
 		DataCenter:   written[string](d, "data_center"),
 		ClientID:     written[string](d, "client_id"),
 		ClientSecret: written[string](d, "client_secret"),
@@ -148,11 +148,11 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, _ *logical.Request, d *
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
 	})
-	return wrote(warnings, err)
+	return wrote(d, warnings, err)
 }
 
 func (b *zohoBackend) pathRoleDelete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	return wrote(nil, b.engine.DeleteRole(ctx, d.Get("name").(string)))
+	return wrote(d, nil, b.engine.DeleteRole(ctx, roleNameOf(d)))
 }
 
 const pathRolesHelp = `

@@ -103,7 +103,7 @@ func (e *Engine) usableToken(ctx context.Context, g *grant, cred credential, con
 		return t, t.capWarning(minTTL), nil
 	}
 	failed := e.mintForReader(ctx, g, cred, minTTL)
-	t, state = g.look(e.now(), minTTL)
+	t, _ = g.look(e.now(), minTTL)
 	switch {
 	case failed == nil && t != nil:
 		return t, t.capWarning(minTTL), nil

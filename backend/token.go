@@ -41,8 +41,8 @@ func (t *token) life() time.Duration { return t.rec.ExpiresAt.Sub(t.rec.IssuedAt
 func (t *token) refreshBelow() time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(t.rec.ID)) // a hash.Hash never fails
-	jitter := time.Duration(h.Sum32()%201) - 100
-	return t.life()/2 + t.life()*jitter/1000
+	perMille := 400 + int64(h.Sum32()%201)
+	return time.Duration(t.life().Milliseconds()*perMille/1000) * time.Millisecond
 }
 
 // effectiveMinTTL is how much of its life the token must have left: what was

@@ -131,8 +131,12 @@ func (a answer) life() (time.Duration, bool) {
 	return time.Duration(seconds * float64(time.Second)), seconds >= 1
 }
 
-// splitScopes takes commas, as Zoho wants them, and spaces, as it answers them.
+// splitScopes takes commas, as Zoho wants them, and spaces, as it answers them;
+// nil if there are none.
 func splitScopes(s string) []string {
+	if s == "" {
+		return nil
+	}
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 

@@ -1,0 +1,32 @@
+# Needs Go, git, make and a POSIX shell. A real Vault is found or built by scripts/vault-bin.
+
+# The plugin's packages link no C. Only `make test` uses a C compiler, where there is one, for the race detector.
+.POSIX:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+build: ## build the plugin to bin/vault-plugin-secrets-zoho
+	scripts/build bin/vault-plugin-secrets-zoho
+
+demo: ## show the product on a real Vault: read a token, use it, revoke it
+	@go build -o bin/demo ./bootstrap/demo
+	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/demo demo
+
+dev: ## the same environment, kept up until Ctrl-C, to try things by hand
+	@go build -o bin/demo ./bootstrap/demo
+	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/demo dev
+
+test: ## run all tests, the acceptance tests on a real Vault among them
+	scripts/test
+
+check: ## gofmt, go vet and golangci-lint
+	scripts/lint
+
+fmt: ## format the Go files
+	gofmt -w .
+
+clean: ## remove what was built in this repository (the cached Vault stays)
+	rm -rf bin
+
+.PHONY: help build demo dev test check fmt clean

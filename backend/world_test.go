@@ -1,0 +1,221 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+var scopes = []string{"ZohoCRM.modules.ALL"}
+
+// world is a simulated Zoho and a mount that uses it, with one clock.
+type world struct {
+	t            *testing.T
+	sim          *zohosim.Sim
+	clock        *zohosim.Clock
+	accounts     *zohosim.Accounts
+	client       *zohosim.Client
+	refreshToken string
+	gate         gate
+	storage      *storage
+	engine       *backend.Engine
+}
+
+// newWorld has a mount with a client, and a role crm-sync.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t:       t,
+		clock:   zohosim.StoppedClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)),
+		storage: &storage{Storage: &logical.InmemStorage{}},
+	}
+	w.sim = zohosim.New(zohosim.Options{Clock: w.clock.Now, Wait: w.gate.wait})
+	t.Cleanup(w.sim.Close)
+	var err error
+	w.accounts, err = w.sim.Listen("us")
+	require.NoError(t, err)
+	w.client = w.sim.AddClient(zohosim.ClientSpec{})
+	w.refreshToken = w.sim.Consent(w.client, "us", "user@example.com", scopes)
+	w.start()
+	t.Cleanup(func() { w.engine.Close() })
+
+	id, secret := w.client.ID, w.client.Secret("us")
+	w.configure(backend.ConfigChange{AccountsURL: &w.accounts.URL, ClientID: &id, ClientSecret: &secret})
+	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+	return w
+}
+
+func (w *world) start() {
+	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.clock.Now, UserAgent: "test"})
+}
+
+// restart forgets everything but the storage, as a crash or a new leader does.
+func (w *world) restart() {
+	w.engine.Close()
+	w.start()
+}
+
+func (w *world) configure(change backend.ConfigChange) {
+	w.t.Helper()
+	_, err := w.engine.WriteConfig(w.t.Context(), change)
+	require.NoError(w.t, err)
+}
+
+func (w *world) writeRole(name string, change backend.RoleChange) {
+	w.t.Helper()
+	_, err := w.engine.WriteRole(w.t.Context(), name, change)
+	require.NoError(w.t, err)
+}
+
+func (w *world) read(role string) *backend.Issued {
+	w.t.Helper()
+	issued, err := w.engine.Issue(w.t.Context(), role, backend.Reader{})
+	require.NoError(w.t, err)
+	return issued
+}
+
+func (w *world) readError(role string) error {
+	w.t.Helper()
+	_, err := w.engine.Issue(w.t.Context(), role, backend.Reader{})
+	require.Error(w.t, err)
+	return err
+}
+
+func (w *world) release(issued *backend.Issued) error {
+	return w.engine.Release(w.t.Context(), leaseOf(issued), false)
+}
+
+func leaseOf(issued *backend.Issued) backend.Lease {
+	return backend.Lease{TokenID: issued.TokenID, HolderID: issued.HolderID, ExpiresAt: issued.ExpiresAt}
+}
+
+func (w *world) tick() {
+	w.t.Helper()
+	require.NoError(w.t, w.engine.Tick(w.t.Context()))
+	w.settle()
+}
+
+// settle waits for the mints and revocations that run in the background.
+func (w *world) settle() { w.engine.Settle() }
+
+func (w *world) alive(issued *backend.Issued) bool {
+	return w.sim.Alive(issued.AccessToken.Reveal())
+}
+
+func (w *world) revocations() int {
+	return w.sim.Count(zohosim.EndpointRevoke) + w.sim.Count(zohosim.EndpointLegacyRevoke)
+}
+
+// keys lists what is stored below prefix.
+func (w *world) keys(prefix string) []string {
+	w.t.Helper()
+	keys, err := logical.CollectKeysWithPrefix(w.t.Context(), w.storage, prefix)
+	require.NoError(w.t, err)
+	return keys
+}
+
+// storage counts writes, and fails those that fail tells it to.
+type storage struct {
+	logical.Storage
+	mu     sync.Mutex
+	writes []string
+	fail   func(key string) bool
+}
+
+var errDisk = errors.New("disk on fire")
+
+func (s *storage) refuses(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil && s.fail(key) {
+		return true
+	}
+	s.writes = append(s.writes, key)
+	return false
+}
+
+func (s *storage) failing(fail func(key string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+// written returns the keys written since the last call.
+func (s *storage) written() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := s.writes
+	s.writes = nil
+	return keys
+}
+
+func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	if s.refuses(entry.Key) {
+		return errDisk
+	}
+	return s.Storage.Put(ctx, entry)
+}
+
+func (s *storage) Delete(ctx context.Context, key string) error {
+	if s.refuses(key) {
+		return errDisk
+	}
+	return s.Storage.Delete(ctx, key)
+}
+
+func below(prefix string) func(string) bool {
+	return func(key string) bool { return strings.HasPrefix(key, prefix) }
+}
+
+func ptr[T any](value T) *T { return &value }
+
+// gate keeps answers of Zoho back while it is shut.
+type gate struct {
+	mu   sync.Mutex
+	shut chan struct{}
+}
+
+func (g *gate) wait(ctx context.Context, _ time.Duration) error {
+	g.mu.Lock()
+	shut := g.shut
+	g.mu.Unlock()
+	select {
+	case <-shut:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// holdAnswers keeps every answer of Zoho back until release is called.
+func (w *world) holdAnswers() (release func()) {
+	shut := make(chan struct{})
+	w.gate.mu.Lock()
+	w.gate.shut = shut
+	w.gate.mu.Unlock()
+	w.sim.SetLatency(time.Second)
+	return func() { w.sim.SetLatency(0); close(shut) }
+}
+
+func (w *world) waitForRequests(n int) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool { return len(w.sim.Requests()) >= n }, 10*time.Second, time.Millisecond)
+}
+
+// currentToken is the token that the next reader would get.
+func (w *world) currentToken() string {
+	w.t.Helper()
+	w.storage.failing(nil)
+	issued := w.read("crm-sync")
+	require.NoError(w.t, w.release(issued))
+	return issued.TokenID
+}

@@ -1,0 +1,137 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vault-plugin-secrets-zoho/bootstrap"
+)
+
+// environment is what the demonstration runs in. All that it writes is below dir.
+type environment struct {
+	dir    string
+	vault  *bootstrap.Vault
+	plugin bootstrap.Plugin
+	zoho   account
+	term   terminal
+}
+
+// start brings up Vault and Zoho and builds the plugin. When it fails it leaves nothing behind.
+func start(ctx context.Context, out io.Writer) (env *environment, err error) {
+	e := &environment{}
+	// Also when something below panics.
+	defer func() {
+		if env == nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+
+	fmt.Fprintln(os.Stderr, "demo: building the plugin and starting Vault; seconds, or a minute or two when Go has nothing in its cache ...")
+	if e.dir, err = os.MkdirTemp("", "zoho-"); err != nil {
+		return nil, err
+	}
+	if e.zoho, err = openAccount(ctx, e.dir); err != nil {
+		return nil, err
+	}
+	vaultDir := filepath.Join(e.dir, "vault")
+	if err := os.Mkdir(vaultDir, 0o700); err != nil {
+		return nil, err
+	}
+	if e.vault, err = bootstrap.StartVault(ctx, bootstrap.VaultOptions{Dir: vaultDir}); err != nil {
+		return nil, err
+	}
+	if e.plugin, err = bootstrap.BuildPlugin(ctx, e.vault.PluginDir()); err != nil {
+		return nil, err
+	}
+	e.term = terminal{out: out, vault: e.vault, dir: e.dir, shorten: e.zoho.real}
+	return e, nil
+}
+
+// setUp does what an operator does once: register, mount, configure, create a role.
+func (e *environment) setUp(ctx context.Context) error {
+	// The commands read the secrets from these two files, so that they are in no argument list.
+	for name, secret := range map[string]string{"client-secret": e.zoho.clientSecret, "refresh-token": e.zoho.refreshToken} {
+		if err := os.WriteFile(filepath.Join(e.dir, name), []byte(secret), 0o600); err != nil {
+			return err
+		}
+	}
+
+	e.term.say("A real %s runs at %s. Zoho is %s.", e.product(), e.vault.Addr(), e.zoho.description)
+	e.term.say("Vault learns of the plugin, by the checksum of its binary, and mounts it.")
+	if _, err := e.term.run(ctx, "plugin", "register", "-sha256="+e.plugin.SHA256, "secret", bootstrap.PluginName); err != nil {
+		return err
+	}
+	if _, err := e.term.run(ctx, "secrets", "enable", "-path=zoho", bootstrap.PluginName); err != nil {
+		return err
+	}
+	e.term.say("The mount gets the client that is registered with Zoho. An @ reads a value from a file, so that no secret is in the shell's history.")
+	if _, err := e.term.run(ctx, "write", "zoho/config", e.zoho.server, "client_id="+e.zoho.clientID, "client_secret=@client-secret"); err != nil {
+		return err
+	}
+	e.term.say("A role holds a refresh token and gives it to nobody. The write tries it at Zoho, so that a wrong one is found now.")
+	_, err := e.term.run(ctx, "write", "zoho/roles/crm-sync", "refresh_token=@refresh-token")
+	return err
+}
+
+// stayUp waits for Ctrl-C.
+func (e *environment) stayUp(ctx context.Context) error {
+	fmt.Fprintf(e.term.out, "\nReady. Paste this into another terminal:\n\n")
+	fmt.Fprintf(e.term.out, "export VAULT_ADDR=%s VAULT_TOKEN=%s\n", e.vault.Addr(), e.vault.RootToken())
+	fmt.Fprintf(e.term.out, "alias %s=%s\n", e.term.cli(), e.vault.Bin())
+	fmt.Fprintf(e.term.out, "%s read zoho/creds/crm-sync\n\n", e.term.cli())
+	if e.zoho.control != "" {
+		fmt.Fprintf(e.term.out, "%s\n", e.zoho.control)
+	}
+	fmt.Fprintf(e.term.out, "Vault's log, and the plugin's: %s\nCtrl-C stops and removes everything.\n", e.vault.LogFile())
+
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-e.vault.Done():
+		return fmt.Errorf("the Vault server has ended by itself")
+	}
+}
+
+// close stops and removes everything. It is called after an interrupt too, and so takes no context.
+func (e *environment) close() error {
+	var errs []error
+	if e.vault != nil {
+		if e.zoho.real {
+			e.revokeLeases()
+		}
+		errs = append(errs, e.vault.Stop())
+	}
+	if e.zoho.close != nil {
+		errs = append(errs, e.zoho.close())
+	}
+	if e.dir != "" {
+		errs = append(errs, os.RemoveAll(e.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// revokeLeases revokes what the visit to a real account has left: once this Vault is gone, nobody else can.
+func (e *environment) revokeLeases() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if _, _, err := e.vault.CLI(ctx, e.vault.RootToken(), "lease", "revoke", "-sync", "-prefix", "zoho/"); err != nil {
+		fmt.Fprintln(os.Stderr, "demo: access tokens may live on for up to an hour:", err)
+	}
+}
+
+// product is the server's name and version, such as "Vault v1.21.1".
+func (e *environment) product() string {
+	out, _, err := e.vault.CLI(context.Background(), "", "version")
+	if err != nil {
+		return "Vault"
+	}
+	return strings.Join(strings.Fields(strings.ReplaceAll(out, ",", " "))[:2], " ")
+}

@@ -1,0 +1,98 @@
+//go:build unix
+
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Simulator is a running cmd/zoho-sim: a simulated Zoho with a client and a refresh token ready for use.
+// Go tests have more of package zohosim itself.
+type Simulator struct {
+	// URL is that of the simulated Accounts server. What can be changed while it runs is at URL/sim/.
+	URL                                  string
+	ClientID, ClientSecret, RefreshToken string
+
+	process *Process
+}
+
+// StartSimulator builds the simulator into dir and starts it on a free port, with further flags of zoho-sim. The caller stops it.
+func StartSimulator(ctx context.Context, dir string, flags ...string) (*Simulator, error) {
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	bin, envFile, logFile := filepath.Join(dir, "zoho-sim"), filepath.Join(dir, "zoho-sim.env"), filepath.Join(dir, "zoho-sim.log")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", bin, "./cmd/zoho-sim")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the simulator: %w\n%s", err, out)
+	}
+	// A file left by a run before would be taken for this one's.
+	if err := os.Remove(envFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), bin, append([]string{"-listen=127.0.0.1:0", "-env=" + envFile}, flags...)...)
+	cmd.Env = cleanEnv(dir)
+	process, err := StartProcess(cmd, logFile)
+	if err != nil {
+		return nil, fmt.Errorf("start the simulator: %w", err)
+	}
+	sim := &Simulator{process: process}
+	if err := sim.waitForEnv(ctx, envFile); err != nil {
+		process.Kill()
+		return nil, fmt.Errorf("start the simulator: %w\n%s", err, lastLines(readFrom(logFile, 0), 12))
+	}
+	return sim, nil
+}
+
+// waitForEnv waits for the file with the simulator's assignments, which appears complete once it listens.
+func (s *Simulator) waitForEnv(ctx context.Context, envFile string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if text := readFrom(envFile, 0); text != "" {
+			return s.take(text)
+		}
+		select {
+		case <-s.process.Done():
+			return s.process.exitError()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Simulator) take(assignments string) error {
+	for line := range strings.Lines(assignments) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch name {
+		case "ACCOUNTS_URL":
+			s.URL = value
+		case "ZOHO_CLIENT_ID":
+			s.ClientID = value
+		case "ZOHO_CLIENT_SECRET":
+			s.ClientSecret = value
+		case "ZOHO_REFRESH_TOKEN":
+			s.RefreshToken = value
+		}
+	}
+	if s.URL == "" || s.ClientID == "" || s.ClientSecret == "" || s.RefreshToken == "" {
+		return errors.New("it does not name its URL, client and refresh token")
+	}
+	return nil
+}
+
+// Stop ends the simulator, which forgets everything.
+func (s *Simulator) Stop() error { return s.process.Stop() }
