@@ -38,7 +38,7 @@ func TestMint_BudgetIsNeverExceededCountingFailuresAndRestarts(t *testing.T) {
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultHTML500})
 	start := w.clock.Now()
 	for w.clock.Now().Sub(start) < time.Hour {
-		w.readError("crm-sync")
+		require.Error(t, w.readError("crm-sync"))
 		w.clock.Advance(3 * time.Second)
 		if w.clock.Now().Second() == 30 {
 			w.restart()
@@ -80,7 +80,7 @@ func TestMint_AfterAThrottleAnswerTheEngineStaysSilentForTheCoolDown(t *testing.
 	for range 9 {
 		w.clock.Advance(time.Minute)
 		w.restart()
-		w.readError("crm-sync")
+		require.Error(t, w.readError("crm-sync"))
 	}
 	require.Equal(t, 1, w.sim.Count(zohosim.EndpointToken))
 	w.clock.Advance(time.Minute)
@@ -153,7 +153,7 @@ func TestMint_ARefusedClientSecretIsTriedAgainWhenItChanges(t *testing.T) {
 func TestMint_WritingTheSameRefreshTokenAgainIsAnotherTry(t *testing.T) {
 	w := newWorld(t)
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Body: `{"error":"invalid_code"}`, Count: 1})
-	w.readError("crm-sync")
+	require.Error(t, w.readError("crm-sync"))
 	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
 	w.read("crm-sync")
 }

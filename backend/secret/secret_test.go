@@ -21,7 +21,7 @@ func TestValue_IsRedactedByEveryVerbEncoderAndLogger(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
 		fmt.Fprintf(&out, verb+verb+verb, v, &v, holder{v})
 	}
-	encoded, err := json.Marshal(map[string]any{"a": v, "b": &v, "c": holder{v}}) //nolint:staticcheck // SA9005: that nothing of it is encoded is what is tested
+	encoded, err := json.Marshal(map[string]any{"a": v, "b": &v, "c": holder{v}})
 	require.NoError(t, err)
 	out.Write(encoded)
 	for _, asJSON := range []bool{true, false} {
@@ -36,5 +36,5 @@ func TestValue_IsRedactedByEveryVerbEncoderAndLogger(t *testing.T) {
 
 func TestValue_CannotBeDecodedFromJSON(t *testing.T) {
 	var v secret.Value
-	require.Error(t, json.Unmarshal([]byte(`"plain"`), &v))
+	require.Error(t, json.Unmarshal([]byte(`"plain"`), &v)) //nolint:staticcheck // SA9005: that nothing can be decoded is what is tested
 }

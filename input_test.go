@@ -1,0 +1,250 @@
+package zohosecrets
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/stretchr/testify/require"
+)
+
+const loopback = "http://127.0.0.1:1"
+
+func goodConfig() fields {
+	return fields{"accounts_url": loopback, "client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}
+}
+
+func goodRole() fields {
+	return fields{"client_id": "1000.ROLE", "client_secret": "secret-of-the-role", "refresh_token": "1000.refresh.token"}
+}
+
+// requireRefused requires a 400 that says all of this, and that storage is
+// what it was before.
+func (m *mount) requireRefused(got answer, before map[string]string, what string, says ...string) {
+	m.t.Helper()
+	require.Equal(m.t, http.StatusBadRequest, got.status, "%s: %s", what, got)
+	for _, part := range says {
+		require.Contains(m.t, got.text, part, what)
+	}
+	require.Equal(m.t, before, m.stored(), "%s: a refused write must leave storage as it was", what)
+}
+
+// hostile values for a field of a type, by what is wrong with them. Numbers
+// and booleans for a text are not among them: Vault turns them into text.
+func hostile(t framework.FieldType) map[string]any {
+	values := map[string]any{
+		"1 MB":               strings.Repeat("x", 1<<20),
+		"control characters": "a\x00\x1b[31mb",
+		"a line break":       "a\nb",
+		"a trailing return":  "a\r\n",
+		"a blank":            "a b",
+		"a blank in front":   " a",
+		"broken UTF-8":       "a\xffb",
+		"a list":             []any{"a"},
+		"an empty list":      []any{},
+		"a list of a list":   []any{[]any{"a"}},
+		"a map":              fields{"a": "b"},
+		"an empty map":       fields{},
+	}
+	switch t {
+	case framework.TypeInt:
+		values["a negative number"] = -1
+		values["zero"] = 0
+		values["a number beyond the range"] = 1001
+		values["a number beyond 64 bits"] = new(big.Int).Lsh(big.NewInt(1), 64)
+		values["a fraction"] = 1.5
+		values["empty"] = ""
+	case framework.TypeDurationSecond:
+		values["a negative number"] = -1
+		values["a negative duration"] = "-5m"
+		values["a duration beyond the range"] = "999999h"
+		values["a number beyond the range"] = 86400 * 365
+		values["a number beyond 64 bits"] = new(big.Int).Lsh(big.NewInt(1), 64)
+		values["days beyond 64 bits"] = "99999999999d"
+		values["an unknown unit"] = "10 minutes"
+		values["a boolean"] = true
+	case framework.TypeBool:
+		values["a word"] = "perhaps"
+	}
+	return values
+}
+
+// harmless are the hostile values that a field may well have.
+func harmless(field, what string) bool {
+	switch field {
+	case "ttl": // longer than a token: a warning
+		return what == "a duration beyond the range" || what == "a number beyond the range"
+	default:
+		return false
+	}
+}
+
+func TestBadInput_InAnyFieldGetsA400ThatNamesTheFieldAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, target := range []struct {
+		path   string
+		fields map[string]*framework.FieldSchema
+		good   fields
+	}{
+		{"config", configFields(), goodConfig()},
+		{"roles/crm-sync", roleFields(), goodRole()},
+	} {
+		for name, schema := range target.fields {
+			if name == "name" {
+				continue // comes from the path
+			}
+			t.Run(target.path+" "+name, func(t *testing.T) {
+				t.Parallel()
+				empty, full := newMount(t), newMount(t)
+				full.write("config", goodConfig()).done(t)
+				full.write("roles/crm-sync", goodRole()).done(t)
+				for what, value := range hostile(schema.Type) {
+					data := target.good.with(fields{name: value})
+					for _, m := range []*mount{empty, full} {
+						if harmless(name, what) {
+							continue
+						}
+						before := m.stored()
+						m.requireRefused(m.write(target.path, data), before, what, name)
+						m.requireRefused(m.patch(target.path, data), before, what, name)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestBadInput_ZeroAndEmptyAreRefusedWhereTheyMeanNothing(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", goodConfig()).done(t)
+	m.write("roles/crm-sync", goodRole()).done(t)
+	m.write("roles/of-mount", fields{"refresh_token": "1000.other.token"}).done(t)
+	before := m.stored()
+	for _, bad := range []struct {
+		path, field string
+		value       any
+		says        string
+	}{
+		{"config", "data_center", "", "use one of us, eu, in, au, jp, ca, sa, uk, cn"},
+		{"config", "accounts_url", "", "to change the Accounts server to https://accounts.zoho.com, write client_id and client_secret in the same request"},
+		{"config", "client_id", "", "write both"},
+		{"config", "client_secret", "", "write both"},
+		{"config", "request_budget", "", "write a number from 1 to 1000"},
+		{"config", "max_live_tokens", "0", "write a number from 1 to 1000"},
+		{"config", "request_window", "", "write a duration from 1m0s to 24h0m0s"},
+		{"config", "request_window", 0, "write a duration from 1m0s to 24h0m0s"},
+		{"config", "request_window", "59s", "write a duration from 1m0s to 24h0m0s"},
+		{"config", "request_timeout", "", "write a duration from 1s to 30s"},
+		{"config", "request_timeout", "500ms", "write a duration from 1s to 30s"},
+		{"config", "request_timeout", "31s", "write a duration from 1s to 30s"},
+		{"config", "min_ttl", "60m", "Write less, for example 10m"},
+		{"config", "refresh_ahead", "yes", "refresh_ahead"},
+		{"roles/crm-sync", "min_ttl", "1h", "Write less, for example 10m"},
+		{"roles/crm-sync", "client_id", "", "write"},
+		{"roles/crm-sync", "client_secret", "", "write both, or neither"},
+		{"roles/crm-sync", "refresh_token", "", "write it as refresh_token"},
+		{"roles/crm-sync", "refresh_token", nil, "write it as refresh_token"},
+		{"roles/of-mount", "client_secret", "of-no-client", "write both, or neither"},
+	} {
+		m.requireRefused(m.write(bad.path, fields{bad.field: bad.value}), before, fmt.Sprintf("%s %s=%v", bad.path, bad.field, bad.value), bad.says)
+	}
+}
+
+func TestBadInput_AnAccountsURLThatIsNoSafeServerIsRefused(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", goodConfig()).done(t)
+	before := m.stored()
+	const onlyHTTPS, noURL, credentials, ends = "must begin with https://", "write one such as https://accounts.zoho.eu", "the client goes into client_id", "leave out everything from the ? or # on"
+	for url, says := range map[string]string{
+		"http://accounts.zoho.eu":                        onlyHTTPS,
+		"http://127.0.0.1.evil.example":                  onlyHTTPS,
+		"http://localhost.evil.example":                  onlyHTTPS,
+		"http://localhost@evil.example":                  credentials,
+		"http://0.0.0.0:8200":                            onlyHTTPS,
+		"http://10.0.0.1":                                onlyHTTPS,
+		"http://[::ffff:8.8.8.8]":                        onlyHTTPS,
+		"ftp://accounts.zoho.eu":                         onlyHTTPS,
+		"file:///etc/passwd":                             noURL,
+		"unix:///var/run/docker.sock":                    noURL,
+		"javascript:alert(1)":                            noURL,
+		"accounts.zoho.eu":                               noURL,
+		"accounts.zoho.eu:443":                           noURL,
+		"//accounts.zoho.eu":                             onlyHTTPS,
+		"https:accounts.zoho.eu":                         noURL,
+		"https://":                                       noURL,
+		"https://:443":                                   noURL,
+		"https:///oauth":                                 noURL,
+		"https://accounts.zoho.eu:port":                  noURL,
+		"https://user@accounts.zoho.eu":                  credentials,
+		"https://user:hunter2@accounts.zoho.eu":          credentials,
+		"https://accounts.zoho.eu?":                      ends,
+		"https://accounts.zoho.eu?client_secret=x":       ends,
+		"https://accounts.zoho.eu/#top":                  ends,
+		"https://accounts.zoho.eu/%zz":                   noURL,
+		"https://accounts.zoho.eu\\@evil.example":        noURL,
+		"https://" + strings.Repeat("a", 1<<20):          "at most 4096 make sense",
+		"https://a.example/" + strings.Repeat("a", 4096): "at most 4096 make sense",
+	} {
+		got := m.write("config", goodConfig().with(fields{"accounts_url": url}))
+		m.requireRefused(got, before, url, "accounts_url", says)
+		require.NotContains(t, got.text, "hunter2")
+		require.Less(t, len(got.text), 500)
+	}
+	for _, url := range []string{
+		"https://accounts.zohoportal.com/clientoauth/v2/portal", "http://localhost:8080", "http://[::1]:8080",
+		"http://127.1.2.3", "https://accounts.example.com:8443/oauth-server",
+	} {
+		m.write("config", goodConfig().with(fields{"accounts_url": url})).done(t)
+		require.Equal(t, url, m.read("config").Data["accounts_url"])
+	}
+}
+
+func TestBadInput_AnUnknownDataCentreIsRefusedWithTheKnownOnes(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", goodConfig()).done(t)
+	before := m.stored()
+	for _, value := range []any{"com", "EU", "europe", "us ", " ", "us,eu", 1, true, strings.Repeat("e", 1<<20)} {
+		for path, good := range map[string]fields{"config": goodConfig(), "roles/crm-sync": goodRole()} {
+			got := m.write(path, good.with(fields{"data_center": value}))
+			m.requireRefused(got, before, path, "data_center", "use one of us, eu, in, au, jp, ca, sa, uk, cn")
+			require.Less(t, len(got.text), 500)
+		}
+	}
+}
+
+func TestBadInput_TooMuchOrNoPEMIsNoCertificate(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", goodConfig()).done(t)
+	before := m.stored()
+	certificate := certificate(t)
+	for value, says := range map[string]string{
+		"not PEM": "-----BEGIN CERTIFICATE-----",
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})): "-----BEGIN CERTIFICATE-----",
+		strings.Replace(certificate, "M", "!", 1):                                       "-----BEGIN CERTIFICATE-----",
+		strings.Repeat(certificate, 1<<20/len(certificate)):                             "at most 65536 make sense",
+	} {
+		m.requireRefused(m.write("config", fields{"ca_cert": value}), before, "ca_cert", "ca_cert", says)
+	}
+	m.write("config", fields{"ca_cert": certificate}).done(t)
+	require.Equal(t, certificate, m.read("config").Data["ca_cert"])
+}
+
+func certificate(t *testing.T) string {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(nil, template, template, public, private)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
