@@ -77,6 +77,7 @@ func roleFields() map[string]*framework.FieldSchema {
 		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"ttl":           {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
 		"min_ttl":       {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
+		"exclusive":     {Type: framework.TypeBool, Description: "Give each lease a token of its own instead of sharing one: at most max_live_tokens at a time, and request_budget in request_window."},
 	}
 }
 
@@ -116,6 +117,7 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 		"client_id":    role.ClientID,
 		"ttl":          inSeconds(role.TTL),
 		"min_ttl":      inSeconds(role.MinTTL),
+		"exclusive":    role.Exclusive,
 	}}, nil
 }
 
@@ -147,6 +149,7 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, _ *logical.Request, d *
 		RefreshToken: written[string](d, "refresh_token"),
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
+		Exclusive:    written[bool](d, "exclusive"),
 	})
 	return wrote(d, warnings, err)
 }

@@ -40,7 +40,7 @@ func (e *Engine) admit(ctx context.Context, g *grant, cred credential, config *C
 	if !g.isAwaited() && rec.withinBudget(now, config, config.RequestBudget-reserve(config.RequestBudget)) != nil {
 		return errReserved
 	}
-	return e.evictsNobody(ctx, rec, now, config)
+	return e.makeRoom(ctx, rec, now, config)
 }
 
 // withinBudget counts the requests of the sliding window, whatever became of
@@ -69,34 +69,67 @@ func (rec *grantRecord) withinBudget(now time.Time, config *Config, allowed int)
 		config.RequestBudget, config.RequestWindow)}
 }
 
-// evictsNobody enforces invariant 5. At the cap Zoho silently kills the oldest
-// token of a grant; that may only be one that nobody holds. A request whose
-// outcome is unknown counts as a live token.
+// makeRoom enforces invariant 5. At the cap Zoho silently kills the oldest
+// token of a grant, which may only be one that nobody holds. A request whose
+// outcome is unknown counts as a token that may live.
+//
+// So it goes from the oldest on: what nobody holds is ended, so that no reader
+// gets a token that Zoho is about to kill; the first one that is held must not
+// be reached by the eviction. After that only tokens that are certainly gone
+// make room.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html.
-func (e *Engine) evictsNobody(ctx context.Context, rec grantRecord, now time.Time, config *Config) error {
-	live := 0
-	var oldest request
-	for _, r := range rec.Requests {
-		if r.Over || !r.At.Add(zoho.MaxLife).After(now) {
+func (e *Engine) makeRoom(ctx context.Context, rec grantRecord, now time.Time, config *Config) error {
+	live := rec.live(now)
+	missing := len(live) + 1 - config.MaxLiveTokens
+	var oldestHeld *request
+	for i, r := range live {
+		if missing <= 0 {
+			return nil
+		}
+		t, err := e.token(ctx, r.Token)
+		if err != nil {
+			return err
+		}
+		if t == nil { // an outcome that is unknown
+			if oldestHeld == nil {
+				missing--
+			}
 			continue
 		}
-		if live == 0 {
-			oldest = r
+		ending, err := t.ledger.endIfUnheld(ctx, now)
+		if err != nil {
+			return err
 		}
-		live++
+		if !ending {
+			if oldestHeld == nil {
+				oldestHeld = &live[i]
+			}
+			continue
+		}
+		if err := e.finish(ctx, t); err == nil || oldestHeld == nil {
+			missing--
+		}
 	}
-	if live < config.MaxLiveTokens || oldest.Token == "" {
+	if missing <= 0 {
 		return nil
 	}
-	t, err := e.token(ctx, oldest.Token)
-	if err != nil {
-		return err
+	retryAt := now.Add(config.RequestTimeout)
+	if oldestHeld != nil {
+		retryAt = oldestHeld.Until
 	}
-	if t == nil || !t.ledger.isHeld() {
-		return nil
+	return &GrantError{Kind: zoho.Throttled, RetryAt: retryAt, Text: fmt.Sprintf(
+		"This grant may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", len(live), config.MaxLiveTokens)}
+}
+
+// live returns the requests that may have left a living token, oldest first.
+func (rec *grantRecord) live(now time.Time) []request {
+	var live []request
+	for _, r := range rec.Requests {
+		if !r.Over && r.Until.After(now) {
+			live = append(live, r)
+		}
 	}
-	return &GrantError{Kind: zoho.Throttled, RetryAt: oldest.At.Add(zoho.MaxLife), Text: fmt.Sprintf(
-		"Zoho may have %d live access tokens of this grant, and at %d a new one would kill the oldest, which somebody still leases. Revoke leases that are no longer needed.", live, config.MaxLiveTokens)}
+	return live
 }
 
 // prune drops the requests that count for nothing any more.

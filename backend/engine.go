@@ -87,6 +87,8 @@ func (e *Engine) Close() {
 	e.running.Wait()
 	cutOff.Stop()
 	e.end()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, client := range e.accounts {
 		client.Close()
 	}

@@ -60,12 +60,16 @@ type grantRecord struct {
 	LastMint  time.Time `json:"last_mint,omitzero"`
 	APIDomain string    `json:"api_domain,omitempty"` // for refreshes that omit it
 	Scopes    []string  `json:"scopes,omitempty"`     // likewise
+	// Roles names those that use the grant. After a crash it may name one that
+	// no longer does, and never misses one that does: see inUse.
+	Roles []string `json:"roles,omitempty"`
 }
 
 // request is one token request: it counts against the budget for the window,
-// and, unless it is over, against the live tokens for a token's life.
+// and, unless it is over, against the live tokens until its token has expired.
 type request struct {
 	At    time.Time `json:"at"`
+	Until time.Time `json:"until"`           // no token of it lives longer
 	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
 	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
 }
@@ -92,7 +96,7 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 	if err != nil {
 		return nil, credential{}, err
 	}
-	id, err := e.fingerprint(ctx, "grant", app.AccountsURL, app.ClientID, r.RefreshToken.Reveal())
+	id, err := e.grantID(ctx, r)
 	if err != nil {
 		return nil, credential{}, err
 	}
@@ -102,6 +106,12 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 	}
 	g, err := e.grant(ctx, id)
 	return g, credential{app: app, refreshToken: r.RefreshToken, caCert: config.CACert, secretID: secretID}, err
+}
+
+// grantID names the grant of a role. It depends on nothing but the role: where
+// its credentials belong was decided when they were written.
+func (e *Engine) grantID(ctx context.Context, r *Role) (string, error) {
+	return e.fingerprint(ctx, "grant", r.Pin.AccountsURL, r.Pin.ClientID, r.RefreshToken.Reveal())
 }
 
 // grant returns the grant of id, from storage if it is not in memory.
@@ -135,10 +145,8 @@ func (e *Engine) loadGrant(ctx context.Context, id string) error {
 	g := &grant{id: id}
 	if rec != nil {
 		g.rec = *rec
-		if rec.Current != "" {
-			if g.current, err = e.token(ctx, rec.Current); err != nil {
-				return err
-			}
+		if g.current, err = e.token(ctx, rec.Current); err != nil {
+			return err
 		}
 	}
 	e.mu.Lock()
@@ -157,6 +165,7 @@ func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRe
 	defer release()
 	rec := g.record()
 	rec.Requests = slices.Clone(rec.Requests)
+	rec.Roles = slices.Clone(rec.Roles)
 	change(&rec)
 	if err := e.store.put(ctx, prefixGrants+g.id, rec); err != nil {
 		return err
@@ -167,21 +176,79 @@ func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRe
 	return nil
 }
 
-// forgiveRefusal forgets a definite refusal, since the operator has written
-// the credential again. A cool-down stays: Zoho counts requests, not reasons.
-func (e *Engine) forgiveRefusal(ctx context.Context, r *Role) error {
-	config, _, err := e.Config(ctx)
+// joinGrant notes that a role uses its grant, before the role is stored. If the
+// operator has just written the credential, a definite refusal is forgotten. A
+// cool-down stays: Zoho counts requests, not reasons.
+func (e *Engine) joinGrant(ctx context.Context, r *Role, forgive bool) error {
+	id, err := e.grantID(ctx, r)
 	if err != nil {
 		return err
 	}
-	g, _, err := e.grantOf(ctx, r, config)
+	g, err := e.grant(ctx, id)
 	if err != nil {
 		return err
 	}
-	if f := g.record().Failure; f == nil || !f.Kind.Definite() {
+	rec := g.record()
+	refused := forgive && rec.Failure != nil && rec.Failure.Kind.Definite()
+	if slices.Contains(rec.Roles, r.Name) && !refused {
 		return nil
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = nil })
+	return e.updateGrant(ctx, g, func(rec *grantRecord) {
+		if refused {
+			rec.Failure = nil
+		}
+		if !slices.Contains(rec.Roles, r.Name) {
+			rec.Roles = append(rec.Roles, r.Name)
+		}
+	})
+}
+
+// leaveGrant notes that a role that was stored no longer uses the grant, and
+// ends its token if that was the last role and nobody holds it.
+func (e *Engine) leaveGrant(ctx context.Context, id string, role string) error {
+	g, err := e.grant(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
+		rec.Roles = slices.DeleteFunc(rec.Roles, func(name string) bool { return name == role })
+	}); err != nil {
+		return err
+	}
+	used, err := e.inUse(ctx, g)
+	if err != nil || used {
+		return err
+	}
+	t, err := e.token(ctx, g.record().Current)
+	if t != nil {
+		e.spawn(func() { e.endIfUnheld(e.life, t) })
+	}
+	return err
+}
+
+// inUse reports whether any role can hand out the grant's tokens.
+func (e *Engine) inUse(ctx context.Context, g *grant) (bool, error) {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range g.record().Roles {
+		r, err := e.Role(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		if r == nil {
+			continue
+		}
+		id, err := e.grantID(ctx, r)
+		if err != nil {
+			return false, err
+		}
+		if _, movedAway := r.app(config); id == g.id && movedAway == nil {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // freshness is what a reader sees of a grant's token.

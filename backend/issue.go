@@ -71,8 +71,7 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 }
 
 func (e *Engine) tryIssue(ctx context.Context, role *Role, config *Config, g *grant, cred credential, reader Reader) (*Issued, error) {
-	minTTL := firstSet(reader.MinTTL, role.MinTTL, config.MinTTL)
-	t, warnings, err := e.usableToken(ctx, g, cred, config, minTTL)
+	t, warnings, err := e.tokenFor(ctx, role, config, g, cred, reader)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +81,19 @@ func (e *Engine) tryIssue(ctx context.Context, role *Role, config *Config, g *gr
 	}
 	issued.Warnings = warnings
 	return issued, nil
+}
+
+// tokenFor is the token of a lease: the grant's, or one of its own.
+func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *grant, cred credential, reader Reader) (*token, []string, error) {
+	minTTL := firstSet(reader.MinTTL, role.MinTTL, config.MinTTL)
+	if !role.Exclusive {
+		return e.usableToken(ctx, g, cred, config, minTTL)
+	}
+	t, err := e.mintExclusive(ctx, g, cred)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, t.capWarning(minTTL), nil
 }
 
 // usableToken is the switch over the grant's freshness: serve, serve and mint

@@ -24,7 +24,8 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, cred credential, m
 			if _, state := g.look(e.now(), minTTL); state != invalid {
 				return nil
 			}
-			return e.mint(ctx, g, cred)
+			_, err := e.mint(ctx, g, cred, shared)
+			return err
 		})
 		// A mint ahead was under way, and stopped at what is reserved for us.
 		if !errors.Is(err, errReserved) {
@@ -41,28 +42,62 @@ func (e *Engine) mintAhead(g *grant, cred credential) {
 			if _, state := g.look(e.now(), 0); state == fresh {
 				return nil
 			}
-			return e.mint(ctx, g, cred)
+			_, err := e.mint(ctx, g, cred, shared)
+			return err
 		})
 	})
 }
 
-func (e *Engine) mint(ctx context.Context, g *grant, cred credential) error {
+// mintExclusive waits for a new access token that is nobody else's. It takes
+// its turn with the other mints of the grant.
+func (e *Engine) mintExclusive(ctx context.Context, g *grant, cred credential) (*token, error) {
+	g.await(1)
+	defer g.await(-1)
+	for {
+		minted := make(chan *token, 1)
+		err := e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
+			t, err := e.mint(ctx, g, cred, exclusive)
+			minted <- t
+			return err
+		})
+		if err != nil && !errors.Is(err, errReserved) {
+			return nil, err
+		}
+		select {
+		case t := <-minted:
+			if t != nil {
+				return t, nil
+			}
+		default: // it was somebody else's mint that has ended
+		}
+	}
+}
+
+// use is what a token is minted for.
+type use int
+
+const (
+	shared    use = iota // to become the grant's current token
+	exclusive            // for one lease
+)
+
+func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (*token, error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client, err := e.accountsClient(cred.caCert)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.admit(ctx, g, cred, config); err != nil {
-		return err
+		return nil, err
 	}
 	asked := e.now()
 	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		rec.Requests = append(prune(rec.Requests, asked, config), request{At: asked})
+		rec.Requests = append(prune(rec.Requests, asked, config), request{At: asked, Until: asked.Add(zoho.MaxLife)})
 	}); err != nil {
-		return err // not counted, so not sent
+		return nil, err // not counted, so not sent
 	}
 
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
@@ -73,42 +108,50 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential) error {
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
-		return e.noteFailure(ctx, g, cred, config, asked, err)
+		return nil, e.noteFailure(ctx, g, cred, config, asked, err)
 	}
 	t, err := e.newToken(ctx, g, cred, minted, asked)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := e.adopt(ctx, g, t, asked); err != nil {
+	if err := e.adopt(ctx, g, t, use); err != nil {
 		// A token that no record leads to could never be revoked again.
-		return errors.Join(err, e.discard(ctx, t))
+		return nil, errors.Join(err, e.discard(ctx, t))
 	}
 	e.log.Info("minted an access token", "grant", g.id, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	return nil
+	return t, nil
 }
 
-// adopt stores t and makes it current, and ends the former current token if
-// nobody holds it: no role can hand it out any more.
-func (e *Engine) adopt(ctx context.Context, g *grant, t *token, asked time.Time) error {
+// adopt stores t and, if it is to be shared, makes it current, and ends the
+// former current token if nobody holds it: no role can hand it out any more.
+func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
 	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
 		return err
 	}
 	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		rec.Current, rec.LastMint, rec.Failure = t.rec.ID, asked, nil
+		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
 		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
-		eachRequest(rec, asked, func(r *request) { r.Token = t.rec.ID })
+		if use == shared {
+			rec.Current = t.rec.ID
+		}
+		eachRequest(rec, t.rec.IssuedAt, func(r *request) {
+			r.Token, r.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
+		})
 	}); err != nil {
 		return err
 	}
 	e.mu.Lock()
 	e.tokens[t.rec.ID] = t
 	e.mu.Unlock()
+	if use == exclusive {
+		return nil
+	}
 	g.mu.Lock()
 	former := g.current
 	g.current = t
 	g.mu.Unlock()
 	if former != nil && former != t {
-		e.spawn(func() { e.endSuperseded(e.life, former) })
+		e.spawn(func() { e.endIfUnheld(e.life, former) })
 	}
 	return nil
 }

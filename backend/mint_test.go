@@ -106,7 +106,7 @@ func TestMint_NeverMakesZohoEvictATokenOnWhichALeaseLives(t *testing.T) {
 	}
 	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{MinTTL: 59*time.Minute + 55*time.Second})
 	require.NoError(t, err, "the newest is comfortable, and better than an error")
-	require.Contains(t, issued.Warnings[0], "would kill the oldest")
+	require.Contains(t, issued.Warnings[0], "kills the oldest")
 	for _, h := range held {
 		require.True(t, w.alive(h))
 	}

@@ -130,14 +130,14 @@ func (e *Engine) forget(ctx context.Context, t *token) error {
 	return nil
 }
 
-// endSuperseded ends a token that a newer one has replaced, unless somebody
-// holds it.
-func (e *Engine) endSuperseded(ctx context.Context, t *token) {
+// endIfUnheld ends a token that no role can hand out any more, unless somebody
+// holds it. What fails here is left to Tick.
+func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
 	ending, err := t.ledger.endIfUnheld(ctx, e.now())
 	if err == nil && ending {
 		err = e.finish(ctx, t)
 	}
 	if err != nil {
-		e.log.Warn("could not end a superseded access token; it is tried again", "token_id", t.rec.ID, "error", err)
+		e.log.Warn("could not end an access token that nobody needs; it is tried again", "token_id", t.rec.ID, "error", err)
 	}
 }

@@ -22,6 +22,7 @@ type Role struct {
 	RefreshToken secret.Value
 	TTL          time.Duration // 0: the token's life
 	MinTTL       time.Duration // 0: the config's
+	Exclusive    bool          // each lease gets a token of its own
 
 	// Pin is where the credentials belong: decided when they are written, and
 	// from then on independent of the config.
@@ -42,6 +43,7 @@ type RoleChange struct {
 	RefreshToken *string
 	TTL          *time.Duration
 	MinTTL       *time.Duration
+	Exclusive    *bool
 }
 
 // namesCredential: the operator has looked at the credentials, so a refusal
@@ -62,6 +64,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	setSecret(&r.RefreshToken, ch.RefreshToken)
 	set(&r.TTL, ch.TTL)
 	set(&r.MinTTL, ch.MinTTL)
+	set(&r.Exclusive, ch.Exclusive)
 	if r.ClientID == "" && ch.ClientSecret == nil {
 		r.ClientSecret = secret.Value{} // back to the mount's client
 	}
@@ -228,19 +231,44 @@ func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) 
 	if err != nil {
 		return nil, err
 	}
-	defer e.roles.forget(name)
-	if err := e.store.put(ctx, prefixRoles+name, updated.entry()); err != nil {
+	if err := e.joinGrant(ctx, updated, change.namesCredential()); err != nil {
 		return nil, err
 	}
-	if change.namesCredential() {
-		if err := e.forgiveRefusal(ctx, updated); err != nil {
-			return nil, err
-		}
+	if err := e.storeRole(ctx, updated); err != nil {
+		return nil, err
 	}
-	return warnings, nil
+	return warnings, e.leaveFormerGrant(ctx, old, updated)
 }
 
-// DeleteRole forgets a role. Leases on its tokens stay, and stay revocable.
+func (e *Engine) storeRole(ctx context.Context, r *Role) error {
+	defer e.roles.forget(r.Name)
+	return e.store.put(ctx, prefixRoles+r.Name, r.entry())
+}
+
+// leaveFormerGrant follows a change of a role's credentials. updated is nil if
+// the role was deleted, and old if it is new.
+func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) error {
+	if old == nil {
+		return nil
+	}
+	id, err := e.grantID(ctx, old)
+	if err != nil {
+		return err
+	}
+	if updated != nil {
+		if now, err := e.grantID(ctx, updated); err != nil || now == id {
+			return err
+		}
+	}
+	if err := e.leaveGrant(ctx, id, old.Name); err != nil {
+		// The role is written as it should be; the rest is Tick's.
+		e.log.Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", id, "error", err)
+	}
+	return nil
+}
+
+// DeleteRole forgets a role. Leases on its tokens stay, and stay revocable; a
+// token that nobody holds and no other role hands out is ended.
 func (e *Engine) DeleteRole(ctx context.Context, name string) error {
 	if err := CheckRoleName(name); err != nil {
 		return err
@@ -250,6 +278,17 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
+	role, err := e.Role(ctx, name)
+	if err != nil || role == nil {
+		return err
+	}
+	if err := e.dropRole(ctx, name); err != nil {
+		return err
+	}
+	return e.leaveFormerGrant(ctx, role, nil)
+}
+
+func (e *Engine) dropRole(ctx context.Context, name string) error {
 	defer e.roles.forget(name)
 	return e.store.Delete(ctx, prefixRoles+name)
 }
@@ -263,6 +302,7 @@ type roleEntry struct {
 	RefreshToken string        `json:"refresh_token"`
 	TTL          time.Duration `json:"ttl,omitempty"`
 	MinTTL       time.Duration `json:"min_ttl,omitempty"`
+	Exclusive    bool          `json:"exclusive,omitempty"`
 	AccountsURL  string        `json:"pinned_accounts_url"`
 	PinnedClient string        `json:"pinned_client_id"`
 }
@@ -271,7 +311,7 @@ func (r *Role) entry() roleEntry {
 	return roleEntry{
 		GrantType: GrantTypeRefreshToken, DataCenter: r.DataCenter,
 		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(),
-		RefreshToken: r.RefreshToken.Reveal(), TTL: r.TTL, MinTTL: r.MinTTL,
+		RefreshToken: r.RefreshToken.Reveal(), TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
 		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
 	}
 }
@@ -284,7 +324,7 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 	return &Role{
 		Name: name, DataCenter: s.DataCenter,
 		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
-		RefreshToken: secret.New(s.RefreshToken), TTL: s.TTL, MinTTL: s.MinTTL,
+		RefreshToken: secret.New(s.RefreshToken), TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
 		Pin: Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
 	}, nil
 }

@@ -65,11 +65,24 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	leftover := g.record().Current != t.rec.ID && now.Sub(t.rec.IssuedAt) > settled
-	if leftover || t.ledger.isDue() || t.ledger.isEnding() {
-		e.endSuperseded(ctx, t)
+	needless, err := e.isNeedless(ctx, g, t)
+	if err == nil && (needless || t.ledger.isDue() || t.ledger.isEnding()) {
+		e.endIfUnheld(ctx, t)
 	}
-	return nil
+	return err
+}
+
+// isNeedless reports whether no role can hand out t any more. A crash can leave
+// such a token behind.
+func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, error) {
+	if g.record().Current != t.rec.ID {
+		return e.now().Sub(t.rec.IssuedAt) > settled, nil
+	}
+	if t.ledger.isHeld() {
+		return false, nil // its last holder will end it
+	}
+	used, err := e.inUse(ctx, g)
+	return !used, err
 }
 
 // refreshInUse mints ahead for grants that had a reader within a token's life.
@@ -84,9 +97,14 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 	now := e.now()
 	for _, g := range grants {
 		g.mu.Lock()
-		cred, inUse := g.cred, now.Sub(g.read) < zoho.MaxLife
+		cred, read := g.cred, now.Sub(g.read) < zoho.MaxLife
 		g.mu.Unlock()
-		if t, state := g.look(now, 0); inUse && t != nil && state != fresh {
+		if t, state := g.look(now, 0); !read || t == nil || state == fresh {
+			continue
+		}
+		if used, err := e.inUse(ctx, g); err != nil {
+			return err
+		} else if used {
 			e.mintAhead(g, cred)
 		}
 	}

@@ -95,6 +95,9 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 // token returns the token of id, from storage if it is not in memory; nil if
 // there is none: it was revoked, or it expired.
 func (e *Engine) token(ctx context.Context, id string) (*token, error) {
+	if id == "" {
+		return nil, nil
+	}
 	e.mu.Lock()
 	t := e.tokens[id]
 	e.mu.Unlock()

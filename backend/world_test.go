@@ -219,3 +219,6 @@ func (w *world) currentToken() string {
 	require.NoError(w.t, w.release(issued))
 	return issued.TokenID
 }
+
+// throttleOff is for tests of other limits.
+var throttleOff = zohosim.Throttle{Limit: -1}

@@ -1,0 +1,83 @@
+package backend_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+func TestExclusive_EachLeaseHasATokenOfItsOwnAndItsEndKillsThatOne(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	first, second := w.read("crm-sync"), w.read("crm-sync")
+	require.NotEqual(t, first.TokenID, second.TokenID)
+	require.NoError(t, w.release(first))
+	require.False(t, w.alive(first))
+	require.True(t, w.alive(second))
+}
+
+func TestExclusive_ReadersAtOnceGetDifferentTokens(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	got := make(chan string, 5)
+	for range cap(got) {
+		go func() {
+			issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+			if err != nil {
+				t.Error(err)
+				got <- ""
+				return
+			}
+			got <- issued.TokenID
+		}()
+	}
+	different := make(map[string]bool)
+	for range cap(got) {
+		different[<-got] = true
+	}
+	require.Len(t, different, cap(got))
+}
+
+func TestExclusive_BeyondTheCapIsA429UntilALeaseEnds(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.sim.SetThrottle(throttleOff)
+	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	leases := make([]*backend.Issued, 10)
+	for i := range leases {
+		leases[i] = w.read("crm-sync")
+		w.clock.Advance(time.Second)
+	}
+	failed := grantError(t, w.readError("crm-sync"))
+	require.Equal(t, zoho.Throttled, failed.Kind)
+	require.Contains(t, failed.Error(), "max_live_tokens")
+	for _, lease := range leases {
+		require.True(t, w.alive(lease))
+	}
+	require.NoError(t, w.release(leases[7]))
+	eleventh := w.read("crm-sync")
+	require.True(t, w.alive(leases[0]), "the oldest is not evicted")
+	require.True(t, w.alive(eleventh))
+}
+
+func TestExclusive_ASharedTokenThatNobodyHoldsMakesRoomAndIsNotServedAfterwards(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(2)})
+	w.sim.SetMaxLiveTokens(2)
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	held := w.read("crm-sync")
+	w.clock.Advance(35 * time.Minute)
+	w.tick() // a shared token is minted ahead; nobody holds it yet
+	w.clock.Advance(time.Minute)
+	require.NoError(t, w.release(held))
+	w.read("own")
+	own := w.read("own")
+	require.True(t, w.alive(own))
+	w.clock.Advance(time.Second)
+	var failed *backend.GrantError
+	require.ErrorAs(t, w.readError("crm-sync"), &failed)
+}
