@@ -108,7 +108,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
-		return nil, e.noteFailure(ctx, g, cred, config, asked, err)
+		return nil, e.noteFailure(ctx, g, cred, config, err)
 	}
 	t, err := e.newToken(ctx, g, cred, minted, asked)
 	if err != nil {
@@ -134,9 +134,8 @@ func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
 		if use == shared {
 			rec.Current = t.rec.ID
 		}
-		eachRequest(rec, t.rec.IssuedAt, func(r *request) {
-			r.Token, r.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
-		})
+		sent := rec.latestRequest()
+		sent.Token, sent.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
 	}); err != nil {
 		return err
 	}
@@ -169,7 +168,7 @@ func (e *Engine) discard(ctx context.Context, t *token) error {
 }
 
 // noteFailure remembers why there is no token, and returns it.
-func (e *Engine) noteFailure(ctx context.Context, g *grant, cred credential, config *Config, asked time.Time, cause error) error {
+func (e *Engine) noteFailure(ctx context.Context, g *grant, cred credential, config *Config, cause error) error {
 	var refused *zoho.Error
 	if !errors.As(cause, &refused) {
 		return cause
@@ -186,7 +185,7 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, cred credential, con
 			f.RetryAt = f.At.Add(backoff(f.InARow))
 		}
 		rec.Failure = &f
-		eachRequest(rec, asked, func(r *request) { r.Over = refused.NoToken() })
+		rec.latestRequest().Over = refused.NoToken()
 	})
 	e.log.Warn("could not mint an access token", "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
 	if err != nil {
@@ -195,11 +194,11 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, cred credential, con
 	return f.err()
 }
 
-// eachRequest applies change to the request that was sent at the given time.
-func eachRequest(rec *grantRecord, at time.Time, change func(*request)) {
-	for i := range rec.Requests {
-		if rec.Requests[i].At.Equal(at) {
-			change(&rec.Requests[i])
-		}
+// latestRequest is the one that the grant's mint in flight has sent: there is
+// no other mint that could have added a later one.
+func (rec *grantRecord) latestRequest() *request {
+	if len(rec.Requests) == 0 {
+		return &request{}
 	}
+	return &rec.Requests[len(rec.Requests)-1]
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -17,9 +16,17 @@ import (
 
 var scopes = []string{"ZohoCRM.modules.ALL"}
 
+// tb is what the world needs of a *testing.T or a *rapid.T.
+type tb interface {
+	require.TestingT
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+}
+
 // world is a simulated Zoho and a mount that uses it, with one clock.
 type world struct {
-	t            *testing.T
+	t            tb
 	sim          *zohosim.Sim
 	clock        *zohosim.Clock
 	accounts     *zohosim.Accounts
@@ -28,10 +35,11 @@ type world struct {
 	gate         gate
 	storage      *storage
 	engine       *backend.Engine
+	leases       []*backend.Issued // of tests that keep them
 }
 
 // newWorld has a mount with a client, and a role crm-sync.
-func newWorld(t *testing.T) *world {
+func newWorld(t tb) *world {
 	t.Helper()
 	w := &world{
 		t:       t,

@@ -60,7 +60,7 @@ func decode(call call, got reply) (answer, error) {
 		return ans, errorThrottled(call, got.status)
 	case len(body) == 0:
 		return ans, errorBadAnswer(call, got.status, "an empty answer")
-	case body[0] == '<':
+	case isPage(body):
 		return ans, errorBadAnswer(call, got.status, "a web page")
 	case json.Unmarshal(body, &ans) != nil:
 		return ans, errorBadAnswer(call, got.status, "something that is not JSON or is cut off")
@@ -70,7 +70,8 @@ func decode(call call, got reply) (answer, error) {
 
 // failure classifies an answer without an access token.
 func (a answer) failure(call call, got reply) *Error {
-	code := strings.ToLower(strings.TrimSpace(string(a.Error)))
+	word := strings.TrimSpace(string(a.Error))
+	code := strings.ToLower(word)
 	if strings.Contains(code, "scope") { // also seen: "Enter a valid scope", "Invalid OAuth scope"
 		code = "invalid_scope"
 	}
@@ -80,8 +81,8 @@ func (a answer) failure(call call, got reply) *Error {
 		return errorFromCode(call, code, got.status)
 	case a.throttled():
 		return errorThrottled(call, got.status)
-	case errorWord.MatchString(code):
-		return errorBadAnswer(call, got.status, "the unknown error word "+code)
+	case errorWord.MatchString(word) && !call.sent(word):
+		return errorBadAnswer(call, got.status, "the unknown error word "+word)
 	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden:
 		return &Error{Kind: Misconfigured, Status: got.status,
 			msg: "Zoho (" + call.accounts + ") denied " + call.what + " with HTTP " + strconv.Itoa(got.status) + " and no error word. Check client_id, client_secret and data_center, and whether a proxy between Vault and Zoho answered instead."}
@@ -92,7 +93,7 @@ func (a answer) failure(call call, got reply) *Error {
 
 // errorWord matches the form of Zoho's error words. It admits no digit, dot or
 // capital, so a token or client ID that a broken server echoes is no match and
-// is not repeated in a message.
+// is not repeated in a message; call.sent catches secrets of another form.
 var errorWord = regexp.MustCompile(`^[a-z]{2,16}(_[a-z]{2,16}){0,3}$`)
 
 // throttled recognises "Access Denied ... too many requests". Zoho translates
@@ -134,10 +135,11 @@ func (a answer) life() (time.Duration, bool) {
 // splitScopes takes commas, as Zoho wants them, and spaces, as it answers them;
 // nil if there are none.
 func splitScopes(s string) []string {
-	if s == "" {
+	scopes := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+	if len(scopes) == 0 {
 		return nil
 	}
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+	return scopes
 }
 
 // usableAsHeader keeps a broken or hostile server from putting line breaks

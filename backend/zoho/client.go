@@ -17,8 +17,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-cleanhttp"
@@ -70,6 +72,17 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type call struct {
 	accounts string
 	what     string
+	form     url.Values // what it sent, and no error may repeat
+}
+
+// sent reports whether word is, or is part of, something that was sent.
+func (c call) sent(word string) bool {
+	for name := range c.form {
+		if strings.Contains(strings.ToLower(c.form.Get(name)), strings.ToLower(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // reply is an answer as it came: its status and at most maxAnswer of its body.
@@ -78,12 +91,14 @@ type reply struct {
 	body   []byte
 }
 
-// post sends form to endpoint once. Its only errors are of Kind Unreachable
+// post sends the call's form to endpoint once. Its only errors are of Kind Unreachable
 // and BadAnswer: what the answer says is for the caller to read.
-func (c *Client) post(ctx context.Context, call call, endpoint string, form url.Values, auth func(*http.Request)) (reply, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+func (c *Client) post(ctx context.Context, call call, endpoint string, auth func(*http.Request)) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(call.form.Encode()))
 	if err != nil {
-		return reply{}, errorUnreachable(call, "the accounts URL cannot be used")
+		failed := errorUnreachable(call, "the accounts URL cannot be used")
+		failed.unsent = true
+		return reply{}, failed
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
@@ -94,19 +109,25 @@ func (c *Client) post(ctx context.Context, call call, endpoint string, form url.
 		auth(req)
 	}
 
+	// Whatever fails before there is a connection - DNS, proxy, TLS, a firewall
+	// that drops packets - cannot have minted a token.
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
+
 	started := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		failed := errorUnreachable(call, networkReason(ctx, err, started))
-		var network *net.OpError
-		failed.unsent = errors.As(err, &network) && network.Op == "dial"
+		failed := errorUnreachable(call, networkReason(ctx, err, started, connected.Load()))
+		failed.unsent = !connected.Load()
 		return reply{}, failed
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return reply{}, errorUnreachable(call, networkReason(ctx, err, started))
+		return reply{}, errorUnreachable(call, networkReason(ctx, err, started, true))
 	case err != nil:
 		return reply{}, errorBadAnswer(call, resp.StatusCode, "an answer that was cut off")
 	case len(body) > maxAnswer:
@@ -116,8 +137,10 @@ func (c *Client) post(ctx context.Context, call call, endpoint string, form url.
 }
 
 // networkReason says what went wrong without the URL, which http's errors
-// repeat.
-func networkReason(ctx context.Context, err error, started time.Time) string {
+// repeat, and, once a request may have arrived, without anything that the
+// server could have put into it: http also repeats bad status lines and
+// Location headers.
+func networkReason(ctx context.Context, err error, started time.Time, connected bool) string {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %s (request_timeout)", time.Since(started).Round(time.Second/10))
@@ -128,5 +151,13 @@ func networkReason(ctx context.Context, err error, started time.Time) string {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return err.Error()
+	var network *net.OpError
+	switch {
+	case !connected, errors.As(err, &network):
+		return err.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before an answer came"
+	default:
+		return "the connection broke, or what came was not an HTTP answer"
+	}
 }

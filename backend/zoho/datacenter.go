@@ -65,7 +65,7 @@ func LookupDataCenter(name string) (DataCenter, error) {
 func ParseAccountsURL(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
+	case err != nil || u.Hostname() == "" || u.Opaque != "" || isBareIPv6(u.Host):
 		return "", fmt.Errorf("accounts_url is not a URL; write one such as https://accounts.zoho.eu")
 	case u.User != nil:
 		return "", fmt.Errorf("accounts_url must not hold a user name or password; the client goes into client_id and client_secret")
@@ -78,7 +78,14 @@ func ParseAccountsURL(raw string) (string, error) {
 	if port := u.Port(); (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
 	}
-	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
+	u.Host = strings.TrimSuffix(u.Host, ":") // "https://host:" is legal, and means the default port
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// isBareIPv6 finds an IPv6 address without its brackets, whose last group
+// net/url takes for the port.
+func isBareIPv6(host string) bool {
+	return strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "[")
 }
 
 func isLoopback(host string) bool {

@@ -51,7 +51,7 @@ type Error struct {
 	Code   string // Zoho's error word, such as "invalid_code"; empty if there was none
 	Status int    // HTTP status; 0 if no answer came
 	msg    string
-	unsent bool // no connection was made
+	unsent bool // there was no connection to send the call on
 }
 
 // NoToken reports whether it is certain that the call left no new token at

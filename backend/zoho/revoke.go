@@ -1,6 +1,7 @@
 package zoho
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,8 +75,8 @@ type verdict struct {
 }
 
 func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.Values, auth func(*http.Request)) verdict {
-	call := call{app.AccountsURL, "a revocation"}
-	got, err := c.post(ctx, call, endpoint, form, auth)
+	call := call{app.AccountsURL, "a revocation", form}
+	got, err := c.post(ctx, call, endpoint, auth)
 	if err != nil {
 		return verdict{err: err}
 	}
@@ -88,9 +89,13 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 		v.err = errorBadAnswer(call, got.status, "a web page")
 	case got.status == http.StatusOK && decodeErr == nil && ans.saysNo():
 		// Zoho's habit of errors in HTTP 200: this endpoint did not revoke.
+	case got.status == http.StatusOK && decodeErr != nil && startsLikeJSON(got.body):
+		v.err = decodeErr // what is missing may be an error
 	case got.status == http.StatusOK:
 		// The newer endpoint's body is not documented, so none is demanded.
 		v.revoked = true
+	case got.status == http.StatusBadRequest && decodeErr == nil && ans.brokeDown():
+		v.err = ans.failure(call, got)
 	case got.status == http.StatusBadRequest && !isPage(got.body):
 		v.unknown = true
 	case got.status >= 400 && got.status < 500:
@@ -108,13 +113,25 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 func (a answer) throttledRevocation() bool {
 	word := strings.ToLower(strings.TrimSpace(string(a.Error)))
 	phrase := word != "" && !errorWord.MatchString(word) && !strings.Contains(word, "invalid")
-	return phrase || strings.Contains(strings.ToLower(string(a.Description)), "too many")
+	return phrase || word == "access_denied" || strings.Contains(strings.ToLower(string(a.Description)), "too many")
+}
+
+// brokeDown tells an error of Zoho's own, which says nothing of the token.
+func (a answer) brokeDown() bool {
+	known, ok := lookupRemedy(strings.ToLower(strings.TrimSpace(string(a.Error))))
+	return ok && known.kind == BadAnswer
 }
 
 func (a answer) saysNo() bool {
 	return a.Error != "" || (a.Status != "" && !strings.EqualFold(string(a.Status), "success"))
 }
 
-func isPage(body []byte) bool {
-	return strings.HasPrefix(strings.TrimSpace(string(body)), "<")
+func isPage(body []byte) bool { return startsWith(body, "<") }
+
+func startsLikeJSON(body []byte) bool { return startsWith(body, "{[") }
+
+// startsWith looks past white space and a byte order mark.
+func startsWith(body []byte, oneOf string) bool {
+	body = bytes.TrimLeft(body, "\ufeff \t\r\n")
+	return len(body) > 0 && strings.IndexByte(oneOf, body[0]) >= 0
 }

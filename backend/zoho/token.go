@@ -26,16 +26,17 @@ type Token struct {
 // as it is: Zoho does not rotate it. Errors are *Error of any Kind.
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token-expiry.html.
 func (c *Client) Refresh(ctx context.Context, app App, refreshToken secret.Value) (Token, error) {
-	return c.token(ctx, call{app.AccountsURL, "a refresh"}, app, url.Values{
+	return c.token(ctx, app, "a refresh", url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken.Reveal()},
 	})
 }
 
-func (c *Client) token(ctx context.Context, call call, app App, form url.Values) (Token, error) {
+func (c *Client) token(ctx context.Context, app App, what string, form url.Values) (Token, error) {
 	form.Set("client_id", app.ClientID)
 	form.Set("client_secret", app.ClientSecret.Reveal())
-	got, err := c.post(ctx, call, tokenURL(app.AccountsURL), form, nil)
+	call := call{app.AccountsURL, what, form}
+	got, err := c.post(ctx, call, tokenURL(app.AccountsURL), nil)
 	if err != nil {
 		return Token{}, err
 	}

@@ -1,0 +1,89 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+)
+
+// TestHammer_ReadersRevokersWritersAndTimeAtOnce is for the race detector, and
+// for what only interleaving can break: a lease that is valid before and after
+// a look at its token had a live token in between.
+func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{RequestBudget: ptr(1000)})
+	w.sim.SetThrottle(throttleOff)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("desk", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "desk@example.com", scopes))})
+	roles := []string{"crm-sync", "books", "desk"}
+
+	const rounds = 300
+	var wg sync.WaitGroup
+	var reads, dead atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for range rounds {
+				ctx, cancel := context.WithCancel(context.Background())
+				if rand.IntN(20) == 0 {
+					cancel() // a reader that gives up
+				}
+				issued, err := w.engine.Issue(ctx, roles[rand.IntN(len(roles))], backend.Reader{})
+				cancel()
+				var failed *backend.GrantError
+				var bad *backend.UserError // its role is being deleted
+				switch {
+				case errors.Is(err, context.Canceled), errors.As(err, &failed), errors.As(err, &bad):
+					continue
+				case err != nil:
+					t.Error(err)
+					return
+				}
+				reads.Add(1)
+				if !w.alive(issued) && issued.ExpiresAt.After(w.clock.Now()) {
+					dead.Add(1)
+				}
+				if err := w.engine.Release(context.Background(), leaseOf(issued), false); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range rounds {
+			if _, err := w.engine.WriteConfig(context.Background(), backend.ConfigChange{MinTTL: ptr(time.Duration(i%600) * time.Second)}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for range rounds / 3 {
+			if err := w.engine.DeleteRole(context.Background(), "books"); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.engine.WriteRole(context.Background(), "books", backend.RoleChange{RefreshToken: &w.refreshToken}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for range rounds {
+			w.clock.Advance(7 * time.Second)
+			if err := w.engine.Tick(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	require.Zero(t, dead.Load(), "readers got a token that was dead already")
+	require.Greater(t, reads.Load(), int64(rounds))
+	w.endsClean("after the hammer")
+	require.Zero(t, w.sim.LiveTokens(w.refreshToken))
+}
