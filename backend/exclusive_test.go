@@ -8,6 +8,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/zoho"
+	"vault-plugin-secrets-zoho/zohosim"
 )
 
 func TestExclusive_EachLeaseHasATokenOfItsOwnAndItsEndKillsThatOne(t *testing.T) {
@@ -80,4 +81,23 @@ func TestExclusive_ASharedTokenThatNobodyHoldsMakesRoomAndIsNotServedAfterwards(
 	w.clock.Advance(time.Second)
 	var failed *backend.GrantError
 	require.ErrorAs(t, w.readError("crm-sync"), &failed)
+}
+
+func TestMint_AYoungerTokenMakesRoomOnlyWhenItIsCertainlyGone(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(2)})
+	w.sim.SetMaxLiveTokens(2)
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	held := w.read("own")
+	w.clock.Advance(time.Second)
+	shared := w.read("crm-sync")
+	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 2})
+	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 2})
+	require.Error(t, w.release(shared))
+
+	grantError(t, w.readError("own"))
+	require.True(t, w.alive(held))
+	w.tick() // the revocation goes on
+	w.read("own")
+	require.True(t, w.alive(held))
 }

@@ -13,3 +13,17 @@ func (e *Engine) Holders(ctx context.Context, tokenID string) ([]Holder, error) 
 	}
 	return t.ledger.list(), nil
 }
+
+// IsHeldBy reports whether memory has the holder, written or not.
+func (e *Engine) IsHeldBy(tokenID, holderID string) bool {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	if t == nil {
+		return false
+	}
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	_, held := t.ledger.holders[holderID]
+	return held
+}

@@ -219,3 +219,22 @@ func TestTick_ForgetsAHolderWhoseLeaseWasLost(t *testing.T) {
 	w.tick()
 	require.False(t, w.alive(issued))
 }
+
+func TestTick_EndsATokenWhoseLastHolderLeftWhileAnotherCouldNotBeWritten(t *testing.T) {
+	w := newWorld(t)
+	first := w.read("crm-sync")
+	second, done := w.holdBack("holders/", func() error {
+		_, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+		return err
+	})
+	released := make(chan error, 1)
+	go func() { released <- w.release(first) }()
+	require.Eventually(t, func() bool { return !w.engine.IsHeldBy(first.TokenID, first.HolderID) }, 10*time.Second, time.Millisecond)
+	second(errDisk)
+	require.ErrorIs(t, <-done, errDisk)
+	require.NoError(t, <-released)
+
+	require.True(t, w.alive(first), "nobody has decided its end")
+	w.tick()
+	require.False(t, w.alive(first))
+}

@@ -137,6 +137,7 @@ type storage struct {
 	mu     sync.Mutex
 	writes []string
 	fail   func(key string) bool
+	hold   func(key string) error // called without the lock: it may take its time
 }
 
 var errDisk = errors.New("disk on fire")
@@ -166,9 +167,23 @@ func (s *storage) written() []string {
 	return keys
 }
 
+func (s *storage) holding(hold func(key string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = hold
+}
+
 func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
 	if s.refuses(entry.Key) {
 		return errDisk
+	}
+	s.mu.Lock()
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		if err := hold(entry.Key); err != nil {
+			return err
+		}
 	}
 	return s.Storage.Put(ctx, entry)
 }
@@ -230,3 +245,22 @@ func (w *world) currentToken() string {
 
 // throttleOff is for tests of other limits.
 var throttleOff = zohosim.Throttle{Limit: -1}
+
+// holdBack runs do until it writes below prefix, and keeps that write back until
+// finish is called with its outcome. Later writes go through.
+func (w *world) holdBack(prefix string, do func() error) (finish func(error), done chan error) {
+	reached, outcome := make(chan struct{}), make(chan error)
+	once := false
+	w.storage.holding(func(key string) error {
+		if once || !strings.HasPrefix(key, prefix) {
+			return nil
+		}
+		once = true
+		close(reached)
+		return <-outcome
+	})
+	done = make(chan error, 1)
+	go func() { done <- do() }()
+	<-reached
+	return func(err error) { outcome <- err }, done
+}
