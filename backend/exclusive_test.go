@@ -101,3 +101,18 @@ func TestMint_AYoungerTokenMakesRoomOnlyWhenItIsCertainlyGone(t *testing.T) {
 	w.read("own")
 	require.True(t, w.alive(held))
 }
+
+func TestTick_GoesOnRevokingATokenThatHadToMakeRoom(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{MaxLiveTokens: ptr(2)})
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	held := w.aheadUnheld()
+	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
+	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
+	grantError(t, w.readError("own"))
+	require.Equal(t, 2, w.sim.LiveTokens(w.refreshToken))
+	w.configure(backend.ConfigChange{RefreshAhead: ptr(false)})
+	w.tick()
+	require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
+	require.True(t, w.alive(held))
+}
