@@ -73,23 +73,29 @@ func pluginAt(ctx context.Context, path string) (Plugin, error) {
 	return Plugin{Path: path, SHA256: hex.EncodeToString(sum.Sum(nil)), Version: version}, nil
 }
 
-// RegisterPlugin makes the plugin known to the server, with its checksum. If its binary is elsewhere, it is first linked
-// into the server's plugin directory; so one build serves many servers.
+// InstallPlugin puts the plugin's binary into the server's plugin directory, as each node of a cluster needs it; so one build
+// serves many servers.
+func (v *Vault) InstallPlugin(p Plugin) error {
+	target := filepath.Join(v.PluginDir(), filepath.Base(p.Path))
+	if p.Path == target {
+		return nil
+	}
+	// A hard link, because Vault refuses symbolic ones; where the directories are on two file systems, a copy.
+	if err := os.Link(p.Path, target); err == nil || errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	return copyFile(p.Path, target)
+}
+
+// RegisterPlugin installs the plugin and makes it known to the server, with its checksum.
 func (v *Vault) RegisterPlugin(ctx context.Context, p Plugin) error {
-	command := filepath.Base(p.Path)
-	target := filepath.Join(v.PluginDir(), command)
-	if p.Path != target {
-		// A hard link, because Vault refuses symbolic ones; where the directories are on two file systems, a copy.
-		if err := os.Link(p.Path, target); err != nil && !errors.Is(err, os.ErrExist) {
-			if err := copyFile(p.Path, target); err != nil {
-				return err
-			}
-		}
+	if err := v.InstallPlugin(p); err != nil {
+		return err
 	}
 	err := v.Client(v.rootToken).Sys().RegisterPluginWithContext(ctx, &api.RegisterPluginInput{
 		Name:    PluginName,
 		Type:    api.PluginTypeSecrets,
-		Command: command,
+		Command: filepath.Base(p.Path),
 		SHA256:  p.SHA256,
 	})
 	if err != nil {

@@ -112,14 +112,7 @@ func (v *Vault) startFresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
-	var err error
-	if v.apiPort, v.clusterPort, err = freePorts(ctx); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(v.file("raft")); err != nil {
-		return err
-	}
-	if err := v.launch(ctx); err != nil {
+	if err := v.launchFresh(ctx); err != nil {
 		return err
 	}
 	if err := v.initialize(ctx); err != nil {
@@ -132,6 +125,18 @@ func (v *Vault) startFresh(ctx context.Context) error {
 		return v.enableAudit(ctx)
 	}
 	return nil
+}
+
+// launchFresh starts a server without data on new ports.
+func (v *Vault) launchFresh(ctx context.Context) error {
+	var err error
+	if v.apiPort, v.clusterPort, err = freePorts(ctx); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(v.file("raft")); err != nil {
+		return err
+	}
+	return v.launch(ctx)
 }
 
 // launch starts the process on the ports that are set and waits until it listens.
@@ -181,26 +186,30 @@ func (v *Vault) initialize(ctx context.Context) error {
 func (v *Vault) Unseal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-
-	client := v.Client("")
-	if _, err := client.Sys().UnsealWithContext(ctx, v.unsealKey); err != nil {
+	if _, err := v.Client("").Sys().UnsealWithContext(ctx, v.unsealKey); err != nil {
 		return v.explain("unseal", err)
 	}
+	return v.await(ctx, "to become active", func(health *api.HealthResponse) bool { return !health.Sealed && !health.Standby })
+}
+
+// await waits for the server to be in a state.
+func (v *Vault) await(ctx context.Context, state string, reached func(*api.HealthResponse) bool) error {
+	client := v.Client("")
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		health, err := client.Sys().HealthWithContext(ctx)
-		if err == nil && !health.Sealed && !health.Standby {
+		if err == nil && reached(health) {
 			return nil
 		}
 		if err == nil {
-			err = errors.New("it is still a standby")
+			err = fmt.Errorf("sealed: %t, standby: %t", health.Sealed, health.Standby)
 		}
 		select {
 		case <-v.process.Done():
-			return v.explain("unseal", errors.New("the server has ended"))
+			return v.explain("wait for the node "+state, errors.New("the server has ended"))
 		case <-ctx.Done():
-			return v.explain("wait for the node to become active", err)
+			return v.explain("wait for the node "+state, err)
 		case <-tick.C:
 		}
 	}

@@ -90,10 +90,15 @@ func keepSecret(what, secret string) {
 	env.secrets[secret] = what
 }
 
-func secretsInLogs(server *bootstrap.Vault) (found []string) {
+func secretsInLogs(server *bootstrap.Vault) []string {
+	return secretsIn(server.LogFile(), server.AuditLog())
+}
+
+// secretsIn finds registered secrets in files.
+func secretsIn(files ...string) (found []string) {
 	env.mu.Lock()
 	defer env.mu.Unlock()
-	for _, file := range []string{server.LogFile(), server.AuditLog()} {
+	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			found = append(found, err.Error())
