@@ -36,7 +36,7 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 				},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the data centre, the grant type and the state of each: never tried, ready, throttled, refused or unreachable.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type and the state of each: never tried, ready, throttled, refused, unreachable, or broken if its entry cannot be read.",
 		},
 		{
 			Pattern:        "roles/" + nameRegex,
@@ -141,7 +141,7 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 	return logical.ListResponseWithInfo(names, info), nil
 }
 
-func (b *zohoBackend) pathRoleWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	warnings, err := b.engine.WriteRole(ctx, roleNameOf(d), backend.RoleChange{
 		DataCenter:   written[string](d, "data_center"),
 		ClientID:     written[string](d, "client_id"),
@@ -150,6 +150,7 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, _ *logical.Request, d *
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
 		Exclusive:    written[bool](d, "exclusive"),
+		MustExist:    req.Operation == logical.PatchOperation,
 	})
 	return wrote(d, warnings, err)
 }

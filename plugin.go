@@ -68,18 +68,6 @@ func newBackend(opts backend.Options) *zohoBackend {
 	return b
 }
 
-// HandleRequest keeps a panic in one request from ending the process, and with
-// it every mount that it serves.
-func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			b.Logger().Error("panic in a request", "operation", req.Operation, "path", req.Path, "panic", p)
-			resp, err = nil, logical.CodedError(500, "internal error in the Zoho secrets engine; the server log has it as \"panic in a request\", please report it")
-		}
-	}()
-	return b.Backend.HandleRequest(ctx, req)
-}
-
 // tick runs once a minute. A standby has no say over storage or Zoho.
 func (b *zohoBackend) tick(ctx context.Context, _ *logical.Request) error {
 	if !b.WriteSafeReplicationState() {

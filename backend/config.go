@@ -185,9 +185,13 @@ func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings
 		return nil, err
 	}
 	defer release()
-	old, _, err := e.Config(ctx)
+	old, err := orNone(e.config.get(ctx, keyConfig, e.loadConfig))
 	if err != nil {
 		return nil, err
+	}
+	if old == nil {
+		defaults := defaultConfig()
+		old = &defaults
 	}
 	updated, warnings, err := change.apply(*old)
 	if err != nil {

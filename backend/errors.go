@@ -40,7 +40,7 @@ func (e *GrantError) Error() string {
 var errEnding = errors.New("the access token is being revoked")
 
 // errClosed: the mount is being unloaded.
-var errClosed = errors.New("the secrets engine is shutting down; try again")
+var errClosed = &GrantError{Kind: zoho.Unreachable, Text: "The secrets engine is shutting down or being reloaded; try again."}
 
 // errReserved: a mint ahead would spend what is left of the budget for readers.
 var errReserved = errors.New("the rest of the budget is kept for readers")

@@ -95,7 +95,7 @@ func TestMint_AYoungerTokenMakesRoomOnlyWhenItIsCertainlyGone(t *testing.T) {
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 2})
 	require.Error(t, w.release(shared))
 
-	grantError(t, w.readError("own"))
+	require.Equal(t, zoho.Throttled, grantError(t, w.readError("own")).Kind)
 	require.True(t, w.alive(held))
 	w.tick() // the revocation goes on
 	w.read("own")
@@ -109,7 +109,7 @@ func TestTick_GoesOnRevokingATokenThatHadToMakeRoom(t *testing.T) {
 	held := w.aheadUnheld()
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
-	grantError(t, w.readError("own"))
+	require.Equal(t, zoho.Throttled, grantError(t, w.readError("own")).Kind)
 	require.Equal(t, 2, w.sim.LiveTokens(w.refreshToken))
 	w.configure(backend.ConfigChange{RefreshAhead: ptr(false)})
 	w.tick()

@@ -14,16 +14,23 @@ func (e *Engine) Holders(ctx context.Context, tokenID string) ([]Holder, error) 
 	return t.ledger.list(), nil
 }
 
-// IsHeldBy reports whether memory has the holder, written or not.
-func (e *Engine) IsHeldBy(tokenID, holderID string) bool {
+// Holding returns the holders that memory has, written or not.
+func (e *Engine) Holding(tokenID string) []Holder {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
 	if t == nil {
-		return false
+		return nil
 	}
+	return t.ledger.list()
+}
+
+// Queued counts the changes to a token's ledger that wait for the writer.
+func (e *Engine) Queued(tokenID string) int {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()
-	_, held := t.ledger.holders[holderID]
-	return held
+	return len(t.ledger.queue)
 }

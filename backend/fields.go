@@ -53,8 +53,8 @@ func checkText(field, value string, limit int) error {
 		return err
 	}
 	for _, r := range value {
-		if unicode.IsControl(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar {
-			return userErrorf("%s contains a blank, a line break or a control character; copy it again without (with echo, use echo -n)", field)
+		if !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar {
+			return userErrorf("%s contains a blank, a line break or an invisible character; copy it again without (with echo, use echo -n)", field)
 		}
 	}
 	return nil

@@ -233,7 +233,7 @@ func (e *Engine) inUse(ctx context.Context, g *grant) (bool, error) {
 		return false, err
 	}
 	for _, name := range g.record().Roles {
-		r, err := e.Role(ctx, name)
+		r, err := orNone(e.Role(ctx, name))
 		if err != nil {
 			return false, err
 		}
@@ -290,6 +290,7 @@ const (
 	StateThrottled   GrantState = "throttled"
 	StateRefused     GrantState = "refused"
 	StateUnreachable GrantState = "unreachable"
+	StateBroken      GrantState = "broken" // the role's stored entry cannot be decoded
 )
 
 // roleState tells how the latest mint for a role's grant went.

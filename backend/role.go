@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,6 +45,7 @@ type RoleChange struct {
 	TTL          *time.Duration
 	MinTTL       *time.Duration
 	Exclusive    *bool
+	MustExist    bool // fail rather than create the role
 }
 
 // namesCredential: the operator has looked at the credentials, so a refusal
@@ -223,9 +225,12 @@ func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) 
 	if err != nil {
 		return nil, err
 	}
-	old, err := e.Role(ctx, name)
+	old, err := orNone(e.Role(ctx, name))
 	if err != nil {
 		return nil, err
+	}
+	if old == nil && change.MustExist {
+		return nil, userErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
 	}
 	updated, warnings, err := change.apply(name, old, config)
 	if err != nil {
@@ -278,8 +283,8 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	role, err := e.Role(ctx, name)
-	if err != nil || role == nil {
+	role, err := orNone(e.Role(ctx, name))
+	if err != nil {
 		return err
 	}
 	if err := e.dropRole(ctx, name); err != nil {
@@ -340,6 +345,10 @@ type Overview struct {
 // while the list was made is empty.
 func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error) {
 	role, err := e.Role(ctx, name)
+	var broken *undecodable
+	if errors.As(err, &broken) {
+		return Overview{State: StateBroken}, nil
+	}
 	if err != nil || role == nil {
 		return Overview{}, err
 	}

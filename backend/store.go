@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -44,8 +45,24 @@ func get[T any](ctx context.Context, s store, key string) (*T, error) {
 	}
 	value := new(T)
 	if err := entry.DecodeJSON(value); err != nil {
-		// The decoder's error may quote what it read, so it is not repeated.
-		return nil, fmt.Errorf("the stored entry %q cannot be decoded; restore it from a backup, or delete and write it again", key)
+		return nil, &undecodable{key} // the decoder's error may quote what it read
 	}
 	return value, nil
+}
+
+// undecodable is a stored entry that makes no sense. What depends on it fails,
+// but it can be deleted and written again.
+type undecodable struct{ key string }
+
+func (e *undecodable) Error() string {
+	return fmt.Sprintf("the stored entry %q cannot be decoded; restore it from a backup, or delete and write it again", e.key)
+}
+
+// orNone takes what cannot be decoded for absent: for those who replace it.
+func orNone[T any](value *T, err error) (*T, error) {
+	var broken *undecodable
+	if errors.As(err, &broken) {
+		return nil, nil
+	}
+	return value, err
 }

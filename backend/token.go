@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"time"
 
@@ -73,8 +74,14 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 	if err != nil {
 		return nil, err
 	}
-	if known, err := e.token(ctx, id); err != nil || known != nil {
-		return known, err // a server may answer with the token that it gave before
+	known, err := e.token(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case known != nil && known.ledger.isEnding():
+		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is being revoked. This is not how Zoho behaves; check accounts_url.", cred.app.AccountsURL)}
+	case known != nil:
+		return known, nil // a server may answer with the token that it gave before
 	}
 	rec := tokenRecord{
 		ID: id, GrantID: g.id, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vault-plugin-secrets-zoho/bootstrap"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -19,36 +20,71 @@ func TestAgent_TheRenderedTokenIsNeverDead(t *testing.T) {
 	t.Parallel()
 	const life, lives = 20 * time.Second, 4
 	m := newMount(t, zohosim.Options{TokenLife: life})
-	dir := t.TempDir()
-	rendered := filepath.Join(dir, "token")
+	_, rendered := m.startAgent()
+	seen := make(map[string]bool)
+	deadline := time.Now().Add((lives + 2) * life)
+	for len(seen) <= lives {
+		token := m.aliveIn(rendered)
+		seen[token] = true
+		require.True(t, time.Now().Before(deadline), "the agent has rendered only %d tokens", len(seen))
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Invariant 2. The token lives 40 seconds. Once the next one has been minted
+// ahead, Zoho is away for more than half of that.
+func TestAgent_DoesNotNoticeThatZohoIsDownForMoreThanHalfATokensLife(t *testing.T) {
+	t.Parallel()
+	const life, outage = 40 * time.Second, 24 * time.Second
+	m := newMount(t, zohosim.Options{TokenLife: life})
+	agent, rendered := m.startAgent()
+	watch := func(what string, enough func() bool) {
+		for deadline := time.Now().Add(2 * life); !enough(); {
+			m.aliveIn(rendered)
+			m.read("crm-sync") // another application
+			require.True(t, time.Now().Before(deadline), what)
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	watch("no token was minted ahead", func() bool { return m.mints() == 2 })
+	m.sim.SetDown(true)
+	up := time.Now().Add(outage)
+	watch("", func() bool { return time.Now().After(up) })
+	m.sim.SetDown(false)
+	watch("no token was minted after the outage", func() bool { return m.mints() == 3 })
+
+	log, err := os.ReadFile(agent.LogFile())
+	require.NoError(t, err)
+	require.NotContains(t, string(log), "[ERROR]")
+	require.NotContains(t, string(log), "[WARN]  agent.template")
+}
+
+// aliveIn returns the token in the file, which Zoho must accept.
+func (m *mount) aliveIn(file string) string {
+	m.t.Helper()
+	token, err := os.ReadFile(file)
+	require.NoError(m.t, err)
+	require.True(m.t, m.sim.Alive(string(token)), "the rendered token is dead")
+	keepSecret("access token", string(token))
+	return string(token)
+}
+
+// startAgent starts an agent that renders the token of crm-sync into a file, and
+// waits for the first rendering.
+func (m *mount) startAgent() (agent *bootstrap.Process, rendered string) {
+	m.t.Helper()
+	dir := m.t.TempDir()
+	rendered = filepath.Join(dir, "token")
 	config := m.agentConfig(dir, fmt.Sprintf(`
 template {
   contents    = "{{ with secret \"%s/creds/crm-sync\" }}{{ .Data.access_token }}{{ end }}"
   destination = %q
 }`, m.path, rendered))
-
-	agent, err := m.server.StartCLI(t.Context(), "", m.path+"-agent.log", "agent", "-config="+config)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, agent.Stop())
-		if t.Failed() {
-			log, _ := os.ReadFile(agent.LogFile())
-			t.Logf("the agent's log:\n%s", log)
-		}
-	})
-
-	eventually(t, "the first rendering", func() bool { _, err := os.Stat(rendered); return err == nil })
-	seen := make(map[string]bool)
-	deadline := time.Now().Add((lives + 2) * life)
-	for len(seen) <= lives {
-		token, err := os.ReadFile(rendered)
-		require.NoError(t, err)
-		require.True(t, m.sim.Alive(string(token)), "the rendered token is dead, after %d others", len(seen))
-		keepSecret("access token", string(token))
-		seen[string(token)] = true
-		require.True(t, time.Now().Before(deadline), "the agent has rendered only %d tokens", len(seen))
-		time.Sleep(20 * time.Millisecond)
-	}
+	agent, err := m.server.StartCLI(m.t.Context(), "", m.path+"-agent.log", "agent", "-config="+config)
+	require.NoError(m.t, err)
+	m.t.Cleanup(func() { require.NoError(m.t, agent.Stop()) })
+	eventually(m.t, "the first rendering", func() bool { _, err := os.Stat(rendered); return err == nil })
+	return agent, rendered
 }
 
 // agentConfig writes a configuration for an agent that logs in with AppRole.

@@ -67,7 +67,7 @@ func TestRead_ByManyAtOnceMintsOnce(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{Latency: 100 * time.Millisecond})
 	var wg sync.WaitGroup
-	tokens := make([]string, 50)
+	tokens := make([]string, 1000)
 	for i := range tokens {
 		wg.Go(func() {
 			got, err := m.readAs(t.Context(), m.root, "crm-sync")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,9 +47,9 @@ func parseToken(call call, got reply) (Token, error) {
 	}
 	return Token{
 		AccessToken: secret.New(string(ans.AccessToken)),
-		TokenType:   string(ans.TokenType),
-		APIDomain:   strings.TrimRight(string(ans.APIDomain), "/"),
-		Scopes:      splitScopes(string(ans.Scope)),
+		TokenType:   ans.tokenType(call),
+		APIDomain:   ans.apiDomain(call),
+		Scopes:      ans.scopes(call),
 		Life:        life,
 	}, nil
 }
@@ -132,12 +133,45 @@ func (a answer) life() (time.Duration, bool) {
 	return time.Duration(seconds * float64(time.Second)), seconds >= 1
 }
 
-// splitScopes takes commas, as Zoho wants them, and spaces, as it answers them;
-// nil if there are none.
-func splitScopes(s string) []string {
-	scopes := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
-	if len(scopes) == 0 {
-		return nil
+// What a good answer says beside the token goes to every reader, in clear. So
+// it is taken only in the form that Zoho gives it, and dropped if it repeats
+// something of the request: a broken proxy may echo the client's secret.
+
+var (
+	tokenTypeWord = regexp.MustCompile(`^[A-Za-z][A-Za-z-]{0,31}$`)
+	scopeWord     = regexp.MustCompile(`^[A-Za-z]\w*(\.[\w-]{1,64}){1,5}$`)
+)
+
+func (a answer) tokenType(call call) string {
+	word := string(a.TokenType)
+	if !tokenTypeWord.MatchString(word) || call.sent(word) {
+		return ""
+	}
+	return word
+}
+
+// apiDomain is the origin of the APIs, without a trailing slash.
+func (a answer) apiDomain(call call) string {
+	const longest = 255
+	domain := strings.TrimRight(string(a.APIDomain), "/")
+	u, err := url.Parse(domain)
+	if err != nil || len(domain) > longest || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
+		return ""
+	}
+	if call.repeatsSecret(domain) {
+		return ""
+	}
+	return domain
+}
+
+// scopes takes commas between them, as Zoho wants them, and blanks, as it
+// answers them; nil if there are none.
+func (a answer) scopes(call call) []string {
+	var scopes []string
+	for _, scope := range strings.FieldsFunc(string(a.Scope), func(r rune) bool { return r == ',' || r == ' ' }) {
+		if scopeWord.MatchString(scope) && !call.repeatsSecret(scope) {
+			scopes = append(scopes, scope)
+		}
 	}
 	return scopes
 }

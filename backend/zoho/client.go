@@ -85,6 +85,17 @@ func (c call) sent(word string) bool {
 	return false
 }
 
+// repeatsSecret reports whether text contains a secret that was sent. Hosts are
+// case-insensitive, so this is, too.
+func (c call) repeatsSecret(text string) bool {
+	for _, name := range []string{"client_secret", "refresh_token", "code", "token"} {
+		if value := c.form.Get(name); value != "" && strings.Contains(strings.ToLower(text), strings.ToLower(value)) {
+			return true
+		}
+	}
+	return false
+}
+
 // reply is an answer as it came: its status and at most maxAnswer of its body.
 type reply struct {
 	status int

@@ -159,6 +159,18 @@ func TestRefresh_WhatIsNotATokenAnswerIsABadAnswer(t *testing.T) {
 	}
 }
 
+func TestRefresh_SaysWhatCameInsteadOfAToken(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		loginPage: "web page", "\ufeff" + loginPage: "web page", "": "empty", "server error": "not JSON", "{}": "without an access token",
+		tokenJSON(map[string]any{"expires_in": 0}): "expired", strings.Repeat("x", 64<<10+1): "64 KiB",
+	} {
+		failed := refused(t, answer(503, body))
+		require.Contains(t, failed.Error(), want)
+		require.Contains(t, failed.Error(), "HTTP 503")
+	}
+}
+
 func TestRefresh_64KiBAreStillRead(t *testing.T) {
 	t.Parallel()
 	whole := tokenJSON(nil)

@@ -1,0 +1,193 @@
+package zohosecrets
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/testhelpers/schema"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDocumentation_EveryPathAndOperationIsComplete(t *testing.T) {
+	t.Parallel()
+	b := newMount(t).inner
+	require.NotEmpty(t, b.Help)
+	for _, path := range b.Paths {
+		require.NotEmpty(t, path.HelpSynopsis, path.Pattern)
+		require.NotEmpty(t, strings.TrimSpace(path.HelpDescription), path.Pattern)
+		require.NotNil(t, path.DisplayAttrs, path.Pattern)
+		require.Equal(t, "zoho", path.DisplayAttrs.OperationPrefix, path.Pattern)
+		require.NotEmpty(t, path.Operations, path.Pattern)
+		requireDescribed(t, path.Pattern, path.Fields)
+		for op, handler := range path.Operations {
+			about, what := handler.Properties(), path.Pattern+" "+string(op)
+			require.NotEmpty(t, about.Summary, what)
+			require.NotNil(t, about.DisplayAttrs, what)
+			require.NotEmpty(t, about.DisplayAttrs.OperationVerb, what)
+			require.NotEmpty(t, about.DisplayAttrs.OperationSuffix, what)
+			require.NotEmpty(t, about.Responses, what)
+			for status, responses := range about.Responses {
+				require.Contains(t, []int{http.StatusOK, http.StatusNoContent}, status, what)
+				for _, response := range responses {
+					require.NotEmpty(t, response.Description, what)
+					require.Equal(t, status == http.StatusOK, len(response.Fields) > 0, "%s: a 200 has fields and a 204 has none", what)
+					requireDescribed(t, what, response.Fields)
+				}
+			}
+		}
+	}
+}
+
+func requireDescribed(t *testing.T, what string, fields map[string]*framework.FieldSchema) {
+	t.Helper()
+	for name, field := range fields {
+		require.NotEqual(t, framework.TypeInvalid, field.Type, "%s: %s", what, name)
+		require.Regexp(t, `^[A-Z].*\.$`, field.Description, "%s: %s is described in sentences", what, name)
+	}
+}
+
+func TestDocumentation_SecretFieldsAreMarkedAsSuch(t *testing.T) {
+	t.Parallel()
+	for _, path := range newMount(t).inner.Paths {
+		all := []map[string]*framework.FieldSchema{path.Fields}
+		for _, handler := range path.Operations {
+			for _, response := range handler.Properties().Responses[http.StatusOK] {
+				all = append(all, response.Fields)
+			}
+		}
+		for _, fields := range all {
+			for _, name := range []string{"client_secret", "refresh_token", "access_token", "authorization"} {
+				if field := fields[name]; field != nil {
+					require.NotNil(t, field.DisplayAttrs, name)
+					require.True(t, field.DisplayAttrs.Sensitive, name)
+				}
+			}
+		}
+	}
+}
+
+// A real answer of each operation, in the status and with the fields that the
+// schema says.
+func TestDocumentation_AnswersAreWhatTheSchemaSays(t *testing.T) {
+	t.Parallel()
+	m, z := newWorld(t)
+	m.write("roles/other", goodRole()).done(t)
+	seen := map[string]bool{}
+	check := func(op logical.Operation, url string, data fields) {
+		t.Helper()
+		path := m.inner.Route(url)
+		require.NotNil(t, path, url)
+		got := m.send(op, url, data).done(t)
+		responses := path.Operations[op].Properties().Responses[got.status]
+		require.Len(t, responses, 1, "%s %s answers HTTP %d, which its documentation does not have", op, url, got.status)
+		schema.ValidateResponse(t, &responses[0], got.Response, true)
+		if got.status == http.StatusOK {
+			for field := range responses[0].Fields {
+				require.Contains(t, got.Data, field, "%s %s: documented, not answered", op, url)
+			}
+		}
+		seen[path.Pattern+string(op)] = true
+	}
+	for _, op := range []logical.Operation{logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation} {
+		check(op, "config", z.config())
+		check(op, "roles/crm-sync", z.role())
+	}
+	check(logical.ReadOperation, "config", nil)
+	check(logical.ReadOperation, "roles/crm-sync", nil)
+	check(logical.ListOperation, "roles/", nil)
+	check(logical.ListOperation, "roles", nil)
+	check(logical.ReadOperation, "creds/crm-sync", nil)
+	check(logical.ReadOperation, "info", nil)
+	check(logical.DeleteOperation, "roles/crm-sync", nil)
+	check(logical.DeleteOperation, "config", nil)
+	for _, path := range m.inner.Paths {
+		for op := range path.Operations {
+			require.True(t, seen[path.Pattern+string(op)], "%s %s has no answer here", op, path.Pattern)
+		}
+	}
+}
+
+func TestDocumentation_PathHelpRenders(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	for url, says := range map[string][]string{
+		"":         {"The Zoho secrets engine hands out access tokens", "^config$", "^creds/", "^roles/", "^info$"},
+		"config":   {"data_center", "max_live_tokens", "sent only to the Accounts server for which it was written"},
+		"roles/x":  {"refresh_token", "min_ttl", "A role needs a refresh_token"},
+		"roles/":   {"List the roles"},
+		"roles":    {"List the roles"},
+		"creds/x":  {"min_ttl", "cannot be renewed"},
+		"info":     {"version"},
+		"config?x": nil,
+	} {
+		got := m.send(logical.HelpOperation, url, nil)
+		if says == nil {
+			require.Equal(t, http.StatusNotFound, got.status)
+			continue
+		}
+		help, _ := got.done(t).Data["help"].(string)
+		for _, part := range says {
+			require.Contains(t, help, part, url)
+		}
+		require.NotContains(t, help, "<no value>", url)
+		require.NotContains(t, help, "<missing", url)
+	}
+}
+
+func TestDocumentation_OpenAPIHasEveryPathAndUniqueOperationIDs(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	encoded, err := json.Marshal(m.send(logical.HelpOperation, "", nil).done(t).Data["openapi"])
+	require.NoError(t, err)
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	require.NoError(t, json.Unmarshal(encoded, &doc))
+	require.Len(t, doc.Paths, len(m.inner.Paths))
+	for _, path := range []string{"/config", "/creds/{name}", "/info", "/roles/", "/roles/{name}"} {
+		require.Contains(t, doc.Paths, path)
+	}
+	operation := regexp.MustCompile(`"operationId":"([^"]+)"`)
+	seen := map[string]string{}
+	for path, operations := range doc.Paths {
+		for method, text := range operations {
+			id := operation.FindSubmatch(text)
+			if id == nil {
+				continue // a parameter or a description
+			}
+			require.Regexp(t, `^zoho-[a-z]+(-[a-z]+)*$`, string(id[1]))
+			require.Empty(t, seen[string(id[1])], "%s %s has the operationId of another operation", method, path)
+			seen[string(id[1])] = method + " " + path
+		}
+	}
+	require.GreaterOrEqual(t, len(seen), 9)
+}
+
+// The texts that people are shown are the only documentation that some read.
+func TestDocumentation_HelpSpeaksOfFieldsThatExist(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{"access_type": true}
+	for _, path := range newMount(t).inner.Paths {
+		for name := range path.Fields {
+			known[name] = true
+		}
+		for _, handler := range path.Operations {
+			for _, response := range handler.Properties().Responses[http.StatusOK] {
+				for name := range response.Fields {
+					known[name] = true
+				}
+			}
+		}
+	}
+	words := regexp.MustCompile(`\b[a-z]+(_[a-z]+)+\b`)
+	for _, text := range []string{backendHelp, pathConfigHelp, pathRolesHelp, pathCredsHelp} {
+		for _, word := range words.FindAllString(text, -1) {
+			require.True(t, known[word], "%s is no field", word)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package zohosecrets
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+func TestCreds_AnswerIsReadyToUse(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	r.zoho.sim.SetAnswer(zohosim.Answer{WithScope: true, APIDomainSlash: true, APIDomain: "https://www.zohoapis.com"})
+	got := r.read("creds/crm-sync").done(t)
+	token := got.token()
+	require.True(t, r.zoho.sim.Alive(token))
+	require.Equal(t, "Zoho-oauthtoken "+token, got.Data["authorization"])
+	require.Equal(t, "Bearer", got.Data["token_type"])
+	require.Equal(t, "https://www.zohoapis.com", got.Data["api_domain"])
+	require.Equal(t, "us", got.Data["data_center"])
+	require.Equal(t, []any{"ZohoCRM.modules.ALL"}, got.Data["scopes"])
+	require.Equal(t, "crm-sync", got.Data["role"])
+	require.Regexp(t, `^[0-9a-f]{32}$`, got.Data["token_id"])
+	require.Equal(t, "2026-11-21T09:59:59Z", got.Data["expires_at"])
+	require.Empty(t, got.Warnings)
+	for field := range got.Data {
+		require.NotContains(t, []string{"rotation_period", "ttl", "certificate", "expiration", "secret_id"}, field, "Vault Agent treats it specially")
+	}
+}
+
+func TestLease_LastsForTheWholeSecondsThatAreLeftOfTheToken(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	r.write("config", fields{"refresh_ahead": false}).done(t)
+	require.Equal(t, "59m59s", lasting(t, r))
+	r.clock.Advance(10*time.Minute + 300*time.Millisecond)
+	require.Equal(t, "49m58s", lasting(t, r))
+	r.write("roles/crm-sync", fields{"ttl": "15m"}).done(t)
+	require.Equal(t, "15m0s", lasting(t, r))
+	r.clock.Advance(37 * time.Minute)
+	r.write("roles/crm-sync", fields{"min_ttl": "5m"}).done(t)
+	require.Equal(t, "12m58s", lasting(t, r), "a ttl makes no token live longer")
+	require.Equal(t, 1, r.zoho.sim.MintCount(r.zoho.refreshToken))
+}
+
+func lasting(t *testing.T, r *remote) string {
+	t.Helper()
+	secret := r.read("creds/crm-sync").done(t).Secret
+	require.Equal(t, secret.TTL, secret.MaxTTL)
+	require.False(t, secret.Renewable)
+	require.Equal(t, secret.TTL.Truncate(time.Second), secret.TTL)
+	return secret.TTL.String()
+}
+
+func TestLease_CannotBeRenewed(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	leased := r.read("creds/crm-sync").done(t)
+	resp, err := r.backend.HandleRequest(t.Context(), logical.RenewRequest("creds/crm-sync", leased.Secret, leased.Data))
+	require.Nil(t, resp)
+	require.Equal(t, logical.ErrUnsupportedOperation, err)
+	require.True(t, r.zoho.sim.Alive(leased.token()))
+}
+
+func TestLease_RevokingTheLastOneKillsTheTokenAtZoho(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	first, second := r.read("creds/crm-sync").done(t), r.read("creds/crm-sync").done(t)
+	token := first.token()
+	require.Equal(t, token, second.Data["access_token"])
+	for range 2 { // Vault may ask twice
+		require.NoError(t, r.revoke("creds/crm-sync", first))
+		require.True(t, r.zoho.sim.Alive(token))
+	}
+	require.Zero(t, r.zoho.revocations())
+
+	// Neither config nor role is needed any more.
+	r.delete("roles/crm-sync").done(t)
+	r.delete("config").done(t)
+	require.NoError(t, r.revoke("creds/crm-sync", second))
+	require.False(t, r.zoho.sim.Alive(token))
+	asked := r.zoho.revocations()
+	require.NoError(t, r.revoke("creds/crm-sync", second))
+	require.Equal(t, asked, r.zoho.revocations())
+}
+
+func TestLease_AFailedRevocationIsAnErrorThatVaultTriesAgain(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	leased := r.read("creds/crm-sync").done(t)
+	r.zoho.sim.SetDown(true)
+	err := r.revoke("creds/crm-sync", leased)
+	require.ErrorContains(t, err, "could not be reached")
+	for _, fatal := range []error{logical.ErrUnrecoverable, logical.ErrUnsupportedOperation, logical.ErrUnsupportedPath, logical.ErrInvalidRequest} {
+		require.NotErrorIs(t, err, fatal, "Vault would give the lease up at once")
+	}
+	r.zoho.sim.SetDown(false)
+	require.NoError(t, r.revoke("creds/crm-sync", leased))
+	require.False(t, r.zoho.sim.Alive(leased.token()))
+}
+
+func TestLease_OfATokenThatHasExpiredIsRevokedWithoutACall(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	leased := r.read("creds/crm-sync").done(t)
+	r.clock.Advance(time.Hour)
+	r.zoho.sim.SetDown(true)
+	asked := len(r.zoho.sim.Requests())
+	require.NoError(t, r.revoke("creds/crm-sync", leased))
+	require.Len(t, r.zoho.sim.Requests(), asked)
+}
+
+func TestLease_OnAMountThatIsBeingDisabledIsRevokedAsWellAsItGoes(t *testing.T) {
+	t.Parallel()
+	m, z := newWorld(t)
+	leased := m.read("creds/crm-sync").done(t)
+	z.sim.SetDown(true)
+	m.system.TaintedVal = true
+	require.NoError(t, m.revoke("creds/crm-sync", leased))
+	require.NotZero(t, z.revocations())
+}
+
+func TestLease_ThatIsNotFromHereIsRefusedWithAWayOut(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	leased := r.read("creds/crm-sync").done(t)
+	for _, field := range []string{internalTokenID, internalHolderID, internalExpiresAt} {
+		for _, value := range []any{nil, "", 7, []any{}} {
+			internal := map[string]any{}
+			for k, v := range leased.Secret.InternalData {
+				internal[k] = v
+			}
+			internal[field] = value
+			foreign := answer{Response: &logical.Response{Secret: &logical.Secret{InternalData: internal}}}
+			require.ErrorContains(t, r.revoke("creds/crm-sync", foreign), "vault lease revoke -force -prefix", "%s=%v", field, value)
+		}
+	}
+	require.Error(t, r.revoke("creds/crm-sync", answer{Response: &logical.Response{}}))
+	require.True(t, r.zoho.sim.Alive(leased.token()))
+}
+
+// What is in a lease is there for as long as the lease: renaming it would leave
+// old leases that nobody can revoke.
+func TestLease_CarriesTheNamesThatOldLeasesHave(t *testing.T) {
+	t.Parallel()
+	m, _ := newWorld(t)
+	internal := m.read("creds/crm-sync").done(t).Secret.InternalData
+	require.Equal(t, "access_token", internal["secret_type"])
+	require.Len(t, internal, 4)
+	for _, name := range []string{"token_id", "holder_id", "expires_at"} {
+		require.NotEmpty(t, internal[name], name)
+	}
+}
+
+func TestCreds_WhenZohoIsDownAGoodTokenComesWithAWarning(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	r.write("config", fields{"refresh_ahead": false}).done(t)
+	token := r.read("creds/crm-sync").done(t).token()
+	r.clock.Advance(55 * time.Minute)
+	r.zoho.sim.SetDown(true)
+	got := r.read("creds/crm-sync").done(t)
+	require.Equal(t, token, got.token())
+	require.Equal(t, 4*time.Minute+59*time.Second, got.Secret.TTL)
+	require.Contains(t, got.warnings(), "this access token has 4m59s left, less than min_ttl, and a new one could not be had")
+	require.Contains(t, got.warnings(), "could not be reached")
+	r.zoho.sim.SetDown(false)
+	r.clock.Advance(time.Minute)
+	got = r.read("creds/crm-sync").done(t)
+	require.NotEqual(t, token, got.token())
+	require.Empty(t, got.Warnings)
+}

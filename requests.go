@@ -1,0 +1,87 @@
+package zohosecrets
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-secure-stdlib/parseutil"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/errutil"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// HandleRequest stands before the framework: it refuses values of a wrong form
+// and turns a panic into an error.
+func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
+	defer b.recoverRequest(req, &err)
+	if text := malformed(b.Route(req.Path), req); text != "" {
+		return logical.ErrorResponse(text), nil
+	}
+	return b.Backend.HandleRequest(ctx, req)
+}
+
+// HandleExistenceCheck does the same for the question that Vault asks before a
+// create or update. Vault logs its error in clear.
+func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
+	defer b.recoverRequest(req, &err)
+	if text := malformed(b.Route(req.Path), req); text != "" {
+		return false, false, errutil.UserError{Err: text}
+	}
+	return b.Backend.HandleExistenceCheck(ctx, req)
+}
+
+// recoverRequest keeps a panic in one request from ending the process, and with
+// it every mount that it serves.
+func (b *zohoBackend) recoverRequest(req *logical.Request, err *error) {
+	if p := recover(); p != nil {
+		b.Logger().Error("panic in a request", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
+		*err = logical.CodedError(500, "internal error in the Zoho secrets engine; the server log has it as \"panic in a request\", please report it")
+	}
+}
+
+// malformed says which field has a value of a wrong form; nothing if all are
+// well. The framework would say it, too, but repeats the value, which may be a
+// secret, and takes half a second for none.
+func malformed(path *framework.Path, req *logical.Request) string {
+	switch req.Operation {
+	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.ReadOperation:
+	default:
+		return ""
+	}
+	if path == nil {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+		schema := path.Fields[name]
+		if schema == nil {
+			continue
+		}
+		d := framework.FieldData{Raw: map[string]any{name: req.Data[name]}, Schema: path.Fields}
+		if d.Validate() != nil {
+			return fmt.Sprintf("%s has a value of a wrong form; write %s", name, wanted(schema.Type))
+		}
+		exact, err := parseutil.ParseDurationSecond(req.Data[name])
+		if schema.Type == framework.TypeDurationSecond && err == nil && exact > 0 && exact < time.Second {
+			return fmt.Sprintf("%s is less than a second; write %s", name, wanted(schema.Type))
+		}
+	}
+	return ""
+}
+
+// wanted describes a value of a type to somebody who has written another.
+func wanted(t framework.FieldType) string {
+	switch t {
+	case framework.TypeBool:
+		return "true or false"
+	case framework.TypeInt:
+		return "a whole number"
+	case framework.TypeDurationSecond:
+		return "a number of seconds, or a duration such as 10m; not a negative one"
+	default:
+		return "one piece of text"
+	}
+}

@@ -1,0 +1,198 @@
+package zohosecrets
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+)
+
+// urlOf is a path's URL for a role name.
+func urlOf(path *framework.Path, name string) string {
+	return strings.NewReplacer("^", "", "$", "", nameRegex, name, "/?", "/").Replace(path.Pattern)
+}
+
+// everyRequest calls try with each operation on each path, with odd data, odd
+// names, and the requests that Vault itself makes.
+func everyRequest(b *zohoBackend, try func(*logical.Request)) {
+	names := append(oddNames(), "crm-sync", "", "a/b", "../config")
+	datas := []map[string]any{
+		nil, {}, goodConfig(), goodRole(), {"name": nil}, {"name": []any{"x"}}, {"name": 1.5}, {"": ""}, {"no such field": "x"},
+		{"client_secret": nil}, {"refresh_token": map[string]any{}}, {"min_ttl": "-1"}, {"ttl": nil, "min_ttl": nil}, {"token_id": 1},
+		{"request_budget": strings.Repeat("9", 1<<20)}, {"data_center": struct{}{}},
+	}
+	secrets := []*logical.Secret{
+		nil, {}, {InternalData: map[string]any{}}, {InternalData: map[string]any{"secret_type": 7}},
+		{InternalData: map[string]any{"secret_type": secretTypeAccessToken}},
+		{InternalData: map[string]any{"secret_type": secretTypeAccessToken, "token_id": 1, "holder_id": nil, "expires_at": []any{}}},
+		{InternalData: map[string]any{"secret_type": secretTypeAccessToken, "token_id": "../config", "holder_id": "h", "expires_at": "2126-11-21T09:00:00Z"}},
+	}
+	odd := []string{"", "/", "no/such/path", "creds", "roles", "config/", "\x00"}
+	for _, op := range operations() {
+		for _, path := range b.Paths {
+			url := urlOf(path, "crm-sync")
+			for _, data := range datas {
+				try(&logical.Request{Operation: op, Path: url, Data: data})
+			}
+			for _, secret := range secrets {
+				try(&logical.Request{Operation: op, Path: url, Secret: secret})
+			}
+			for _, name := range names {
+				odd = append(odd, urlOf(path, name))
+			}
+		}
+		for _, url := range odd {
+			try(&logical.Request{Operation: op, Path: url})
+			try(&logical.Request{Operation: op, Path: url, Data: goodRole()})
+		}
+		odd = nil
+	}
+}
+
+func TestUnconfigured_EveryOperationAnswersWithoutPanic(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	everyRequest(m.inner, func(req *logical.Request) {
+		// Past HandleRequest of the mount, which would hide a panic.
+		resp, err := m.inner.Backend.HandleRequest(t.Context(), req)
+		got := answered(req, resp, err)
+		require.NotContains(t, got.text, "internal error", "%s %s %v", req.Operation, req.Path, req.Data)
+		switch req.Operation {
+		case logical.CreateOperation, logical.UpdateOperation:
+			_, _, _ = m.inner.Backend.HandleExistenceCheck(t.Context(), req)
+		case logical.RevokeOperation, logical.RenewOperation, logical.RollbackOperation, logical.RotationOperation:
+		default:
+			require.NotEqual(t, 500, got.status, "%s %s %v: %s", req.Operation, req.Path, req.Data, got)
+		}
+	})
+}
+
+func TestUnconfigured_ReadsTellThatThereIsNothing(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	for _, path := range []string{"config", "roles/crm-sync"} {
+		require.Equal(t, 404, m.read(path).status)
+		m.delete(path).done(t)
+	}
+	require.Equal(t, 404, m.list("roles/").status)
+	m.requireRefused(m.read("creds/crm-sync"), map[string]string{}, "creds", "roles/crm-sync", "refresh_token=")
+	m.requireRefused(m.write("roles/crm-sync", fields{"refresh_token": "1000.refresh.token"}), map[string]string{}, "role",
+		"write client_id and client_secret to it, or to this mount's config")
+	m.requireRefused(m.write("roles/crm-sync", nil), map[string]string{}, "role", "refresh_token")
+	m.write("config", nil).done(t)
+	require.Equal(t, "us", m.read("config").Data["data_center"])
+}
+
+func TestFactory_WorksWithoutStorageAsVaultCallsItToRegisterThePlugin(t *testing.T) {
+	t.Parallel()
+	_, err := Factory(t.Context(), nil)
+	require.Error(t, err)
+
+	b, err := Factory(t.Context(), &logical.BackendConfig{})
+	require.NoError(t, err)
+	defer b.Cleanup(context.Background())
+	require.Equal(t, logical.TypeLogical, b.Type())
+	require.Equal(t, Version, vault{t, b}.version())
+	require.NotEmpty(t, b.SpecialPaths().SealWrapStorage)
+	b.InvalidateKey(t.Context(), "config")
+	inner, ok := b.(*zohoBackend)
+	require.True(t, ok)
+	everyRequest(inner, func(req *logical.Request) {
+		require.NotPanics(t, func() { _, _ = b.HandleRequest(t.Context(), req) })
+	})
+}
+
+// brokenStorage stands for any mistake in a handler.
+type brokenStorage struct{ logical.Storage }
+
+func (brokenStorage) Get(context.Context, string) (*logical.StorageEntry, error) {
+	panic("nobody may see this: hunter2")
+}
+
+func newBrokenMount(t *testing.T) vault {
+	t.Helper()
+	b, err := Factory(t.Context(), &logical.BackendConfig{StorageView: brokenStorage{&logical.InmemStorage{}}, System: logical.TestSystemView()})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Cleanup(context.Background()) })
+	return vault{t, b}
+}
+
+func TestPanic_InARequestIsA500AndLeavesTheMountUsable(t *testing.T) {
+	t.Parallel()
+	v := newBrokenMount(t)
+	for _, path := range []string{"config", "roles/crm-sync", "creds/crm-sync"} {
+		got := v.read(path)
+		require.Equal(t, 500, got.status)
+		require.Contains(t, got.text, "server log")
+		require.NotContains(t, got.text, "hunter2")
+	}
+	v.read("info").done(t)
+}
+
+func TestPanic_InAnExistenceCheckIsAnErrorToo(t *testing.T) {
+	t.Parallel()
+	v := newBrokenMount(t)
+	require.NotPanics(t, func() { require.Equal(t, 500, v.write("config", goodConfig()).status) })
+}
+
+// brokenDisk fails every operation.
+type brokenDisk struct{ logical.Storage }
+
+var errDisk = errors.New("disk on fire")
+
+func (brokenDisk) Get(context.Context, string) (*logical.StorageEntry, error) { return nil, errDisk }
+func (brokenDisk) List(context.Context, string) ([]string, error)             { return nil, errDisk }
+func (brokenDisk) Put(context.Context, *logical.StorageEntry) error           { return errDisk }
+func (brokenDisk) Delete(context.Context, string) error                       { return errDisk }
+
+func TestStorage_AFailureIsAnErrorOfEveryOperationAndNeverSilence(t *testing.T) {
+	t.Parallel()
+	b, err := Factory(t.Context(), &logical.BackendConfig{StorageView: brokenDisk{}, System: logical.TestSystemView()})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Cleanup(context.Background()) })
+	v := vault{t, b}
+	for what, got := range map[string]answer{
+		"read config": v.read("config"), "write config": v.write("config", goodConfig()), "delete config": v.delete("config"),
+		"read role": v.read("roles/crm-sync"), "write role": v.write("roles/crm-sync", goodRole()), "patch role": v.patch("roles/crm-sync", goodRole()),
+		"delete role": v.delete("roles/crm-sync"), "list roles": v.list("roles/"), "creds": v.read("creds/crm-sync"),
+	} {
+		require.Equal(t, 500, got.status, what)
+		require.Contains(t, got.text, errDisk.Error(), what)
+	}
+	require.ErrorIs(t, v.tick(), errDisk)
+}
+
+func TestStorage_AnEntryThatCannotBeDecodedIsToldOfWithoutItsContent(t *testing.T) {
+	t.Parallel()
+	m, _ := newWorld(t)
+	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/broken", Value: []byte(`{"refresh_token": hunter2`)}))
+	for _, got := range []answer{m.read("roles/broken"), m.read("creds/broken"), m.write("roles/broken", goodRole())} {
+		require.Equal(t, 500, got.status)
+		require.Contains(t, got.text, `"roles/broken" cannot be decoded; restore it from a backup, or delete and write it again`)
+		require.NotContains(t, got.text, "hunter2")
+	}
+	m.read("creds/crm-sync").done(t)
+}
+
+func TestStorage_AnEntryThatCannotBeDecodedCanBeDeletedAsTheMessageSays(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	for _, key := range []string{"config", "roles/broken"} {
+		require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: []byte(`{"refresh_token": hunter2`)}))
+		require.Equal(t, 500, m.read(key).status)
+		m.delete(key).done(t)
+	}
+	m.write("config", goodConfig()).done(t)
+	m.write("roles/broken", goodRole()).done(t)
+}
+
+func TestStorage_OneBrokenRoleDoesNotHideTheOthersFromTheList(t *testing.T) {
+	t.Parallel()
+	m, _ := newWorld(t)
+	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/broken", Value: []byte(`{`)}))
+	require.Equal(t, []string{"broken", "crm-sync"}, m.list("roles/").done(t).Data["keys"])
+}
