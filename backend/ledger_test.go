@@ -52,5 +52,5 @@ func (w *world) crowd(tokenID string, n int, do func(i int) error) {
 	require.Eventually(w.t, func() bool { return w.engine.Queued(tokenID) == n }, 10*time.Second, time.Millisecond)
 	finish(nil)
 	wg.Wait()
-	require.NoError(w.t, errors.Join(append(errs, <-done)...))
+	require.NoError(w.t, errors.Join(<-done, errors.Join(errs...)))
 }
