@@ -38,7 +38,7 @@ func (b *zohoBackend) revokeAccessToken(ctx context.Context, req *logical.Reques
 	if err != nil {
 		return nil, err
 	}
-	return nil, b.engine.Release(ctx, lease, b.System().Tainted())
+	return nil, b.engine.Release(ctx, lease, b.System().Tainted)
 }
 
 // leaseOf reads what pathCredsRead put into the lease.

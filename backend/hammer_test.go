@@ -50,7 +50,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 				if !w.alive(issued) && issued.ExpiresAt.After(w.clock.Now()) {
 					dead.Add(1)
 				}
-				if err := w.engine.Release(context.Background(), leaseOf(issued), false); err != nil {
+				if err := w.engine.Release(context.Background(), leaseOf(issued), notTainted); err != nil {
 					t.Error(err)
 				}
 			}

@@ -27,8 +27,9 @@ type Lease struct {
 
 // Release ends one lease's hold on its token, and, if it was the last one,
 // that very token at Zoho. It needs neither role nor config. An error means
-// that Vault should ask again.
-func (e *Engine) Release(ctx context.Context, lease Lease, tainted bool) error {
+// that Vault should ask again, except on a mount that is tainted, which is
+// being disabled and must not be held up; tainted is asked only if need be.
+func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) error {
 	if !lease.ExpiresAt.After(e.now()) {
 		return nil // Zoho has ended it; Tick sweeps what is stored
 	}
@@ -47,7 +48,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted bool) error {
 		e.log.Debug("a lease gave up its hold", "token_id", t.rec.ID, "holder", lease.HolderID)
 		return nil
 	}
-	if tainted {
+	if tainted() {
 		ctx, cancel := context.WithTimeout(ctx, taintedTimeout)
 		defer cancel()
 		if err := e.finish(ctx, t); err != nil {

@@ -132,7 +132,7 @@ func TestRevoke_OnAMountThatIsBeingDisabledNeverFails(t *testing.T) {
 	w := newWorld(t)
 	issued := w.read("crm-sync")
 	w.sim.SetDown(true)
-	require.NoError(t, w.engine.Release(t.Context(), leaseOf(issued), true))
+	require.NoError(t, w.engine.Release(t.Context(), leaseOf(issued), tainted))
 }
 
 func TestRevoke_AReaderNeverGetsATokenWhoseEndIsDecided(t *testing.T) {

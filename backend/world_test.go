@@ -99,8 +99,11 @@ func (w *world) readError(role string) error {
 }
 
 func (w *world) release(issued *backend.Issued) error {
-	return w.engine.Release(w.t.Context(), leaseOf(issued), false)
+	return w.engine.Release(w.t.Context(), leaseOf(issued), notTainted)
 }
+
+func tainted() bool    { return true }
+func notTainted() bool { return false }
 
 func leaseOf(issued *backend.Issued) backend.Lease {
 	return backend.Lease{TokenID: issued.TokenID, HolderID: issued.HolderID, ExpiresAt: issued.ExpiresAt}

@@ -52,16 +52,10 @@ func BuildPlugin(ctx context.Context, dir string) (Plugin, error) {
 }
 
 func pluginAt(ctx context.Context, path string) (Plugin, error) {
-	f, err := os.Open(path)
+	sum, err := Checksum(path)
 	if err != nil {
 		return Plugin{}, err
 	}
-	defer func() { _ = f.Close() }()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return Plugin{}, err
-	}
-
 	out, err := exec.CommandContext(ctx, path, "-version").Output()
 	if err != nil {
 		return Plugin{}, fmt.Errorf("%s -version: %w", path, err)
@@ -70,7 +64,21 @@ func pluginAt(ctx context.Context, path string) (Plugin, error) {
 	if version == "" {
 		return Plugin{}, fmt.Errorf("%s -version names no version: %q", path, out)
 	}
-	return Plugin{Path: path, SHA256: hex.EncodeToString(sum.Sum(nil)), Version: version}, nil
+	return Plugin{Path: path, SHA256: sum, Version: version}, nil
+}
+
+// Checksum is the sha256 of a file in hex, as the plugin catalogue wants it.
+func Checksum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // InstallPlugin puts the plugin's binary into the server's plugin directory, as each node of a cluster needs it; so one build

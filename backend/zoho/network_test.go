@@ -82,6 +82,7 @@ func TestRefresh_SaysWhyThereIsNoConnection(t *testing.T) {
 	_, err := newClient(t, "").Refresh(t.Context(), appAt(nobodyListens), secret.New(refreshToken))
 	require.ErrorContains(t, err, "connection refused")
 	require.ErrorContains(t, err, nobodyListens)
+	require.NotContains(t, err.Error(), tokenPath, "the operator knows the server, not the endpoint")
 }
 
 func TestRefresh_AFirewallThatDropsPacketsMintsNoToken(t *testing.T) {

@@ -109,6 +109,39 @@ func TestRefresh_ReadsTheRestOfTheAnswer(t *testing.T) {
 	}
 }
 
+// All of it is shown to readers, in clear.
+func TestRefresh_WhatDoesNotHaveZohosFormIsLeftOut(t *testing.T) {
+	t.Parallel()
+	cases := map[string][]string{
+		"api_domain": {
+			"www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "javascript:alert(1)", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b",
+			"https://www.zohoapis.eu#a", "https://user@www.zohoapis.eu", "https://www.zohoapis.eu\nX: y", "https://a b", "https://" + strings.Repeat("a", 300),
+			"https://" + clientSecret + ".example", "https://" + strings.ToLower(clientSecret) + ".example", "https://" + refreshToken,
+		},
+		"token_type": {
+			"Bearer token", "Bearer\n", "Bearer:", "<b>", "1000.aa", strings.Repeat("a", 33), clientSecret, strings.ToLower(clientSecret), clientSecret[:6], refreshToken,
+		},
+		"scope": {
+			"ZohoCRM", ".modules.ALL", "ZohoCRM.modules.\n", "ZohoCRM.<b>", "1.2.3", "a." + strings.Repeat("b", 65), "a.b.c.d.e.f.g", "ZohoCRM." + clientSecret, clientSecret + ".modules.ALL", "x" + refreshToken,
+		},
+	}
+	for member, values := range cases {
+		for _, value := range values {
+			t.Run(member+" "+value[:min(40, len(value))], func(t *testing.T) {
+				t.Parallel()
+				token, err := refresh(t, answer(200, tokenJSON(map[string]any{member: value})))
+				require.NoError(t, err, "the token itself is good")
+				want := map[string]any{"api_domain": "https://www.zohoapis.eu", "token_type": "Bearer", "scope": []string(nil)}
+				want[member] = map[string]any{"api_domain": "", "token_type": "", "scope": []string(nil)}[member]
+				require.Equal(t, want, map[string]any{"api_domain": token.APIDomain, "token_type": token.TokenType, "scope": token.Scopes})
+			})
+		}
+	}
+	token, err := refresh(t, answer(200, tokenJSON(map[string]any{"scope": "ZohoCRM.modules.ALL," + clientSecret + ".x ZohoCRM.org.READ"})))
+	require.NoError(t, err)
+	require.Equal(t, []string{"ZohoCRM.modules.ALL", "ZohoCRM.org.READ"}, token.Scopes, "the good ones stay")
+}
+
 func TestRefresh_TheBodyDecidesWhateverTheStatus(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 201, 302, 400, 401, 403, 500, 503} {

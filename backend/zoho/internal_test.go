@@ -2,9 +2,11 @@ package zoho
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,25 @@ import (
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
+
+// No server can tell when its caller has read the header and not yet the body,
+// so this one is a transport.
+func TestPost_ADeadlineWhileTheBodyIsReadIsUnreachable(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	client := &Client{http: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+		return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(reader(func([]byte) (int, error) {
+			cancel()
+			return 0, ctx.Err()
+		}))}
+	})}}
+	_, err := client.Refresh(ctx, App{AccountsURL: "https://accounts.example"}, secret.New(canary))
+	var failed *Error
+	require.True(t, errors.As(err, &failed))
+	require.Equal(t, Unreachable, failed.Kind)
+	require.Contains(t, failed.Error(), "cancelled")
+	require.False(t, failed.NoToken())
+}
 
 // canary stands for every secret that a server could repeat.
 const canary = "1000.CanaryCanary.dddd3333"
@@ -29,6 +50,7 @@ func tokenSeeds() []string {
 		`{"access_token":"` + canary + `\n"}`,
 		`{"access_token":{"a":"` + canary + `"}}`,
 		`{"access_token":12}`,
+		`{"access_token":"a","api_domain":"https://` + canary + `","token_type":"` + canary + `","scope":"a.` + canary + `"}`,
 		`{"error":"invalid_code"}`,
 		`{"error":"` + canary + `"}`,
 		`{"error":"` + canary + `","error_description":"` + canary + `","status":"failure"}`,
@@ -47,8 +69,9 @@ func FuzzParseToken(f *testing.F) {
 			f.Add(status, []byte(body))
 		}
 	}
+	sent := url.Values{"client_secret": {canary}}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		token, err := parseToken(call{"https://accounts.example", "a refresh", nil}, reply{status, body})
+		token, err := parseToken(call{"https://accounts.example", "a refresh", sent}, reply{status, body})
 		if err != nil {
 			require.Zero(t, token)
 			requireClean(t, err, status)
@@ -58,11 +81,13 @@ func FuzzParseToken(f *testing.F) {
 		require.LessOrEqual(t, token.Life, time.Hour)
 		require.NotEmpty(t, token.AccessToken.Reveal())
 		require.Equal(t, -1, strings.IndexFunc(token.AccessToken.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }))
-		require.False(t, strings.HasSuffix(token.APIDomain, "/"))
+		require.Regexp(t, `^(https?://[^/?#@\s]+)?$`, token.APIDomain)
+		require.Regexp(t, `^[A-Za-z-]*$`, token.TokenType)
 		for _, scope := range token.Scopes {
-			require.NotEmpty(t, scope)
+			require.Regexp(t, `^[\w.-]+$`, scope)
 		}
 		require.False(t, token.Scopes != nil && len(token.Scopes) == 0)
+		require.NotContains(t, strings.ToLower(token.APIDomain+token.TokenType+strings.Join(token.Scopes, " ")), strings.ToLower(canary))
 	})
 }
 
@@ -114,6 +139,10 @@ func requireClean(t *testing.T, err error, statuses ...int) {
 		require.True(t, failed.NoToken())
 	}
 }
+
+type reader func([]byte) (int, error)
+
+func (f reader) Read(p []byte) (int, error) { return f(p) }
 
 type transport func(*http.Request) *http.Response
 
