@@ -38,8 +38,8 @@ func parseToken(call call, got reply) (Token, error) {
 	if ans.AccessToken == "" {
 		return Token{}, ans.failure(call, got)
 	}
-	if !usableAsHeader(string(ans.AccessToken)) {
-		return Token{}, errorBadAnswer(call, got.status, "an access token that cannot be sent in a header")
+	if !usableAsHeader(string(ans.AccessToken)) || call.repeatsSecret(string(ans.AccessToken)) {
+		return Token{}, errorBadAnswer(call, got.status, "an access token that cannot be one")
 	}
 	life, ok := ans.life()
 	if !ok {
@@ -139,7 +139,7 @@ func (a answer) life() (time.Duration, bool) {
 
 var (
 	tokenTypeWord = regexp.MustCompile(`^[A-Za-z][A-Za-z-]{0,31}$`)
-	scopeWord     = regexp.MustCompile(`^[A-Za-z]\w*(\.[\w-]{1,64}){1,5}$`)
+	scopeWord     = regexp.MustCompile(`^[A-Za-z]\w*(\.[\w-]{1,64}){0,5}$`)
 )
 
 func (a answer) tokenType(call call) string {
