@@ -122,7 +122,7 @@ func TestRefresh_WhatDoesNotHaveZohosFormIsLeftOut(t *testing.T) {
 			"Bearer token", "Bearer\n", "Bearer:", "<b>", "1000.aa", strings.Repeat("a", 33), clientSecret, strings.ToLower(clientSecret), clientSecret[:6], refreshToken,
 		},
 		"scope": {
-			"ZohoCRM", ".modules.ALL", "ZohoCRM.modules.\n", "ZohoCRM.<b>", "1.2.3", "a." + strings.Repeat("b", 65), "a.b.c.d.e.f.g", "ZohoCRM." + clientSecret, clientSecret + ".modules.ALL", "x" + refreshToken,
+			".modules.ALL", "ZohoCRM.modules.\n", "ZohoCRM.<b>", "1.2.3", "a." + strings.Repeat("b", 65), "a.b.c.d.e.f.g", "ZohoCRM." + clientSecret, clientSecret + ".modules.ALL", "x" + refreshToken,
 		},
 	}
 	for member, values := range cases {
