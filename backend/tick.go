@@ -16,9 +16,9 @@ const (
 	// revocationsAtOnce bounds the calls to Zoho that one Tick has open.
 	revocationsAtOnce = 4
 
-	// settled is the age from which a stored token that is not its grant's
-	// current one is known to be a leftover, and not one that a mint is about
-	// to adopt.
+	// settled is the age from which a stored token that no role hands out is
+	// known to be a leftover, and not one that a mint or a write of a role is
+	// just about to put in its place.
 	settled = 2 * flightLimit
 
 	// lostAfter is how long after a lease's end the ledger waits for Vault to
@@ -75,11 +75,13 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 // isNeedless reports whether no role can hand out t any more. A crash can leave
 // such a token behind.
 func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, error) {
-	if g.record().Current != t.rec.ID {
-		return e.now().Sub(t.rec.IssuedAt) > settled, nil
-	}
-	if t.ledger.isHeld() {
-		return false, nil // its last holder will end it
+	switch {
+	case t.ledger.isHeld(): // its last holder will end it
+		return false, nil
+	case e.now().Sub(t.rec.IssuedAt) <= settled:
+		return false, nil
+	case g.record().Current != t.rec.ID:
+		return true, nil
 	}
 	used, err := e.inUse(ctx, g)
 	return !used, err
