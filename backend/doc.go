@@ -27,6 +27,10 @@
 //	 ending ──── Zoho: revoked, or already gone ────► gone
 //	   ╰────────────── expired (from any state) ────► gone
 //
+// A token of an exclusive role never becomes current: it has its one holder, or,
+// if that reader is gone, none, and is then ended like a superseded one. The same
+// goes for a current token once no role uses its grant.
+//
 // Who may change what:
 //
 //   - The grant's one mint in flight makes a token current ([Engine.Issue]

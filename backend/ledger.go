@@ -1,18 +1,11 @@
 package backend
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"maps"
-	"path"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/vault/sdk/logical"
 )
 
 // Holder is one lease on an access token, with what an auditor asks about it.
@@ -27,19 +20,6 @@ type Holder struct {
 	Since       time.Time `json:"since"`
 	Until       time.Time `json:"until"`
 }
-
-// A ledger is kept in segments: entries of some dozen records, the last of
-// which is written again with each commit until it is full. So a commit is one
-// write of bounded size, however many holders there are, and a token's records
-// are deleted with the token.
-const segmentRecords = 64
-
-// maxBatch bounds a commit, in changes: about a quarter of the 1 MiB that
-// Vault's raft storage takes.
-const maxBatch = 1000
-
-// commitLimit bounds the time of one commit.
-const commitLimit = 20 * time.Second
 
 // ledger knows who holds one access token, and alone decides when the token
 // has to end: when its last holder goes, or when it is superseded and has none.
@@ -203,139 +183,4 @@ func (l *ledger) list() []Holder {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.SortedFunc(maps.Values(l.holders), func(a, b Holder) int { return a.Since.Compare(b.Since) })
-}
-
-// commit queues records for the writer; mu is held.
-func (l *ledger) commit(records []record, undo func()) *change {
-	c := &change{records: records, undo: undo, written: make(chan error, 1)}
-	switch {
-	case l.writing:
-		l.queue = append(l.queue, c)
-	case l.spawn(l.write):
-		l.writing = true
-		l.queue = append(l.queue, c)
-	default:
-		undo()
-		c.written <- errClosed
-	}
-	return c
-}
-
-// write empties the queue: what has gathered while one write ran goes into the
-// next one together. It runs under no caller's context, since several callers
-// share a write.
-func (l *ledger) write() {
-	for {
-		l.mu.Lock()
-		n := min(len(l.queue), maxBatch)
-		batch := l.queue[:n:n]
-		l.queue = l.queue[n:]
-		if n == 0 {
-			l.writing = false
-			l.mu.Unlock()
-			return
-		}
-		segment, open, records := l.segment, l.open, l.records
-		l.mu.Unlock()
-
-		if records >= segmentRecords {
-			segment, open, records = segment+1, nil, 0
-		}
-		open, records, err := appendRecords(slices.Clone(open), records, batch)
-		if err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
-			err = l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: open})
-			cancel()
-		}
-
-		l.mu.Lock()
-		if err == nil {
-			l.segment, l.open, l.records = segment, open, records
-		}
-		// The last change is undone first, so that each finds what it left.
-		for _, c := range slices.Backward(batch) {
-			if err != nil {
-				c.undo()
-			}
-			c.written <- err
-		}
-		l.mu.Unlock()
-	}
-}
-
-func appendRecords(open []byte, records int, batch []*change) ([]byte, int, error) {
-	for _, c := range batch {
-		for _, r := range c.records {
-			line, err := json.Marshal(r)
-			if err != nil {
-				return nil, 0, err
-			}
-			open = append(append(open, line...), '\n')
-			records++
-		}
-	}
-	return open, records, nil
-}
-
-func (l *ledger) prefix() string { return prefixHolders + l.tokenID + "/" }
-
-func (l *ledger) segmentKey(n int) string { return fmt.Sprintf("%s%08d", l.prefix(), n) }
-
-// load reads the ledger from storage into a new one.
-func (l *ledger) load(ctx context.Context) error {
-	keys, err := l.store.List(ctx, l.prefix())
-	if err != nil {
-		return err
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		entry, err := l.store.Get(ctx, path.Join(l.prefix(), key))
-		if err != nil {
-			return err
-		}
-		if entry == nil {
-			continue
-		}
-		if _, err := fmt.Sscanf(key, "%d", &l.segment); err != nil {
-			return fmt.Errorf("the stored entry %q has an unexpected name", l.prefix()+key)
-		}
-		if err := l.replay(entry.Value); err != nil {
-			return fmt.Errorf("the stored entry %q cannot be decoded", l.prefix()+key)
-		}
-	}
-	return nil
-}
-
-func (l *ledger) replay(segment []byte) error {
-	l.open, l.records = segment, 0
-	for decoder := json.NewDecoder(bytes.NewReader(segment)); ; l.records++ {
-		var r record
-		switch err := decoder.Decode(&r); {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		case r.Hold != nil:
-			l.holders[r.Hold.ID] = *r.Hold
-		case r.Release != "":
-			delete(l.holders, r.Release)
-			l.released = true
-		case r.Ending != nil:
-			l.ending = *r.Ending
-		}
-	}
-}
-
-// erase deletes the ledger from storage, when the token is gone.
-func (l *ledger) erase(ctx context.Context) error {
-	keys, err := l.store.List(ctx, l.prefix())
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := l.store.Delete(ctx, path.Join(l.prefix(), key)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
