@@ -32,5 +32,5 @@ func (e *Engine) Queued(tokenID string) int {
 	e.mu.Unlock()
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()
-	return len(t.ledger.queue)
+	return len(t.ledger.queue) + len(t.ledger.behind)
 }

@@ -25,8 +25,8 @@ type Holder struct {
 // has to end: when its last holder goes, or when it is superseded and has none.
 //
 // Memory runs ahead of storage: a change counts from the moment it is asked
-// for, and is taken back if it cannot be written. Whoever asked for it is told
-// only when it is written.
+// for. Whoever needs it to be stored waits until it is, and it is taken back if
+// it cannot be; what is written behind is tried again with the next commit.
 type ledger struct {
 	store   store
 	tokenID string
@@ -39,6 +39,7 @@ type ledger struct {
 
 	// The writer: one goroutine at a time, running while there is a queue.
 	queue   []*change
+	behind  []record // for the next commit; nobody waits for them
 	writing bool
 	segment int    // number of the open segment
 	open    []byte // its records, a line each
@@ -94,16 +95,19 @@ func (l *ledger) hold(ctx context.Context, h Holder) error {
 func (l *ledger) withdraw(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h, ok := l.holders[id]
-	if !ok {
-		return
+	if _, ok := l.holders[id]; ok {
+		delete(l.holders, id)
+		l.commitBehind([]record{{Release: id}})
 	}
-	delete(l.holders, id)
-	l.commit([]record{{Release: id}}, func() { l.holders[id] = h })
 }
 
 // release takes out a holder whose lease has ended, and reports whether the
 // token has to end. A holder that is not there has been taken out before.
+//
+// Only the last one waits for storage, since its decision must be there before
+// Zoho is asked. The others are written behind: what a crash takes back is a
+// holder too many, and Vault need not wait for a write that can only be missed
+// on the safe side.
 func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending bool, err error) {
 	l.mu.Lock()
 	h, ok := l.holders[id]
@@ -111,24 +115,22 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 		defer l.mu.Unlock()
 		return !l.ending.IsZero(), nil
 	}
+	if len(l.holders) > 1 {
+		defer l.mu.Unlock()
+		delete(l.holders, id)
+		l.released = true
+		l.commitBehind([]record{{Release: id}})
+		return false, nil
+	}
 	delete(l.holders, id)
 	before := l.released
-	l.released = true
-	records := []record{{Release: id}}
-	last := len(l.holders) == 0
-	if last {
-		l.ending = now
-		records = append(records, record{Ending: &now})
-	}
-	c := l.commit(records, func() {
+	l.released, l.ending = true, now
+	c := l.commit([]record{{Release: id}, {Ending: &now}}, func() {
 		l.holders[id] = h
-		l.released = before
-		if last {
-			l.ending = time.Time{}
-		}
+		l.released, l.ending = before, time.Time{}
 	})
 	l.mu.Unlock()
-	return last, l.wait(ctx, c)
+	return true, l.wait(ctx, c)
 }
 
 // endIfUnheld decides that the token has to end, unless somebody holds it. It

@@ -29,73 +29,91 @@ const commitLimit = 20 * time.Second
 // commit queues records for the writer; mu is held.
 func (l *ledger) commit(records []record, undo func()) *change {
 	c := &change{records: records, undo: undo, written: make(chan error, 1)}
-	switch {
-	case l.writing:
-		l.queue = append(l.queue, c)
-	case l.spawn(l.write):
-		l.writing = true
-		l.queue = append(l.queue, c)
-	default:
+	if !l.startWriter() {
 		undo()
 		c.written <- errClosed
+		return c
 	}
+	l.queue = append(l.queue, c)
 	return c
+}
+
+// commitBehind leaves records to the writer; mu is held.
+func (l *ledger) commitBehind(records []record) {
+	l.behind = append(l.behind, records...)
+	l.startWriter()
+}
+
+// flush gives records that could not be written behind another try.
+func (l *ledger) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.behind) > 0 {
+		l.startWriter()
+	}
+}
+
+// startWriter reports whether a writer runs; mu is held.
+func (l *ledger) startWriter() bool {
+	if !l.writing {
+		l.writing = l.spawn(l.write)
+	}
+	return l.writing
 }
 
 // write empties the queue: what has gathered while one write ran goes into the
 // next one together. It runs under no caller's context, since several callers
 // share a write.
 func (l *ledger) write() {
-	for {
-		l.mu.Lock()
-		n := min(len(l.queue), maxBatch)
-		batch := l.queue[:n:n]
-		l.queue = l.queue[n:]
-		if n == 0 {
-			l.writing = false
-			l.mu.Unlock()
-			return
-		}
-		segment, open, records := l.segment, l.open, l.records
-		l.mu.Unlock()
-
-		if records >= segmentRecords {
-			segment, open, records = segment+1, nil, 0
-		}
-		open, records, err := appendRecords(slices.Clone(open), records, batch)
-		if err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
-			err = l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: open})
-			cancel()
-		}
-
-		l.mu.Lock()
-		if err == nil {
-			l.segment, l.open, l.records = segment, open, records
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() { l.writing = false }()
+	for failed := false; len(l.queue) > 0 || (len(l.behind) > 0 && !failed); {
+		changes := l.queue[:min(len(l.queue), maxBatch)]
+		behind := l.behind[:min(len(l.behind), maxBatch)]
+		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
+		err := l.writeBatch(changes, behind)
+		if failed = err != nil; failed {
+			l.behind = append(slices.Clone(behind), l.behind...)
 		}
 		// The last change is undone first, so that each finds what it left.
-		for _, c := range slices.Backward(batch) {
+		for _, c := range slices.Backward(changes) {
 			if err != nil {
 				c.undo()
 			}
 			c.written <- err
 		}
-		l.mu.Unlock()
 	}
 }
 
-func appendRecords(open []byte, records int, batch []*change) ([]byte, int, error) {
-	for _, c := range batch {
-		for _, r := range c.records {
-			line, err := json.Marshal(r)
-			if err != nil {
-				return nil, 0, err
-			}
-			open = append(append(open, line...), '\n')
-			records++
-		}
+// writeBatch adds records to the open segment, or to a new one if that is full.
+// mu is held, but not during the write.
+func (l *ledger) writeBatch(changes []*change, behind []record) error {
+	segment, open, records := l.segment, slices.Clone(l.open), l.records
+	if records >= segmentRecords {
+		segment, open, records = segment+1, nil, 0
 	}
-	return open, records, nil
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	batch := slices.Clone(behind)
+	for _, c := range changes {
+		batch = append(batch, c.records...)
+	}
+	for _, r := range batch {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		open = append(append(open, line...), '\n')
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
+	defer cancel()
+	if err := l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: open}); err != nil {
+		return err
+	}
+	// The writer alone changes these.
+	l.segment, l.open, l.records = segment, open, records+len(batch)
+	return nil
 }
 
 func (l *ledger) prefix() string { return prefixHolders + l.tokenID + "/" }

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -18,7 +19,24 @@ func TestLedger_AReadOfACachedTokenCostsOneStorageWriteAndSoDoesItsRevocation(t 
 	issued := w.read("crm-sync")
 	require.Len(t, w.storage.written(), 1)
 	require.NoError(t, w.release(issued))
+	w.settle()
 	require.Len(t, w.storage.written(), 1)
+}
+
+func TestLedger_AReleaseThatIsNotTheLastIsWrittenBehindAndTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.read("crm-sync"), w.read("crm-sync")
+	w.storage.failing(below("holders/"))
+	require.NoError(t, w.release(first))
+	w.settle()
+	w.storage.failing(nil)
+	w.tick()
+	w.restart()
+	holders, err := w.engine.Holders(t.Context(), second.TokenID)
+	require.NoError(t, err)
+	require.Len(t, holders, 1)
+	require.NoError(t, w.release(second))
+	require.False(t, w.alive(second))
 }
 
 func TestLedger_ConcurrentReadsShareAWriteAndSoDoConcurrentRevocations(t *testing.T) {
@@ -33,6 +51,7 @@ func TestLedger_ConcurrentReadsShareAWriteAndSoDoConcurrentRevocations(t *testin
 	require.Len(t, w.storage.written(), 2, "one that was held back, and one for all that came meanwhile")
 
 	w.crowd(tokenID, len(leases), func(i int) error { return w.release(leases[i]) })
+	w.settle()
 	require.Len(t, w.storage.written(), 2)
 }
 
@@ -40,7 +59,7 @@ func TestLedger_ConcurrentReadsShareAWriteAndSoDoConcurrentRevocations(t *testin
 func (w *world) crowd(tokenID string, n int, do func(i int) error) {
 	w.t.Helper()
 	w.storage.written()
-	finish, done := w.holdBack("holders/", func() error {
+	finish, done := w.holdBack(below("holders/"), func() error {
 		_, err := w.engine.Issue(w.t.Context(), "crm-sync", backend.Reader{})
 		return err
 	})
@@ -53,4 +72,45 @@ func (w *world) crowd(tokenID string, n int, do func(i int) error) {
 	finish(nil)
 	wg.Wait()
 	require.NoError(w.t, errors.Join(<-done, errors.Join(errs...)))
+}
+
+// A token that is stored and not yet current is found by Tick. If that gave it a
+// second ledger, the holders of the first would count for nothing.
+func TestLedger_ATokenHasOnlyOneAlsoWhenItIsFoundInStorageWhileItIsAdopted(t *testing.T) {
+	w := newWorld(t)
+	var first *backend.Issued
+	adopt, adopted := w.holdBack(func(key string) bool {
+		return below("grants/")(key) && w.sim.MintCount(w.refreshToken) == 1
+	}, func() (err error) {
+		first, err = w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+		return err
+	})
+
+	loading, goOn := make(chan struct{}), make(chan struct{})
+	w.storage.listing(func(prefix string) {
+		if below("holders/")(prefix) {
+			close(loading)
+			<-goOn
+		}
+	})
+	ticked := make(chan error, 1)
+	go func() { ticked <- w.engine.Tick(context.Background()) }()
+	var tickErr error
+	select {
+	case <-loading: // it reads the ledger as it was before anybody held the token
+	case tickErr = <-ticked:
+		ticked <- tickErr
+	}
+	adopt(nil)
+	require.NoError(t, <-adopted)
+	close(goOn)
+	require.NoError(t, <-ticked)
+	w.storage.listing(nil)
+
+	second := w.read("crm-sync")
+	require.Equal(t, first.TokenID, second.TokenID)
+	require.NoError(t, w.release(second))
+	require.True(t, w.alive(first))
+	require.NoError(t, w.release(first))
+	require.False(t, w.alive(first))
 }

@@ -125,6 +125,11 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 // adopt stores t and, if it is to be shared, makes it current, and ends the
 // former current token if nobody holds it: no role can hand it out any more.
 func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
+	// Before it is stored: whoever finds it in storage must not load a second
+	// one, with a ledger that knows nothing of this one's holders.
+	e.mu.Lock()
+	e.tokens[t.rec.ID] = t
+	e.mu.Unlock()
 	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
 		return err
 	}
@@ -139,9 +144,6 @@ func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
 	}); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	e.tokens[t.rec.ID] = t
-	e.mu.Unlock()
 	if use == exclusive {
 		return nil
 	}
@@ -155,8 +157,12 @@ func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
 	return nil
 }
 
-// discard revokes a token that could not be stored.
+// discard revokes a token that could not be stored. If that fails, too, and
+// its own record is in storage, Tick finds it there.
 func (e *Engine) discard(ctx context.Context, t *token) error {
+	e.mu.Lock()
+	delete(e.tokens, t.rec.ID)
+	e.mu.Unlock()
 	client, err := e.accountsClient(t.rec.CACert)
 	if err != nil {
 		return err

@@ -223,7 +223,7 @@ func TestTick_ForgetsAHolderWhoseLeaseWasLost(t *testing.T) {
 func TestTick_EndsATokenWhoseLastHolderLeftWhileAnotherCouldNotBeWritten(t *testing.T) {
 	w := newWorld(t)
 	first := w.read("crm-sync")
-	second, done := w.holdBack("holders/", func() error {
+	second, done := w.holdBack(below("holders/"), func() error {
 		_, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
 		return err
 	})

@@ -53,6 +53,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	if !t.rec.ExpiresAt.After(now) {
 		return e.forget(ctx, t)
 	}
+	t.ledger.flush()
 	for _, h := range t.ledger.list() {
 		if now.Sub(h.Until) < lostAfter {
 			continue

@@ -138,7 +138,9 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tokens[id] = t
+	if e.tokens[id] == nil { // a token has one ledger, and one place that knows its holders
+		e.tokens[id] = t
+	}
 	return nil
 }
 

@@ -141,6 +141,7 @@ type storage struct {
 	writes []string
 	fail   func(key string) bool
 	hold   func(key string) error // called without the lock: it may take its time
+	list   func(prefix string)    // likewise
 }
 
 var errDisk = errors.New("disk on fire")
@@ -176,6 +177,12 @@ func (s *storage) holding(hold func(key string) error) {
 	s.hold = hold
 }
 
+func (s *storage) listing(list func(prefix string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = list
+}
+
 func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
 	if s.refuses(entry.Key) {
 		return errDisk
@@ -189,6 +196,17 @@ func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
 		}
 	}
 	return s.Storage.Put(ctx, entry)
+}
+
+func (s *storage) List(ctx context.Context, prefix string) ([]string, error) {
+	s.mu.Lock()
+	list := s.list
+	s.mu.Unlock()
+	keys, err := s.Storage.List(ctx, prefix)
+	if list != nil {
+		list(prefix)
+	}
+	return keys, err
 }
 
 func (s *storage) Delete(ctx context.Context, key string) error {
@@ -249,13 +267,13 @@ func (w *world) currentToken() string {
 // throttleOff is for tests of other limits.
 var throttleOff = zohosim.Throttle{Limit: -1}
 
-// holdBack runs do until it writes below prefix, and keeps that write back until
-// finish is called with its outcome. Later writes go through.
-func (w *world) holdBack(prefix string, do func() error) (finish func(error), done chan error) {
+// holdBack runs do until it writes a key that matches, and keeps that write back
+// until finish is called with its outcome. Later writes go through.
+func (w *world) holdBack(match func(key string) bool, do func() error) (finish func(error), done chan error) {
 	reached, outcome := make(chan struct{}), make(chan error)
 	once := false
 	w.storage.holding(func(key string) error {
-		if once || !strings.HasPrefix(key, prefix) {
+		if once || !match(key) {
 			return nil
 		}
 		once = true
