@@ -192,7 +192,7 @@ func TestTick_EndsATokenThatNoGrantKnows(t *testing.T) {
 	w := newWorld(t)
 	// The crash between storing a token and making it current.
 	w.storage.failing(func(key string) bool {
-		return below("grants/")(key) && len(w.keys("tokens/")) > 0
+		return below("grants/")(key) && w.sim.MintCount(w.refreshToken) > 0
 	})
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultClose, Count: 1})
 	require.ErrorIs(t, w.readError("crm-sync"), errDisk)
