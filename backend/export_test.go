@@ -34,3 +34,16 @@ func (e *Engine) Queued(tokenID string) int {
 	defer t.ledger.mu.Unlock()
 	return len(t.ledger.queue) + len(t.ledger.behind)
 }
+
+// IsClosed reports whether the ledger of a token that is gone is being erased.
+func (e *Engine) IsClosed(tokenID string) bool {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	if t == nil {
+		return false
+	}
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	return t.ledger.closed
+}

@@ -39,11 +39,12 @@ type ledger struct {
 
 	// The writer: one goroutine at a time, running while there is a queue.
 	queue   []*change
-	behind  []record // for the next commit; nobody waits for them
-	writing bool
-	segment int    // number of the open segment
-	open    []byte // its records, a line each
-	records int    // how many
+	behind  []record      // for the next commit; nobody waits for them
+	writing chan struct{} // closed when the writer stops; nil if none runs
+	segment int           // number of the open segment
+	open    []byte        // its records, a line each
+	records int           // how many
+	closed  bool          // the token is gone: nothing is written any more
 }
 
 // record is one line of a segment: exactly one field is set.
@@ -68,7 +69,7 @@ func (e *Engine) newLedger(tokenID string) *ledger {
 // with errEnding if the token's end was decided before.
 func (l *ledger) hold(ctx context.Context, h Holder) error {
 	l.mu.Lock()
-	if !l.ending.IsZero() {
+	if !l.ending.IsZero() || l.closed {
 		l.mu.Unlock()
 		return errEnding
 	}
@@ -111,7 +112,7 @@ func (l *ledger) withdraw(id string) {
 func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending bool, err error) {
 	l.mu.Lock()
 	h, ok := l.holders[id]
-	if !ok {
+	if !ok || l.closed {
 		defer l.mu.Unlock()
 		return !l.ending.IsZero(), nil
 	}
@@ -137,7 +138,7 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 // is for tokens that no role can hand out any more.
 func (l *ledger) endIfUnheld(ctx context.Context, now time.Time) (ending bool, err error) {
 	l.mu.Lock()
-	if len(l.holders) > 0 || !l.ending.IsZero() {
+	if len(l.holders) > 0 || !l.ending.IsZero() || l.closed {
 		defer l.mu.Unlock()
 		return !l.ending.IsZero(), nil
 	}

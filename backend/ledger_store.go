@@ -40,8 +40,10 @@ func (l *ledger) commit(records []record, undo func()) *change {
 
 // commitBehind leaves records to the writer; mu is held.
 func (l *ledger) commitBehind(records []record) {
-	l.behind = append(l.behind, records...)
-	l.startWriter()
+	if !l.closed {
+		l.behind = append(l.behind, records...)
+		l.startWriter()
+	}
 }
 
 // flush gives records that could not be written behind another try.
@@ -55,10 +57,10 @@ func (l *ledger) flush() {
 
 // startWriter reports whether a writer runs; mu is held.
 func (l *ledger) startWriter() bool {
-	if !l.writing {
-		l.writing = l.spawn(l.write)
+	if l.writing == nil && l.spawn(l.write) {
+		l.writing = make(chan struct{})
 	}
-	return l.writing
+	return l.writing != nil
 }
 
 // write empties the queue: what has gathered while one write ran goes into the
@@ -67,7 +69,10 @@ func (l *ledger) startWriter() bool {
 func (l *ledger) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer func() { l.writing = false }()
+	defer func() {
+		close(l.writing)
+		l.writing = nil
+	}()
 	for failed := false; len(l.queue) > 0 || (len(l.behind) > 0 && !failed); {
 		changes := l.queue[:min(len(l.queue), maxBatch)]
 		behind := l.behind[:min(len(l.behind), maxBatch)]
@@ -165,8 +170,21 @@ func (l *ledger) replay(segment []byte) error {
 	}
 }
 
-// erase deletes the ledger from storage, when the token is gone.
+// erase closes the ledger and deletes it from storage, when the token is gone.
+// A write that is under way is waited for: it would come back after the
+// deletion.
 func (l *ledger) erase(ctx context.Context) error {
+	l.mu.Lock()
+	l.closed, l.behind = true, nil
+	writing := l.writing
+	l.mu.Unlock()
+	if writing != nil {
+		select {
+		case <-writing:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	keys, err := l.store.List(ctx, l.prefix())
 	if err != nil {
 		return err

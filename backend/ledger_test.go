@@ -114,3 +114,30 @@ func TestLedger_ATokenHasOnlyOneAlsoWhenItIsFoundInStorageWhileItIsAdopted(t *te
 	require.NoError(t, w.release(first))
 	require.False(t, w.alive(first))
 }
+
+func TestLedger_AWriteThatIsUnderWayDoesNotComeBackAfterTheTokenIsGone(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.read("crm-sync"), w.read("crm-sync")
+	finish, released := w.holdBack(below("holders/"), func() error { return w.release(first) })
+	require.NoError(t, <-released)
+	gone := make(chan error, 1)
+	go func() { gone <- w.release(second) }()
+	require.Eventually(t, func() bool { return len(w.engine.Holding(first.TokenID)) == 0 }, 10*time.Second, time.Millisecond)
+	finish(nil)
+	require.NoError(t, <-gone)
+	w.settle()
+	require.Empty(t, w.keys("holders/"))
+
+	w.read("crm-sync")
+	third := w.read("crm-sync")
+	finish, released = w.holdBack(below("holders/"), func() error { return w.release(third) })
+	require.NoError(t, <-released)
+	w.clock.Advance(time.Hour)
+	ticked := make(chan error, 1)
+	go func() { ticked <- w.engine.Tick(context.Background()) }()
+	require.Eventually(t, func() bool { return w.engine.IsClosed(third.TokenID) }, 10*time.Second, time.Millisecond)
+	finish(nil)
+	require.NoError(t, <-ticked)
+	w.settle()
+	require.Empty(t, w.keys("holders/"))
+}
