@@ -47,3 +47,16 @@ func (e *Engine) IsClosed(tokenID string) bool {
 	defer t.ledger.mu.Unlock()
 	return t.ledger.closed
 }
+
+// Deciding counts those who wait for the decision to end a token to be stored.
+func (e *Engine) Deciding(tokenID string) int {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	if t.ledger.decision == nil {
+		return 0
+	}
+	return t.ledger.decision.waiting
+}

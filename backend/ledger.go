@@ -36,6 +36,7 @@ type ledger struct {
 	holders  map[string]Holder
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
+	decision *change   // that decision, if it was made since the ledger was loaded
 
 	// The writer: one goroutine at a time, running while there is a queue.
 	queue   []*change
@@ -54,11 +55,23 @@ type record struct {
 	Ending  *time.Time `json:"ending,omitempty"`
 }
 
-// change is what one caller wants written.
+// change is what one caller wants written. The decision to end a token may have
+// several who wait for it.
 type change struct {
 	records []record
-	undo    func() // takes the change out of memory; called with mu held
-	written chan error
+	undo    func()        // takes the change out of memory; called with mu held
+	written chan struct{} // closed when it is written, or could not be
+	err     error         // of the write; to be read when written is closed
+	waiting int           // guarded by the ledger's mu
+}
+
+// done tells everybody who waits; mu is held.
+func (c *change) done(err error) {
+	if err != nil {
+		c.undo()
+	}
+	c.err = err
+	close(c.written)
 }
 
 func (e *Engine) newLedger(tokenID string) *ledger {
@@ -78,14 +91,13 @@ func (l *ledger) hold(ctx context.Context, h Holder) error {
 	l.mu.Unlock()
 
 	select {
-	case err := <-c.written:
-		return err
+	case <-c.written:
+		return c.err
 	case <-ctx.Done():
 		// The reader is gone before its lease began; the holder must not stay.
 		l.spawn(func() {
-			if <-c.written == nil {
-				l.withdraw(h.ID)
-			}
+			<-c.written
+			l.withdraw(h.ID)
 		})
 		return ctx.Err()
 	}
@@ -111,13 +123,12 @@ func (l *ledger) withdraw(id string) {
 // on the safe side.
 func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending bool, err error) {
 	l.mu.Lock()
-	h, ok := l.holders[id]
-	if !ok || l.closed {
-		defer l.mu.Unlock()
-		return !l.ending.IsZero(), nil
-	}
-	if len(l.holders) > 1 {
-		defer l.mu.Unlock()
+	defer l.mu.Unlock()
+	h, held := l.holders[id]
+	switch {
+	case !held || l.closed:
+		return l.decided(ctx, l.decision)
+	case len(l.holders) > 1:
 		delete(l.holders, id)
 		l.released = true
 		l.commitBehind([]record{{Release: id}})
@@ -125,35 +136,52 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 	}
 	delete(l.holders, id)
 	before := l.released
-	l.released, l.ending = true, now
-	c := l.commit([]record{{Release: id}, {Ending: &now}}, func() {
+	l.released = true
+	return l.decided(ctx, l.decide(now, []record{{Release: id}}, func() {
 		l.holders[id] = h
-		l.released, l.ending = before, time.Time{}
-	})
-	l.mu.Unlock()
-	return true, l.wait(ctx, c)
+		l.released = before
+	}))
 }
 
 // endIfUnheld decides that the token has to end, unless somebody holds it. It
 // is for tokens that no role can hand out any more.
 func (l *ledger) endIfUnheld(ctx context.Context, now time.Time) (ending bool, err error) {
 	l.mu.Lock()
-	if len(l.holders) > 0 || !l.ending.IsZero() || l.closed {
-		defer l.mu.Unlock()
-		return !l.ending.IsZero(), nil
+	defer l.mu.Unlock()
+	if len(l.holders) == 0 && l.ending.IsZero() && !l.closed {
+		return l.decided(ctx, l.decide(now, nil, func() {}))
 	}
-	l.ending = now
-	c := l.commit([]record{{Ending: &now}}, func() { l.ending = time.Time{} })
-	l.mu.Unlock()
-	return true, l.wait(ctx, c)
+	return l.decided(ctx, l.decision)
 }
 
-func (l *ledger) wait(ctx context.Context, c *change) error {
+// decide makes the decision that the token ends; mu is held.
+func (l *ledger) decide(now time.Time, records []record, undo func()) *change {
+	l.ending = now
+	c := l.commit(append(records, record{Ending: &now}), func() {
+		l.ending, l.decision = time.Time{}, nil
+		undo()
+	})
+	if !l.ending.IsZero() { // otherwise the mount is closing, and c has failed already
+		l.decision = c
+	}
+	return c
+}
+
+// decided reports whether the token has to end. Whoever asks gets the answer
+// when it is in storage: Zoho must not be asked before. c is the decision, nil
+// if there is none or it was loaded. mu is held, but not during the wait.
+func (l *ledger) decided(ctx context.Context, c *change) (ending bool, err error) {
+	if c == nil {
+		return !l.ending.IsZero(), nil
+	}
+	c.waiting++
+	l.mu.Unlock()
+	defer l.mu.Lock()
 	select {
-	case err := <-c.written:
-		return err
+	case <-c.written:
+		return true, c.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return true, ctx.Err()
 	}
 }
 

@@ -28,10 +28,9 @@ const commitLimit = 20 * time.Second
 
 // commit queues records for the writer; mu is held.
 func (l *ledger) commit(records []record, undo func()) *change {
-	c := &change{records: records, undo: undo, written: make(chan error, 1)}
+	c := &change{records: records, undo: undo, written: make(chan struct{})}
 	if !l.startWriter() {
-		undo()
-		c.written <- errClosed
+		c.done(errClosed)
 		return c
 	}
 	l.queue = append(l.queue, c)
@@ -83,10 +82,7 @@ func (l *ledger) write() {
 		}
 		// The last change is undone first, so that each finds what it left.
 		for _, c := range slices.Backward(changes) {
-			if err != nil {
-				c.undo()
-			}
-			c.written <- err
+			c.done(err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -238,4 +239,39 @@ func TestTick_EndsATokenWhoseLastHolderLeftWhileAnotherCouldNotBeWritten(t *test
 	require.True(t, w.alive(first), "nobody has decided its end")
 	w.tick()
 	require.False(t, w.alive(first))
+}
+
+// Otherwise a crash, or a write that fails, would leave a token in force that is
+// dead at Zoho.
+func TestRevoke_ZohoIsNotAskedBeforeTheDecisionIsStoredWhoeverAsks(t *testing.T) {
+	w := newWorld(t)
+	issued := w.read("crm-sync")
+	finish, first := w.holdBack(below("holders/"), func() error { return w.release(issued) })
+	asked := map[string]chan error{"the same lease again": make(chan error, 1), "tick": make(chan error, 1)}
+	go func() { asked["the same lease again"] <- w.release(issued) }()
+	go func() { asked["tick"] <- w.engine.Tick(context.Background()) }()
+	require.Eventually(t, func() bool { return w.engine.Deciding(issued.TokenID) == 3 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, w.revocations())
+
+	finish(errDisk)
+	require.ErrorIs(t, <-first, errDisk)
+	require.ErrorIs(t, <-asked["the same lease again"], errDisk)
+	require.NoError(t, <-asked["tick"], "it tries again at the next one")
+	w.settle()
+	require.Zero(t, w.revocations())
+	require.True(t, w.alive(issued))
+
+	require.NoError(t, w.release(issued))
+	require.False(t, w.alive(issued))
+}
+
+func TestRevoke_WhileTheMountClosesIsAnErrorAndNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.read("crm-sync"), w.read("crm-sync")
+	require.NoError(t, w.release(first))
+	w.engine.Close()
+	require.Error(t, w.release(second))
+	w.start()
+	require.NoError(t, w.release(second))
+	require.False(t, w.alive(second))
 }
