@@ -278,7 +278,12 @@ func (w *world) holdBack(match func(key string) bool, do func() error) (finish f
 		}
 		once = true
 		close(reached)
-		return <-outcome
+		select {
+		case err := <-outcome:
+			return err
+		case <-w.t.Context().Done(): // the test has failed before it got to finish
+			return w.t.Context().Err()
+		}
 	})
 	done = make(chan error, 1)
 	go func() { done <- do() }()
