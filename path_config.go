@@ -67,14 +67,15 @@ func configFields() map[string]*framework.FieldSchema {
 		"request_window":  {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
 		"max_live_tokens": {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
 		"request_timeout": {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
+		"verify":          {Type: framework.TypeBool, Default: true, Description: "Try a new client secret at Zoho, with a role that uses it, and keep the former one if Zoho refuses. Not stored."},
 		"ca_cert":         {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
 	}
 }
 
 // readable leaves out the fields that are only written.
 func readable(fields map[string]*framework.FieldSchema) map[string]*framework.FieldSchema {
-	for _, secret := range []string{"client_secret", "refresh_token"} {
-		delete(fields, secret)
+	for _, written := range []string{"client_secret", "refresh_token", "code", "verify"} {
+		delete(fields, written)
 	}
 	return fields
 }
@@ -118,6 +119,7 @@ func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d
 		MaxLiveTokens:  written[int](d, "max_live_tokens"),
 		RequestTimeout: writtenDuration(d, "request_timeout"),
 		CACert:         written[string](d, "ca_cert"),
+		Verify:         written[bool](d, "verify"),
 	})
 	return wrote(d, warnings, err)
 }
@@ -148,8 +150,9 @@ centre with its Accounts server, and the limits that the engine keeps to.
 
 A client secret is sent only to the Accounts server for which it was written.
 To change the server or the client ID, write the client secret in the same
-request. A write keeps the fields that it does not name; a patch with null
-takes a field back to its default.
+request. A new secret of the same client is tried at Zoho, with a role that uses
+it; if Zoho refuses, the former one stays in force. A write keeps the fields that
+it does not name; a patch with null takes a field back to its default.
 
 Deleting the config leaves roles, leases and tokens as they are: what is out
 can still be revoked. Roles that use the mount's client cannot mint until there

@@ -2,7 +2,6 @@ package zohosecrets
 
 import (
 	"context"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -55,7 +54,7 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 	if err != nil {
 		return respond(err)
 	}
-	expires := issued.ExpiresAt.UTC().Format(time.RFC3339)
+	expires := instant(issued.ExpiresAt)
 	resp := b.Secret(secretTypeAccessToken).Response(map[string]any{
 		"access_token":  issued.AccessToken.Reveal(),
 		"authorization": "Zoho-oauthtoken " + issued.AccessToken.Reveal(),

@@ -62,7 +62,7 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 					ForwardPerformanceSecondary: true,
 				},
 			},
-			HelpSynopsis:    "A name for a refresh token, with the rules for handing out its access tokens.",
+			HelpSynopsis:    "A name for what access tokens are minted from, with the rules for handing them out.",
 			HelpDescription: pathRolesHelp,
 		},
 	}
@@ -74,7 +74,13 @@ func roleFields() map[string]*framework.FieldSchema {
 		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk or cn. Needs a client of the role's own."},
 		"client_id":     {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
 		"client_secret": {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"grant_type":    {Type: framework.TypeString, Default: backend.GrantTypeRefreshToken, AllowedValues: []any{backend.GrantTypeRefreshToken, backend.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},
 		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"code":          {Type: framework.TypeString, Description: "A grant code from Zoho's API console, exchanged at once for the refresh token. Lives a few minutes and can be used once. Not stored.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"redirect_uri":  {Type: framework.TypeString, Description: "The address that the code was sent to. A Self Client has none. Not stored."},
+		"soid":          {Type: framework.TypeString, Description: "Organisation for client_credentials, where the product asks for it: the service's name, a dot, and the organisation's ID."},
+		"scopes":        {Type: framework.TypeCommaStringSlice, Description: "Scopes, with commas between. With client_credentials those of the role's tokens; otherwise those that authorize asks for, and that Zoho's are compared with."},
+		"verify":        {Type: framework.TypeBool, Default: true, Description: "Try new credentials at Zoho, and do not write what Zoho refuses. Not stored."},
 		"ttl":           {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
 		"min_ttl":       {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
 		"exclusive":     {Type: framework.TypeBool, Description: "Give each lease a token of its own instead of sharing one: at most max_live_tokens at a time, and request_budget in request_window."},
@@ -83,7 +89,7 @@ func roleFields() map[string]*framework.FieldSchema {
 
 func roleAnswer() map[string]*framework.FieldSchema {
 	fields := readable(roleFields())
-	fields["grant_type"] = &framework.FieldSchema{Type: framework.TypeString, Description: "What tokens are minted from: refresh_token."}
+	delete(fields, "redirect_uri") // of the code
 	fields["accounts_url"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The Accounts server for which the credentials were written, and to which alone they are sent."}
 	return fields
 }
@@ -111,10 +117,12 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 	}
 	return &logical.Response{Data: map[string]any{
 		"name":         role.Name,
-		"grant_type":   backend.GrantTypeRefreshToken,
+		"grant_type":   role.GrantType,
 		"data_center":  role.EffectiveDataCenter(config),
 		"accounts_url": role.Pin.AccountsURL,
 		"client_id":    role.ClientID,
+		"soid":         role.SOID,
+		"scopes":       nonNil(role.Scopes),
 		"ttl":          inSeconds(role.TTL),
 		"min_ttl":      inSeconds(role.MinTTL),
 		"exclusive":    role.Exclusive,
@@ -143,10 +151,16 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 
 func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	warnings, err := b.engine.WriteRole(ctx, roleNameOf(d), backend.RoleChange{
+		GrantType:    written[string](d, "grant_type"),
 		DataCenter:   written[string](d, "data_center"),
 		ClientID:     written[string](d, "client_id"),
 		ClientSecret: written[string](d, "client_secret"),
 		RefreshToken: written[string](d, "refresh_token"),
+		SOID:         written[string](d, "soid"),
+		Scopes:       written[[]string](d, "scopes"),
+		Code:         written[string](d, "code"),
+		RedirectURI:  written[string](d, "redirect_uri"),
+		Verify:       written[bool](d, "verify"),
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
 		Exclusive:    written[bool](d, "exclusive"),
@@ -156,13 +170,21 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d
 }
 
 func (b *zohoBackend) pathRoleDelete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	return wrote(d, nil, b.engine.DeleteRole(ctx, roleNameOf(d)))
+	warnings, err := b.engine.DeleteRole(ctx, roleNameOf(d))
+	return wrote(d, warnings, err)
 }
 
 const pathRolesHelp = `
-A role needs a refresh_token. It uses the mount's client from "config" or, with
-client_id and client_secret, a client of its own. Two roles with the same
-refresh token share its access token, its limits and its failures.
+A role mints its tokens from a refresh token, and there are three ways to one:
+write it as "refresh_token"; write "code" with a grant code from Zoho's API
+console; or write "scopes" and then "roles/<name>/authorize", which answers an
+address where a person consents. With grant_type=client_credentials it needs
+none: a Self Client then gets tokens with the role's own "scopes".
+
+A role uses the mount's client from "config" or, with client_id and
+client_secret, a client of its own. Two roles with the same refresh token share
+its access token, its limits and its failures. New credentials are tried at
+Zoho: what Zoho refuses is not written, and the role stays as it was.
 
 The credentials belong to one client at one Accounts server, chosen when they
 are written. To change either, write the refresh token (and the role's own
@@ -170,6 +192,6 @@ client secret) in the same request. A write keeps the fields that it does not
 name; a patch with null takes a field back to its default.
 
 Deleting a role leaves the leases on its tokens as they are: they can still be
-revoked. The refresh token lives on at Zoho; remove it there, too, if nobody
-needs it.
+revoked. The refresh token lives on at Zoho: write "roles/<name>/deauthorize"
+before, if nobody else needs it.
 `

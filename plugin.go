@@ -53,10 +53,15 @@ func newBackend(opts backend.Options) *zohoBackend {
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		Help:           strings.TrimSpace(backendHelp),
-		PathsSpecial:   &logical.Paths{SealWrapStorage: backend.SealWrapped()},
+		PathsSpecial: &logical.Paths{
+			SealWrapStorage: backend.SealWrapped(),
+			Unauthenticated: []string{pathCallbackName}, // a browser comes here; the state says what for
+		},
 		Paths: framework.PathAppend(
 			b.pathConfig(),
 			b.pathRoles(),
+			b.pathRoleGrant(),
+			b.pathCallback(),
 			b.pathCreds(),
 			b.pathInfo(),
 		),

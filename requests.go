@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -19,6 +20,9 @@ import (
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverRequest(req, &err)
 	if text := malformed(b.Route(req.Path), req); text != "" {
+		if req.Path == pathCallbackName { // a person reads it
+			return page(http.StatusBadRequest, "Not authorized", text)
+		}
 		return logical.ErrorResponse(text), nil
 	}
 	return b.Backend.HandleRequest(ctx, req)
@@ -79,6 +83,8 @@ func wanted(t framework.FieldType) string {
 		return "true or false"
 	case framework.TypeInt:
 		return "a whole number"
+	case framework.TypeCommaStringSlice:
+		return "a list, with commas between"
 	case framework.TypeDurationSecond:
 		return "a number of seconds, or a duration such as 10m; not a negative one"
 	default:

@@ -25,11 +25,15 @@ func backoff(n int) time.Duration {
 // forbids one is here: a remembered failure, the budget, the cap on live
 // tokens. The error is a *GrantError that says when it makes sense to ask
 // again.
-func (e *Engine) admit(ctx context.Context, g *grant, cred credential, config *Config) error {
-	now, rec := e.now(), g.record()
-	if f := rec.Failure; f != nil {
-		// Another client secret may be accepted where the last one was not.
-		definite := f.Kind.Definite() && f.SecretID == cred.secretID
+func (e *Engine) admit(ctx context.Context, g, limits *grant, cred credential, config *Config, use use) error {
+	now, rec := e.now(), limits.record()
+	for _, f := range []*failure{g.record().Failure, rec.Failure} {
+		if f == nil {
+			continue
+		}
+		// A trial is how a definite refusal is overcome. Another client secret
+		// may be accepted where the last one was not.
+		definite := f.isDefiniteFor(cred) && !use.trial
 		if definite || now.Before(f.RetryAt) {
 			return f.err()
 		}
@@ -48,25 +52,29 @@ func (e *Engine) admit(ctx context.Context, g *grant, cred credential, config *C
 // may reach Zoho that much later than it was counted here.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html.
 func (rec *grantRecord) withinBudget(now time.Time, config *Config, allowed int) error {
-	window := config.RequestWindow + config.RequestTimeout
-	used := 0
-	var free time.Time // when the request that has to leave the window does so
-	for _, r := range slices.Backward(rec.Requests) {
-		leaves := r.At.Add(window)
-		if !leaves.After(now) {
-			break
-		}
-		if used++; used >= allowed {
-			free = leaves
-			break
-		}
-	}
+	used, free := rec.used(now, config, allowed)
 	if used < allowed {
 		return nil
 	}
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
 		"This grant has used its budget of %d token requests in %s, and Zoho would block it for longer if Vault asked again. Look for readers that need many new tokens: a short ttl, a long min_ttl, many revocations.",
 		config.RequestBudget, config.RequestWindow)}
+}
+
+// used counts the requests in the window, up to limit. If there are that many,
+// free is when the first of them leaves it.
+func (rec *grantRecord) used(now time.Time, config *Config, limit int) (used int, free time.Time) {
+	window := config.RequestWindow + config.RequestTimeout
+	for _, r := range slices.Backward(rec.Requests) {
+		leaves := r.At.Add(window)
+		if !leaves.After(now) {
+			break
+		}
+		if used++; used >= limit {
+			return used, leaves
+		}
+	}
+	return used, time.Time{}
 }
 
 // makeRoom enforces invariant 5. At the cap Zoho silently kills the oldest

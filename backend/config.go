@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -77,6 +76,8 @@ type ConfigChange struct {
 	MaxLiveTokens  *int
 	RequestTimeout *time.Duration
 	CACert         *string
+
+	Verify *bool // not stored: try a new client secret at Zoho; nil: yes
 }
 
 // apply returns old with the change made to it, or a UserError.
@@ -138,10 +139,8 @@ func (c *Config) normalise() error {
 		}
 		c.CustomURL = custom
 	}
-	if c.RedirectURI != "" {
-		if u, err := url.Parse(c.RedirectURI); err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-			return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/zoho/callback")
-		}
+	if err := checkRedirectURI(c.RedirectURI); err != nil {
+		return err
 	}
 	if c.CACert != "" {
 		if _, err := zoho.NewClient("", c.CACert); err != nil {
@@ -155,7 +154,6 @@ func (c *Config) normalise() error {
 		checkText("accounts_url", c.CustomURL, maxFieldLength),
 		checkText("client_id", c.ClientID, maxFieldLength),
 		checkText("client_secret", c.ClientSecret.Reveal(), maxFieldLength),
-		checkText("redirect_uri", c.RedirectURI, maxFieldLength),
 		checkLength("ca_cert", c.CACert, maxCertLength),
 		checkRange("request_budget", c.RequestBudget, 1, 1000),
 		checkRange("max_live_tokens", c.MaxLiveTokens, 1, 1000),
@@ -178,8 +176,21 @@ func (e *Engine) Config(ctx context.Context) (*Config, bool, error) {
 }
 
 // WriteConfig changes the config. The error is a *UserError if the change
-// cannot be made, and then nothing has changed.
+// cannot be made, a *GrantError if Zoho refuses the client secret, and then
+// nothing has changed.
 func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
+	written := make(chan []string, 1)
+	if err := e.detach(ctx, func(ctx context.Context) error {
+		warnings, err := e.writeConfig(ctx, change)
+		written <- warnings
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return <-written, nil
+}
+
+func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
 	release, err := e.writes.acquire(ctx, keyConfig)
 	if err != nil {
 		return nil, err
@@ -197,8 +208,22 @@ func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings
 	if err != nil {
 		return nil, err
 	}
+	if change.wantsTrial(*old, updated) {
+		tried, err := e.tryClient(ctx, &updated)
+		if err != nil {
+			return nil, err
+		}
+		warnings = append(warnings, tried...)
+	}
 	defer e.config.forget(keyConfig)
 	return warnings, e.store.put(ctx, keyConfig, updated.entry())
+}
+
+// wantsTrial: a new secret of the client that roles use is tried before the one
+// that works is given up.
+func (ch ConfigChange) wantsTrial(old, updated Config) bool {
+	refused := ch.Verify != nil && !*ch.Verify
+	return !refused && ch.ClientSecret != nil && !updated.ClientSecret.IsZero() && !updated.ClientSecret.Equal(old.ClientSecret)
 }
 
 // DeleteConfig forgets the config and with it the mount's client. Roles with a

@@ -53,7 +53,7 @@ func TestCrash_AfterEachStorageWriteOfEachOperation(t *testing.T) {
 			_, err := w.engine.WriteRole(w.t.Context(), "crm-sync", backend.RoleChange{RefreshToken: ptr(other(w))})
 			return err
 		}},
-		{name: "role deleted", do: func(w *world) error { return w.engine.DeleteRole(w.t.Context(), "crm-sync") }},
+		{name: "role deleted", do: func(w *world) error { _, err := w.engine.DeleteRole(w.t.Context(), "crm-sync"); return err }},
 		{name: "warm read", do: readAgain},
 		{name: "cold read", prepare: func(w *world) { w.clock.Advance(51 * time.Minute) }, do: readAgain},
 		{name: "exclusive read", prepare: func(w *world) {

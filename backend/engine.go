@@ -36,7 +36,8 @@ type Engine struct {
 
 	config cache[Config] // one key: keyConfig
 	roles  cache[Role]   // by name
-	writes slots
+	writes slots         // by storage key: read-modify-write of one record
+	turns  slots         // by grant: what is asked of Zoho in its name
 
 	flights singleflight.Group
 
@@ -132,10 +133,30 @@ func (e *Engine) fly(ctx context.Context, key string, fn func(context.Context) e
 		defer cancel()
 		return nil, fn(ctx)
 	})
+	return e.await(ctx, func() error { return (<-flight).Err })
+}
+
+// detach runs fn once for its caller. Like a flight it goes on when the caller
+// stops waiting: what has to be done as a whole must not be cut in half by a
+// client that hangs up.
+func (e *Engine) detach(ctx context.Context, fn func(context.Context) error) error {
+	if !e.begin() {
+		return errClosed
+	}
+	return e.await(ctx, func() (err error) {
+		defer recoverAs(&err)
+		ctx, cancel := context.WithTimeout(e.life, flightLimit)
+		defer cancel()
+		return fn(ctx)
+	})
+}
+
+// await waits for run, which has been begun, or for the caller's context.
+func (e *Engine) await(ctx context.Context, run func() error) error {
 	finished := make(chan error, 1)
 	go func() {
 		defer e.running.Done()
-		finished <- (<-flight).Err
+		finished <- run()
 	}()
 	select {
 	case err := <-finished:

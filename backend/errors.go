@@ -36,6 +36,26 @@ func (e *GrantError) Error() string {
 	return fmt.Sprintf("%s The next attempt makes sense at %s.", e.Text, e.RetryAt.UTC().Format(time.RFC3339))
 }
 
+// inFront puts what a failure of the grant means before it.
+func inFront(text string, err error) error {
+	var failed *GrantError
+	if errors.As(err, &failed) {
+		named := *failed
+		named.Text = text + failed.Text
+		return &named
+	}
+	return err
+}
+
+// asGrantError gives a failed call to Zoho its place among the engine's errors.
+func asGrantError(err error) error {
+	var failed *zoho.Error
+	if errors.As(err, &failed) {
+		return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: failed.Error()}
+	}
+	return err
+}
+
 // errEnding: the token's revocation was decided after the reader had picked it.
 var errEnding = errors.New("the access token is being revoked")
 

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -28,6 +29,16 @@ func setSecret(field *secret.Value, value *string) {
 	if value != nil {
 		*field = secret.New(*value)
 	}
+}
+
+// firstText returns the first text that is not empty.
+func firstText(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 func firstError(errs ...error) error {
@@ -58,6 +69,18 @@ func checkText(field, value string, limit int) error {
 		}
 	}
 	return nil
+}
+
+// checkRedirectURI admits an address that Zoho can send a browser to.
+func checkRedirectURI(redirectURI string) error {
+	if redirectURI == "" {
+		return nil
+	}
+	u, err := url.Parse(redirectURI)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/zoho/callback")
+	}
+	return checkText("redirect_uri", redirectURI, maxFieldLength)
 }
 
 func checkRange(field string, value, low, high int) error {

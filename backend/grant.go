@@ -13,12 +13,24 @@ import (
 // credential is what a grant's tokens are minted with, as it stands now.
 type credential struct {
 	app          zoho.App
-	refreshToken secret.Value
+	refreshToken secret.Value // zero: client_credentials
+	soid         string       // of client_credentials
+	scopes       []string     // likewise
 	caCert       string
 	secretID     string // fingerprint of the client secret
+	limitsID     string // whose record counts the requests: the grant's own, or its client's
 }
 
-// grant is one grant in memory. rec and current are guarded by mu; rec is
+// mint asks Zoho for an access token, once.
+func (c credential) mint(ctx context.Context, client *zoho.Client) (zoho.Token, error) {
+	if c.refreshToken.IsZero() {
+		return client.ClientCredentials(ctx, c.app, c.soid, c.scopes)
+	}
+	return client.Refresh(ctx, c.app, c.refreshToken)
+}
+
+// grant is one grant in memory, or the requests that Zoho counts for a client
+// as a whole: then it has no token of its own. rec and current are guarded by mu; rec is
 // changed through update alone.
 type grant struct {
 	id string
@@ -60,7 +72,7 @@ type grantRecord struct {
 	APIDomain string    `json:"api_domain,omitempty"` // for refreshes that omit it
 	Scopes    []string  `json:"scopes,omitempty"`     // likewise
 	// Roles names those that use the grant. After a crash it may name one that
-	// no longer does, and never misses one that does: see inUse.
+	// no longer does, and never misses one that does: see users.
 	Roles []string `json:"roles,omitempty"`
 }
 
@@ -85,12 +97,20 @@ type failure struct {
 	SecretID string    `json:"secret_id"` // of the client secret that was refused
 }
 
+// isDefiniteFor reports whether asking again with cred is useless.
+func (f *failure) isDefiniteFor(cred credential) bool {
+	return f.Kind.Definite() && f.SecretID == cred.secretID
+}
+
 func (f *failure) err() error {
 	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
 }
 
 // grantOf finds the grant that a role names, and what it is minted with now.
 func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, credential, error) {
+	if !r.IsAuthorized() {
+		return nil, credential{}, userErrorf("role %q has no refresh token yet: send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role", r.Name, r.Name)
+	}
 	app, err := r.app(config)
 	if err != nil {
 		return nil, credential{}, err
@@ -103,14 +123,33 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 	if err != nil {
 		return nil, credential{}, err
 	}
+	cred := credential{app: app, refreshToken: r.RefreshToken, caCert: config.CACert, secretID: secretID, limitsID: id}
+	if r.GrantType == GrantTypeClientCredentials {
+		cred.soid, cred.scopes = r.SOID, r.Scopes
+		if cred.limitsID, err = e.clientLimitsID(ctx, app); err != nil {
+			return nil, credential{}, err
+		}
+	}
 	g, err := e.grant(ctx, id)
-	return g, credential{app: app, refreshToken: r.RefreshToken, caCert: config.CACert, secretID: secretID}, err
+	return g, cred, err
 }
 
-// grantID names the grant of a role. It depends on nothing but the role: where
-// its credentials belong was decided when they were written.
+// grantID names the grant of a role, and is empty if it has none yet. It
+// depends on nothing but the role: where its credentials belong was decided
+// when they were written.
 func (e *Engine) grantID(ctx context.Context, r *Role) (string, error) {
-	return e.fingerprint(ctx, "grant", r.Pin.AccountsURL, r.Pin.ClientID, r.RefreshToken.Reveal())
+	if !r.IsAuthorized() {
+		return "", nil
+	}
+	return e.fingerprint(ctx, "grant", r.grantParts()...)
+}
+
+// clientLimitsID names the record that counts the requests which Zoho counts
+// per client, because they carry no refresh token: client_credentials, whatever
+// their scopes, and the exchange of grant codes.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app").
+func (e *Engine) clientLimitsID(ctx context.Context, app zoho.App) (string, error) {
+	return e.fingerprint(ctx, "client", app.AccountsURL, app.ClientID)
 }
 
 // grant returns the grant of id, from storage if it is not in memory.

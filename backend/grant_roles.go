@@ -13,7 +13,7 @@ import (
 // cool-down stays: Zoho counts requests, not reasons.
 func (e *Engine) joinGrant(ctx context.Context, r *Role, forgive bool) error {
 	id, err := e.grantID(ctx, r)
-	if err != nil {
+	if err != nil || id == "" {
 		return err
 	}
 	g, err := e.grant(ctx, id)
@@ -22,8 +22,14 @@ func (e *Engine) joinGrant(ctx context.Context, r *Role, forgive bool) error {
 	}
 	rec := g.record()
 	refused := forgive && rec.Failure != nil && rec.Failure.Kind.Definite()
-	if slices.Contains(rec.Roles, r.Name) && !refused {
+	joins := !slices.Contains(rec.Roles, r.Name)
+	if !joins && !refused {
 		return nil
+	}
+	if joins { // a role that takes up a retired refresh token means to keep it
+		if err := e.store.Delete(ctx, prefixRetired+id); err != nil {
+			return err
+		}
 	}
 	return e.updateGrant(ctx, g, func(rec *grantRecord) {
 		if refused {
@@ -47,40 +53,57 @@ func (e *Engine) leaveGrant(ctx context.Context, id string, role string) error {
 	}); err != nil {
 		return err
 	}
-	used, err := e.inUse(ctx, g)
-	if err != nil || used {
+	users, err := e.users(ctx, g)
+	if err != nil || len(users) > 0 {
 		return err
 	}
 	t, err := e.token(ctx, g.record().Current)
-	if t != nil {
-		e.spawn(func() { e.endIfUnheld(e.life, t) })
-	}
+	e.spawn(func() {
+		if t != nil {
+			e.endIfUnheld(e.life, t)
+		}
+		e.retire(e.life, id)
+	})
 	return err
 }
 
-// inUse reports whether any role can hand out the grant's tokens.
-func (e *Engine) inUse(ctx context.Context, g *grant) (bool, error) {
+// users names the roles that can hand out the grant's tokens.
+func (e *Engine) users(ctx context.Context, g *grant) (names []string, err error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for _, name := range g.record().Roles {
 		r, err := orNone(e.Role(ctx, name))
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if r == nil {
 			continue
 		}
 		id, err := e.grantID(ctx, r)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if _, movedAway := r.app(config); id == g.id && movedAway == nil {
-			return true, nil
+			names = append(names, name)
 		}
 	}
-	return false, nil
+	return names, nil
+}
+
+// otherUsers names the roles beside r that can hand out its grant's tokens.
+func (e *Engine) otherUsers(ctx context.Context, r *Role) ([]string, error) {
+	id, err := e.grantID(ctx, r)
+	if err != nil || id == "" {
+		return nil, err
+	}
+	g, err := e.grant(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	names, err := e.users(ctx, g)
+	return slices.DeleteFunc(names, func(name string) bool { return name == r.Name }), err
 }
 
 // GrantState is what an operator sees of a grant at a glance.
@@ -98,7 +121,10 @@ const (
 
 // roleState tells how the latest mint for a role's grant went.
 func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (GrantState, error) {
-	g, _, err := e.grantOf(ctx, r, config)
+	if !r.IsAuthorized() {
+		return StateNeverTried, nil
+	}
+	g, cred, err := e.grantOf(ctx, r, config)
 	var gone *UserError
 	if errors.As(err, &gone) {
 		return StateRefused, nil // its client is no longer the mount's; a read says so in full
@@ -106,17 +132,22 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (GrantS
 	if err != nil {
 		return "", err
 	}
+	return g.state(cred), nil
+}
+
+// state tells how the latest mint with cred went.
+func (g *grant) state(cred credential) GrantState {
 	rec := g.record()
 	switch f := rec.Failure; {
-	case f == nil && rec.LastMint.IsZero():
-		return StateNeverTried, nil
-	case f == nil:
-		return StateReady, nil
+	case (f == nil || f.Kind.Definite() && !f.isDefiniteFor(cred)) && rec.LastMint.IsZero():
+		return StateNeverTried
+	case f == nil || f.Kind.Definite() && !f.isDefiniteFor(cred):
+		return StateReady
 	case f.Kind.Definite():
-		return StateRefused, nil
+		return StateRefused
 	case f.Kind == zoho.Throttled:
-		return StateThrottled, nil
+		return StateThrottled
 	default:
-		return StateUnreachable, nil
+		return StateUnreachable
 	}
 }

@@ -65,7 +65,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	})
 	wg.Go(func() {
 		for range rounds / 3 {
-			if err := w.engine.DeleteRole(context.Background(), "books"); err != nil {
+			if _, err := w.engine.DeleteRole(context.Background(), "books"); err != nil {
 				t.Error(err)
 			}
 			if _, err := w.engine.WriteRole(context.Background(), "books", backend.RoleChange{RefreshToken: &w.refreshToken}); err != nil {

@@ -39,12 +39,19 @@ type Issued struct {
 // mints it first if need be. The error is a *UserError, a *GrantError, the
 // context's, or the storage's.
 func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
-	role, err := e.Role(ctx, roleName)
+	for {
+		issued, err := e.tryIssue(ctx, roleName, reader)
+		if errors.Is(err, errEnding) {
+			continue // its last holder left, or the role changed, while we looked: take a newer one
+		}
+		return issued, err
+	}
+}
+
+func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
+	role, err := e.existingRole(ctx, roleName)
 	if err != nil {
 		return nil, err
-	}
-	if role == nil {
-		return nil, userErrorf("role %q does not exist; write it with: vault write <mount>/roles/%s refresh_token=...", roleName, roleName)
 	}
 	if err := checkMinTTL(reader.MinTTL); err != nil {
 		return nil, err
@@ -57,29 +64,15 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 	if err != nil {
 		return nil, err
 	}
-	for {
-		issued, err := e.tryIssue(ctx, role, config, g, cred, reader)
-		if errors.Is(err, errEnding) {
-			continue // its last holder left while we looked: take a newer one
-		}
-		if err != nil {
-			return nil, inRole(role, err)
-		}
-		issued.DataCenter = role.EffectiveDataCenter(config)
-		return issued, nil
-	}
-}
-
-func (e *Engine) tryIssue(ctx context.Context, role *Role, config *Config, g *grant, cred credential, reader Reader) (*Issued, error) {
 	t, warnings, err := e.tokenFor(ctx, role, config, g, cred, reader)
 	if err != nil {
-		return nil, err
+		return nil, inFront(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
 	issued, err := e.lease(ctx, t, role, reader)
 	if err != nil {
-		return nil, err
+		return nil, inFront(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
-	issued.Warnings = warnings
+	issued.DataCenter, issued.Warnings = role.EffectiveDataCenter(config), warnings
 	return issued, nil
 }
 
@@ -177,15 +170,4 @@ func firstSet(durations ...time.Duration) time.Duration {
 		}
 	}
 	return 0
-}
-
-// inRole names the role in front of a failure of its grant.
-func inRole(role *Role, err error) error {
-	var failed *GrantError
-	if errors.As(err, &failed) {
-		named := *failed
-		named.Text = fmt.Sprintf("No access token for role %q: %s", role.Name, failed.Text)
-		return &named
-	}
-	return err
 }

@@ -146,9 +146,22 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 // endIfUnheld decides that the token has to end, unless somebody holds it. It
 // is for tokens that no role can hand out any more.
 func (l *ledger) endIfUnheld(ctx context.Context, now time.Time) (ending bool, err error) {
+	return l.endIf(ctx, now, func() bool { return len(l.holders) == 0 })
+}
+
+// end decides that the token has to end, whoever holds it: an operator wants
+// it dead. Its leases stay until they end; there is nothing left for them to
+// give up.
+func (l *ledger) end(ctx context.Context, now time.Time) error {
+	_, err := l.endIf(ctx, now, func() bool { return true })
+	return err
+}
+
+// endIf asks condition with mu held.
+func (l *ledger) endIf(ctx context.Context, now time.Time, condition func() bool) (ending bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.holders) == 0 && l.ending.IsZero() && !l.closed {
+	if l.ending.IsZero() && !l.closed && condition() {
 		return l.decided(ctx, l.decide(now, nil, func() {}))
 	}
 	return l.decided(ctx, l.decision)
@@ -203,10 +216,13 @@ func (l *ledger) isDue() bool {
 	return l.released && len(l.holders) == 0
 }
 
-func (l *ledger) isHeld() bool {
+func (l *ledger) isHeld() bool { return l.count() > 0 }
+
+// count is the number of holders.
+func (l *ledger) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.holders) > 0
+	return len(l.holders)
 }
 
 // list returns the holders, the oldest first.

@@ -21,10 +21,10 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, cred credential, m
 	defer g.await(-1)
 	for {
 		err := e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
-			if _, state := g.look(e.now(), minTTL); state != invalid {
-				return nil
-			}
-			_, err := e.mint(ctx, g, cred, shared)
+			_, err := e.mint(ctx, g, cred, use{needed: func() bool {
+				_, state := g.look(e.now(), minTTL)
+				return state == invalid
+			}})
 			return err
 		})
 		// A mint ahead was under way, and stopped at what is reserved for us.
@@ -39,48 +39,50 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, cred credential, m
 func (e *Engine) mintAhead(g *grant, cred credential) {
 	e.spawn(func() {
 		_ = e.fly(e.life, "mint "+g.id, func(ctx context.Context) error {
-			if _, state := g.look(e.now(), 0); state == fresh {
-				return nil
-			}
-			_, err := e.mint(ctx, g, cred, shared)
+			_, err := e.mint(ctx, g, cred, use{needed: func() bool {
+				_, state := g.look(e.now(), 0)
+				return state != fresh
+			}})
 			return err
 		})
 	})
 }
 
-// mintExclusive waits for a new access token that is nobody else's. It takes
-// its turn with the other mints of the grant.
+// mintExclusive waits for a new access token that is nobody else's.
 func (e *Engine) mintExclusive(ctx context.Context, g *grant, cred credential) (*token, error) {
 	g.await(1)
 	defer g.await(-1)
-	for {
-		minted := make(chan *token, 1)
-		err := e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
-			t, err := e.mint(ctx, g, cred, exclusive)
-			minted <- t
-			return err
-		})
-		if err != nil && !errors.Is(err, errReserved) {
-			return nil, err
-		}
-		select {
-		case t := <-minted:
-			if t != nil {
-				return t, nil
-			}
-		default: // it was somebody else's mint that has ended
-		}
+	minted := make(chan *token, 1)
+	if err := e.detach(ctx, func(ctx context.Context) error {
+		t, err := e.mint(ctx, g, cred, use{exclusive: true})
+		minted <- t
+		return err
+	}); err != nil {
+		return nil, err
 	}
+	return <-minted, nil
 }
 
 // use is what a token is minted for.
-type use int
+type use struct {
+	exclusive bool        // for one lease, not to become the grant's current token
+	trial     bool        // to try the credential: a refusal is told, not remembered
+	needed    func() bool // asked when it is the mint's turn; nil: needed
+}
 
-const (
-	shared    use = iota // to become the grant's current token
-	exclusive            // for one lease
-)
+// takeTurn waits until nothing else is asked of Zoho in the name of limits. So
+// there is one mint in flight, and what is counted is counted before the next
+// one looks at it.
+func (e *Engine) takeTurn(ctx context.Context, limits *grant) (release func(), err error) {
+	release, err = e.turns.acquire(ctx, limits.id)
+	if err != nil {
+		return nil, &GrantError{Kind: zoho.Unreachable, Text: "Other requests to Zoho for the same grant took too long, and this one had to wait for them. Try again."}
+	}
+	return release, nil
+}
 
+// mint asks Zoho for an access token, if it may be asked. Without an error and
+// without a token none was needed any more.
 func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (*token, error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
@@ -90,31 +92,40 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 	if err != nil {
 		return nil, err
 	}
-	if err := e.admit(ctx, g, cred, config); err != nil {
+	limits, err := e.grant(ctx, cred.limitsID)
+	if err != nil {
+		return nil, err
+	}
+	release, err := e.takeTurn(ctx, limits)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if use.needed != nil && !use.needed() {
+		return nil, nil
+	}
+	if err := e.admit(ctx, g, limits, cred, config, use); err != nil {
 		return nil, err
 	}
 	asked := e.now()
-	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		rec.Requests = append(prune(rec.Requests, asked, config), request{At: asked, Until: asked.Add(zoho.MaxLife)})
-	}); err != nil {
+	if err := e.countRequest(ctx, limits, config, asked); err != nil {
 		return nil, err // not counted, so not sent
 	}
-
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
 	defer cancel()
-	minted, err := client.Refresh(callCtx, cred.app, cred.refreshToken)
+	minted, err := cred.mint(callCtx, client)
 
 	// What came of it has to be written down, also while the mount shuts down.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
-		return nil, e.noteFailure(ctx, g, cred, config, err)
+		return nil, e.noteFailure(ctx, g, limits, cred, config, use, err)
 	}
 	t, err := e.newToken(ctx, g, cred, minted, asked)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.adopt(ctx, g, t, use); err != nil {
+	if err := e.adopt(ctx, g, limits, t, use); err != nil {
 		// A token that no record leads to could never be revoked again.
 		return nil, errors.Join(err, e.discard(ctx, t))
 	}
@@ -122,9 +133,17 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 	return t, nil
 }
 
+// countRequest counts a token request that is about to be sent; it is the
+// record's latest one until the turn ends.
+func (e *Engine) countRequest(ctx context.Context, limits *grant, config *Config, asked time.Time) error {
+	return e.updateGrant(ctx, limits, func(rec *grantRecord) {
+		rec.Requests = append(prune(rec.Requests, asked, config), request{At: asked, Until: asked.Add(zoho.MaxLife)})
+	})
+}
+
 // adopt stores t and, if it is to be shared, makes it current, and ends the
 // former current token if nobody holds it: no role can hand it out any more.
-func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
+func (e *Engine) adopt(ctx context.Context, g, limits *grant, t *token, use use) error {
 	// Before it is stored: whoever finds it in storage must not load a second
 	// one, with a ledger that knows nothing of this one's holders.
 	e.mu.Lock()
@@ -136,15 +155,24 @@ func (e *Engine) adopt(ctx context.Context, g *grant, t *token, use use) error {
 	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
 		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
 		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
-		if use == shared {
+		if !use.exclusive {
 			rec.Current = t.rec.ID
 		}
-		sent := rec.latestRequest()
-		sent.Token, sent.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
+		if g == limits {
+			rec.answered(t)
+		}
 	}); err != nil {
 		return err
 	}
-	if use == exclusive {
+	if g != limits {
+		if err := e.updateGrant(ctx, limits, func(rec *grantRecord) {
+			rec.Failure = nil
+			rec.answered(t)
+		}); err != nil {
+			return err
+		}
+	}
+	if use.exclusive {
 		return nil
 	}
 	g.mu.Lock()
@@ -173,26 +201,31 @@ func (e *Engine) discard(ctx context.Context, t *token) error {
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
 }
 
-// noteFailure remembers why there is no token, and returns it.
-func (e *Engine) noteFailure(ctx context.Context, g *grant, cred credential, config *Config, cause error) error {
+// noteFailure remembers why there is no token, and returns it. A trial that is
+// refused says nothing about what the grant's readers use.
+func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credential, config *Config, use use, cause error) error {
 	var refused *zoho.Error
 	if !errors.As(cause, &refused) {
 		return cause
 	}
 	f := failure{At: e.now(), Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1, SecretID: cred.secretID}
 	err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		if rec.Failure != nil {
-			f.InARow = rec.Failure.InARow + 1
+		f.follow(rec.Failure, config)
+		if !use.trial || !refused.Kind.Definite() {
+			rec.Failure = &f
 		}
-		switch {
-		case refused.Kind == zoho.Throttled:
-			f.RetryAt = f.At.Add(config.RequestWindow)
-		case !refused.Kind.Definite():
-			f.RetryAt = f.At.Add(backoff(f.InARow))
+		if g == limits {
+			rec.latestRequest().Over = refused.NoToken()
 		}
-		rec.Failure = &f
-		rec.latestRequest().Over = refused.NoToken()
 	})
+	if err == nil && g != limits {
+		err = e.updateGrant(ctx, limits, func(rec *grantRecord) {
+			rec.latestRequest().Over = refused.NoToken()
+			if refused.Kind == zoho.Throttled {
+				rec.Failure = &f
+			}
+		})
+	}
 	e.log.Warn("could not mint an access token", "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
 	if err != nil {
 		return err
@@ -200,8 +233,27 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, cred credential, con
 	return f.err()
 }
 
-// latestRequest is the one that the grant's mint in flight has sent: there is
-// no other mint that could have added a later one.
+// follow counts the failures in a row, and says when Zoho may be asked again.
+func (f *failure) follow(former *failure, config *Config) {
+	if former != nil {
+		f.InARow = former.InARow + 1
+	}
+	switch {
+	case f.Kind == zoho.Throttled:
+		f.RetryAt = f.At.Add(config.RequestWindow)
+	case !f.Kind.Definite():
+		f.RetryAt = f.At.Add(backoff(f.InARow))
+	}
+}
+
+// answered enters the token that came of the latest request.
+func (rec *grantRecord) answered(t *token) {
+	sent := rec.latestRequest()
+	sent.Token, sent.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
+}
+
+// latestRequest is the one whose turn it is: nobody else could have added a
+// later one.
 func (rec *grantRecord) latestRequest() *request {
 	if len(rec.Requests) == 0 {
 		return &request{}

@@ -73,13 +73,13 @@ func newModel(t *rapid.T) *model {
 // latter exclusive.
 func (m *model) writeRoles() {
 	for i, role := range modelRoles {
-		m.writeRole1(role, m.refreshTokens[i/2])
+		m.writeRole1(role, m.refreshTokens[i/2], false)
 	}
 }
 
-func (m *model) writeRole1(role, refreshToken string) {
+func (m *model) writeRole1(role, refreshToken string, verify bool) {
 	_, err := m.engine.WriteRole(m.t.Context(), role, backend.RoleChange{
-		RefreshToken: &refreshToken, Exclusive: ptr(role == "books-own"), TTL: ptr(map[string]time.Duration{"crm-report": 10 * time.Minute}[role]),
+		RefreshToken: &refreshToken, Verify: &verify, Exclusive: ptr(role == "books-own"), TTL: ptr(map[string]time.Duration{"crm-report": 10 * time.Minute}[role]),
 	})
 	require.NoError(m.t, err)
 }
@@ -182,12 +182,12 @@ func (m *model) pass(d time.Duration) {
 }
 
 func (m *model) writeRole(t *rapid.T) {
-	m.writeRole1(rapid.SampledFrom(modelRoles).Draw(t, "role"), rapid.SampledFrom(m.refreshTokens).Draw(t, "refresh token"))
+	m.writeRole1(rapid.SampledFrom(modelRoles).Draw(t, "role"), rapid.SampledFrom(m.refreshTokens).Draw(t, "refresh token"), rapid.Bool().Draw(t, "verify"))
 	m.settle()
 }
 
 func (m *model) deleteRole(t *rapid.T) {
-	require.NoError(m.t, m.engine.DeleteRole(m.t.Context(), rapid.SampledFrom(modelRoles).Draw(t, "role")))
+	m.world.deleteRole(rapid.SampledFrom(modelRoles).Draw(t, "role"))
 	m.settle()
 }
 

@@ -111,13 +111,18 @@ func (e *Engine) forget(ctx context.Context, t *token) error {
 		if rec.Current == t.rec.ID {
 			rec.Current = ""
 		}
-		for i := range rec.Requests {
-			if rec.Requests[i].Token == t.rec.ID {
-				rec.Requests[i].Over = true
-			}
-		}
+		rec.over(t.rec.ID)
 	}); err != nil {
 		return err
+	}
+	if t.rec.LimitsID != t.rec.GrantID {
+		limits, err := e.grant(ctx, t.rec.LimitsID)
+		if err != nil {
+			return err
+		}
+		if err := e.updateGrant(ctx, limits, func(rec *grantRecord) { rec.over(t.rec.ID) }); err != nil {
+			return err
+		}
 	}
 	if err := t.ledger.erase(ctx); err != nil {
 		return err
@@ -129,6 +134,15 @@ func (e *Engine) forget(ctx context.Context, t *token) error {
 	defer e.mu.Unlock()
 	delete(e.tokens, t.rec.ID)
 	return nil
+}
+
+// over notes that Zoho no longer counts a token among the living.
+func (rec *grantRecord) over(tokenID string) {
+	for i := range rec.Requests {
+		if rec.Requests[i].Token == tokenID {
+			rec.Requests[i].Over = true
+		}
+	}
 }
 
 // endIfUnheld ends a token that no role can hand out any more, unless somebody

@@ -77,7 +77,7 @@ func TestRevoke_OfTenThousandLeasesOnOneTokenAtOnceMakesOneCall(t *testing.T) {
 func TestRevoke_WorksAfterRoleAndConfigAreDeleted(t *testing.T) {
 	w := newWorld(t)
 	issued := w.read("crm-sync")
-	require.NoError(t, w.engine.DeleteRole(t.Context(), "crm-sync"))
+	w.deleteRole("crm-sync")
 	require.NoError(t, w.engine.DeleteConfig(t.Context()))
 	w.restart()
 	require.NoError(t, w.release(issued))

@@ -16,89 +16,23 @@ func (e *Engine) Role(ctx context.Context, name string) (*Role, error) {
 	return e.roles.get(ctx, name, e.loadRole)
 }
 
+// existingRole is Role for those who cannot do without it.
+func (e *Engine) existingRole(ctx context.Context, name string) (*Role, error) {
+	role, err := e.Role(ctx, name)
+	if err == nil && role == nil {
+		return nil, userErrorf("role %q does not exist; write it with: vault write <mount>/roles/%s refresh_token=... (or code=..., or scopes=... and then its authorize)", name, name)
+	}
+	return role, err
+}
+
 // RoleNames lists all roles.
 func (e *Engine) RoleNames(ctx context.Context) ([]string, error) {
 	return e.store.List(ctx, prefixRoles)
 }
 
-// WriteRole creates or changes a role. The error is a *UserError if the change
-// cannot be made, and then nothing has changed.
-func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	config, _, err := e.Config(ctx)
-	if err != nil {
-		return nil, err
-	}
-	old, err := orNone(e.Role(ctx, name))
-	if err != nil {
-		return nil, err
-	}
-	if old == nil && change.MustExist {
-		return nil, userErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
-	}
-	updated, warnings, err := change.apply(name, old, config)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.joinGrant(ctx, updated, change.namesCredential()); err != nil {
-		return nil, err
-	}
-	if err := e.storeRole(ctx, updated); err != nil {
-		return nil, err
-	}
-	return warnings, e.leaveFormerGrant(ctx, old, updated)
-}
-
 func (e *Engine) storeRole(ctx context.Context, r *Role) error {
 	defer e.roles.forget(r.Name)
 	return e.store.put(ctx, prefixRoles+r.Name, r.entry())
-}
-
-// leaveFormerGrant follows a change of a role's credentials. updated is nil if
-// the role was deleted, and old if it is new.
-func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) error {
-	if old == nil {
-		return nil
-	}
-	id, err := e.grantID(ctx, old)
-	if err != nil {
-		return err
-	}
-	if updated != nil {
-		if now, err := e.grantID(ctx, updated); err != nil || now == id {
-			return err
-		}
-	}
-	if err := e.leaveGrant(ctx, id, old.Name); err != nil {
-		// The role is written as it should be; the rest is Tick's.
-		e.log.Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", id, "error", err)
-	}
-	return nil
-}
-
-// DeleteRole forgets a role. Leases on its tokens stay, and stay revocable; a
-// token that nobody holds and no other role hands out is ended.
-func (e *Engine) DeleteRole(ctx context.Context, name string) error {
-	if err := CheckRoleName(name); err != nil {
-		return err
-	}
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
-	if err != nil {
-		return err
-	}
-	defer release()
-	role, err := orNone(e.Role(ctx, name))
-	if err != nil {
-		return err
-	}
-	if err := e.dropRole(ctx, name); err != nil {
-		return err
-	}
-	return e.leaveFormerGrant(ctx, role, nil)
 }
 
 func (e *Engine) dropRole(ctx context.Context, name string) error {
@@ -113,6 +47,8 @@ type roleEntry struct {
 	ClientID     string        `json:"client_id,omitempty"`
 	ClientSecret string        `json:"client_secret,omitempty"`
 	RefreshToken string        `json:"refresh_token"`
+	SOID         string        `json:"soid,omitempty"`
+	Scopes       []string      `json:"scopes,omitempty"`
 	TTL          time.Duration `json:"ttl,omitempty"`
 	MinTTL       time.Duration `json:"min_ttl,omitempty"`
 	Exclusive    bool          `json:"exclusive,omitempty"`
@@ -122,9 +58,10 @@ type roleEntry struct {
 
 func (r *Role) entry() roleEntry {
 	return roleEntry{
-		GrantType: GrantTypeRefreshToken, DataCenter: r.DataCenter,
+		GrantType: r.GrantType, DataCenter: r.DataCenter,
 		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(),
-		RefreshToken: r.RefreshToken.Reveal(), TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
+		RefreshToken: r.RefreshToken.Reveal(), SOID: r.SOID, Scopes: r.Scopes,
+		TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
 		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
 	}
 }
@@ -135,9 +72,10 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 		return nil, err
 	}
 	return &Role{
-		Name: name, DataCenter: s.DataCenter,
+		Name: name, GrantType: s.GrantType, DataCenter: s.DataCenter,
 		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
-		RefreshToken: secret.New(s.RefreshToken), TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
+		RefreshToken: secret.New(s.RefreshToken), SOID: s.SOID, Scopes: s.Scopes,
+		TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
 		Pin: Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
 	}, nil
 }
@@ -165,5 +103,5 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 		return Overview{}, err
 	}
 	state, err := e.roleState(ctx, role, config)
-	return Overview{DataCenter: role.EffectiveDataCenter(config), GrantType: GrantTypeRefreshToken, State: state}, err
+	return Overview{DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType, State: state}, err
 }

@@ -27,7 +27,8 @@ const (
 )
 
 // Tick does what has to be done without anybody asking: it carries on with
-// revocations, sweeps expired tokens, and mints ahead for grants in use. It
+// revocations, sweeps expired tokens and consents, and mints ahead for grants in
+// use. It
 // looks at live tokens and at grants in memory, never at all roles. It must
 // run only where storage may be written.
 func (e *Engine) Tick(ctx context.Context) error {
@@ -40,7 +41,7 @@ func (e *Engine) Tick(ctx context.Context) error {
 	for _, id := range ids {
 		group.Go(func() error { return e.tend(ctx, id) })
 	}
-	return errors.Join(group.Wait(), e.refreshInUse(ctx))
+	return errors.Join(group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx), e.sweepConsents(ctx))
 }
 
 // tend does for one token what is due.
@@ -84,8 +85,8 @@ func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, erro
 	case g.record().Current != t.rec.ID:
 		return true, nil
 	}
-	used, err := e.inUse(ctx, g)
-	return !used, err
+	users, err := e.users(ctx, g)
+	return len(users) == 0, err
 }
 
 // refreshInUse mints ahead for grants that had a reader within a token's life.
@@ -105,9 +106,9 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 		if t, state := g.look(now, 0); !read || t == nil || state == fresh {
 			continue
 		}
-		if used, err := e.inUse(ctx, g); err != nil {
+		if users, err := e.users(ctx, g); err != nil {
 			return err
-		} else if used {
+		} else if len(users) > 0 {
 			e.mintAhead(g, cred)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 type tokenRecord struct {
 	ID          string // fingerprint of the access token
 	GrantID     string
+	LimitsID    string // whose record counts it among Zoho's live tokens
 	AccessToken secret.Value
 	App         zoho.App
 	CACert      string
@@ -27,8 +28,9 @@ type tokenRecord struct {
 
 // token is a live access token in memory.
 type token struct {
-	rec    tokenRecord
-	ledger *ledger
+	rec           tokenRecord
+	ledger        *ledger
+	foreignDomain bool // see zoho.Token; known to the one who minted it alone
 }
 
 // left is the token's remaining life.
@@ -84,7 +86,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 		return known, nil // a server may answer with the token that it gave before
 	}
 	rec := tokenRecord{
-		ID: id, GrantID: g.id, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
+		ID: id, GrantID: g.id, LimitsID: cred.limitsID, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
 		TokenType: minted.TokenType, APIDomain: minted.APIDomain, Scopes: minted.Scopes,
 		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
 	}
@@ -96,7 +98,10 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 	if rec.Scopes == nil {
 		rec.Scopes = g.rec.Scopes
 	}
-	return &token{rec: rec, ledger: e.newLedger(id)}, nil
+	if minted.ForeignDomain {
+		e.log.Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
+	}
+	return &token{rec: rec, ledger: e.newLedger(id), foreignDomain: minted.ForeignDomain}, nil
 }
 
 // token returns the token of id, from storage if it is not in memory; nil if
@@ -147,6 +152,7 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 // tokenEntry is a token as it is stored.
 type tokenEntry struct {
 	GrantID      string    `json:"grant_id"`
+	LimitsID     string    `json:"limits_id,omitempty"` // empty: the grant's
 	AccessToken  string    `json:"access_token"`
 	AccountsURL  string    `json:"accounts_url"`
 	ClientID     string    `json:"client_id"`
@@ -161,7 +167,7 @@ type tokenEntry struct {
 
 func (r tokenRecord) entry() tokenEntry {
 	return tokenEntry{
-		GrantID: r.GrantID, AccessToken: r.AccessToken.Reveal(),
+		GrantID: r.GrantID, LimitsID: r.LimitsID, AccessToken: r.AccessToken.Reveal(),
 		AccountsURL: r.App.AccountsURL, ClientID: r.App.ClientID, ClientSecret: r.App.ClientSecret.Reveal(),
 		CACert: r.CACert, TokenType: r.TokenType, APIDomain: r.APIDomain, Scopes: r.Scopes,
 		IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt,
@@ -170,7 +176,7 @@ func (r tokenRecord) entry() tokenEntry {
 
 func (s tokenEntry) record(id string) tokenRecord {
 	return tokenRecord{
-		ID: id, GrantID: s.GrantID, AccessToken: secret.New(s.AccessToken),
+		ID: id, GrantID: s.GrantID, LimitsID: firstText(s.LimitsID, s.GrantID), AccessToken: secret.New(s.AccessToken),
 		App:    zoho.App{AccountsURL: s.AccountsURL, ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret)},
 		CACert: s.CACert, TokenType: s.TokenType, APIDomain: s.APIDomain, Scopes: s.Scopes,
 		IssuedAt: s.IssuedAt, ExpiresAt: s.ExpiresAt,

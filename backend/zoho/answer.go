@@ -17,12 +17,13 @@ import (
 // answer is the union of what Zoho's endpoints send. The body decides, not the
 // status: credential errors come with HTTP 200.
 type answer struct {
-	AccessToken text   `json:"access_token"`
-	TokenType   text   `json:"token_type"`
-	APIDomain   text   `json:"api_domain"`
-	Scope       text   `json:"scope"`
-	ExpiresIn   number `json:"expires_in"`
-	ExpiresSec  number `json:"expires_in_sec"`
+	AccessToken  text   `json:"access_token"`
+	RefreshToken text   `json:"refresh_token"`
+	TokenType    text   `json:"token_type"`
+	APIDomain    text   `json:"api_domain"`
+	Scope        text   `json:"scope"`
+	ExpiresIn    number `json:"expires_in"`
+	ExpiresSec   number `json:"expires_in_sec"`
 
 	Error       text `json:"error"`
 	Description text `json:"error_description"`
@@ -45,12 +46,14 @@ func parseToken(call call, got reply) (Token, error) {
 	if !ok {
 		return Token{}, errorBadAnswer(call, got.status, "an access token that is already expired")
 	}
+	domain, foreign := ans.apiDomain(call)
 	return Token{
-		AccessToken: secret.New(string(ans.AccessToken)),
-		TokenType:   ans.tokenType(call),
-		APIDomain:   ans.apiDomain(call),
-		Scopes:      ans.scopes(call),
-		Life:        life,
+		AccessToken:   secret.New(string(ans.AccessToken)),
+		TokenType:     ans.tokenType(call),
+		APIDomain:     domain,
+		Scopes:        ans.scopes(call),
+		Life:          life,
+		ForeignDomain: foreign,
 	}, nil
 }
 
@@ -82,7 +85,7 @@ func (a answer) failure(call call, got reply) *Error {
 		return errorFromCode(call, code, got.status)
 	case a.throttled():
 		return errorThrottled(call, got.status)
-	case errorWord.MatchString(word) && !call.sent(word):
+	case errorWord.MatchString(word) && !call.sent(word) && !call.repeatsSecret(word):
 		return errorBadAnswer(call, got.status, "the unknown error word "+word)
 	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden:
 		return &Error{Kind: Misconfigured, Status: got.status,
@@ -144,24 +147,30 @@ var (
 
 func (a answer) tokenType(call call) string {
 	word := string(a.TokenType)
-	if !tokenTypeWord.MatchString(word) || call.sent(word) {
+	if !tokenTypeWord.MatchString(word) || call.sent(word) || call.repeatsSecret(word) {
 		return ""
 	}
 	return word
 }
 
-// apiDomain is the origin of the APIs, without a trailing slash.
-func (a answer) apiDomain(call call) string {
+// apiDomain is the origin of the APIs, without a trailing slash. Applications
+// send their access token there, so one of Zoho's own Accounts servers may only
+// name one of Zoho's own domains; a server of the operator's may name any.
+func (a answer) apiDomain(call call) (domain string, foreign bool) {
 	const longest = 255
-	domain := strings.TrimRight(string(a.APIDomain), "/")
+	domain = strings.TrimRight(string(a.APIDomain), "/")
 	u, err := url.Parse(domain)
 	if err != nil || len(domain) > longest || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
-		return ""
+		return "", false
 	}
-	if call.repeatsSecret(domain) {
-		return ""
+	switch {
+	case call.repeatsSecret(domain):
+		return "", false
+	case isZohos(call.accounts) && (u.Scheme != "https" || !isZohoDomain(u.Hostname())):
+		return "", true
+	default:
+		return domain, false
 	}
-	return domain
 }
 
 // scopes takes commas between them, as Zoho wants them, and blanks, as it

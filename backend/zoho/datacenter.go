@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -55,6 +56,45 @@ func LookupDataCenter(name string) (DataCenter, error) {
 		clip(name), strings.Join(DataCenterNames(), ", "))
 }
 
+// ByAccountsURL finds the region whose own Accounts server this is.
+func ByAccountsURL(accountsURL string) (DataCenter, bool) {
+	for _, dc := range DataCenters() {
+		if dc.AccountsURL == accountsURL {
+			return dc, true
+		}
+	}
+	return DataCenter{}, false
+}
+
+func isZohos(accountsURL string) bool {
+	_, ours := ByAccountsURL(accountsURL)
+	return ours
+}
+
+// isZohoDomain reports whether host is, or is below, one that Zoho's APIs are
+// served from: zohoapis.<region> and, in answers of some products, zoho.<region>.
+// Source: the official SDKs' dc packages; zoho.com/accounts/protocol/oauth
+// ("https://api.zoho.com"); Writer's page ("https://writer.zoho.com").
+func isZohoDomain(host string) bool {
+	if !plainHost.MatchString(host) {
+		return false
+	}
+	host = "." + strings.ToLower(host)
+	for _, dc := range DataCenters() {
+		apis := strings.TrimPrefix(dc.APIDomain, "https://www")
+		products := strings.TrimPrefix(dc.AccountsURL, "https://accounts")
+		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, products) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainHost keeps out what some HTTP clients turn into another host than the
+// one that is compared here: for evil.example／.zohoapis.eu, with a full-width
+// slash, they may go to evil.example.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
+
 // ParseAccountsURL checks an Accounts server's URL and returns it in the one
 // spelling that the engine compares and stores: lower-case host, no default
 // port, no trailing slash.
@@ -101,6 +141,30 @@ func tokenURL(accounts string) string {
 		return accounts + "/token"
 	}
 	return accounts + "/oauth/v2/token"
+}
+
+// Consent is a request for a person's consent.
+type Consent struct {
+	RedirectURI string // where the browser comes back to, as registered with Zoho
+	State       string // comes back with it
+	Scopes      []string
+}
+
+// ConsentURL is where a person agrees to give the client a refresh token. It
+// asks for offline access, without which there is none, and for consent anew,
+// without which there is one only the first time.
+// Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
+func ConsentURL(accountsURL, clientID string, consent Consent) string {
+	query := url.Values{
+		"response_type": {"code"},
+		"client_id":     {clientID},
+		"redirect_uri":  {consent.RedirectURI},
+		"scope":         {JoinScopes(consent.Scopes)},
+		"state":         {consent.State},
+		"access_type":   {"offline"},
+		"prompt":        {"consent"},
+	}
+	return strings.TrimSuffix(tokenURL(accountsURL), "/token") + "/auth?" + query.Encode()
 }
 
 // olderRevokeURL takes refresh and access tokens without authentication.

@@ -50,6 +50,27 @@ func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing
 	}
 }
 
+func TestByAccountsURL_FindsTheRegionsOwnServersAndNoOther(t *testing.T) {
+	t.Parallel()
+	for _, dc := range zoho.DataCenters() {
+		found, ok := zoho.ByAccountsURL(dc.AccountsURL)
+		require.True(t, ok)
+		require.Equal(t, dc, found)
+		for _, other := range []string{
+			dc.AccountsURL + "/", dc.AccountsURL + ":443", dc.AccountsURL + "/iam", dc.AccountsURL + ".evil.example", dc.AccountsURL + "m",
+			strings.Replace(dc.AccountsURL, "https", "http", 1), strings.ToUpper(dc.AccountsURL), dc.APIDomain, dc.Name,
+		} {
+			found, ok := zoho.ByAccountsURL(other)
+			require.False(t, ok, other)
+			require.Zero(t, found)
+		}
+	}
+	for _, other := range []string{"", "https://", "https://accounts.zohoportal.com/clientoauth/v2/10012345", "http://127.0.0.1:8080"} {
+		_, ok := zoho.ByAccountsURL(other)
+		require.False(t, ok, other)
+	}
+}
+
 func TestParseAccountsURL_GivesOneSpelling(t *testing.T) {
 	t.Parallel()
 	cases := map[string]string{

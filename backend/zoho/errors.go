@@ -76,7 +76,7 @@ func lookupRemedy(code string) (remedy, bool) {
 	const checkDC = "Check client_id, client_secret and data_center: each data centre has its own Accounts server and, by default, its own client secret"
 	switch code {
 	case "invalid_code", "invalid_grant":
-		return remedy{Refused, "the refresh token or grant code is invalid, revoked, used or expired, or belongs to another client or data centre. Create a new refresh token in Zoho's API console and write it to the role"}, true
+		return remedy{Refused, "the refresh token or grant code is invalid, revoked, used or expired, or belongs to another client or data centre. Get a new one: in Zoho's API console generate a grant code and write it to the role as code, or send a person through the role's authorize"}, true
 	case "invalid_client":
 		return remedy{Misconfigured, "this Accounts server does not know the client. " + checkDC + "; look for a stray space or line break too"}, true
 	case "invalid_client_secret":
@@ -84,9 +84,9 @@ func lookupRemedy(code string) (remedy, bool) {
 	case "invalid_redirect_uri":
 		return remedy{Misconfigured, "redirect_uri is not the one registered for the client. Use exactly the one in Zoho's API console"}, true
 	case "invalid_scope":
-		return remedy{Misconfigured, "a scope is unknown or not allowed for this client. Compare the scopes with the product's API documentation"}, true
+		return remedy{Misconfigured, "a scope is unknown or not allowed for this client. Compare scopes with the product's API documentation: they look like ZohoCRM.modules.ALL"}, true
 	case "missing_org_info":
-		return remedy{Misconfigured, "the product wants to know the organisation. Write soid, for example ZohoCRM.123456789"}, true
+		return remedy{Misconfigured, "the product wants to know the organisation. Write soid to the role: the service's name and the organisation's ID, for example ZohoCRM.123456789"}, true
 	case "unauthorized_client", "unsupported_grant_type", "invalid_request":
 		return remedy{Misconfigured, "the client may not make this kind of request. Check in Zoho's API console which type of client it is"}, true
 	case "general_error":

@@ -3,6 +3,7 @@ package zoho
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -77,18 +78,183 @@ func FuzzParseToken(f *testing.F) {
 			requireClean(t, err, status)
 			return
 		}
-		require.GreaterOrEqual(t, token.Life, time.Second)
-		require.LessOrEqual(t, token.Life, time.Hour)
-		require.NotEmpty(t, token.AccessToken.Reveal())
-		require.Equal(t, -1, strings.IndexFunc(token.AccessToken.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }))
-		require.Regexp(t, `^(https?://[^/?#@\s]+)?$`, token.APIDomain)
-		require.Regexp(t, `^[A-Za-z-]*$`, token.TokenType)
-		for _, scope := range token.Scopes {
-			require.Regexp(t, `^[\w.-]+$`, scope)
-		}
-		require.False(t, token.Scopes != nil && len(token.Scopes) == 0)
-		require.NotContains(t, strings.ToLower(token.APIDomain+token.TokenType+strings.Join(token.Scopes, " ")), strings.ToLower(canary))
+		requireGood(t, token)
 	})
+}
+
+// requireGood checks what every token promises.
+func requireGood(t *testing.T, token Token) {
+	t.Helper()
+	require.GreaterOrEqual(t, token.Life, time.Second)
+	require.LessOrEqual(t, token.Life, time.Hour)
+	require.NotEmpty(t, token.AccessToken.Reveal())
+	require.Equal(t, -1, strings.IndexFunc(token.AccessToken.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }))
+	require.Regexp(t, `^(https?://[^/?#@\s]+)?$`, token.APIDomain)
+	require.Regexp(t, `^[A-Za-z-]*$`, token.TokenType)
+	for _, scope := range token.Scopes {
+		require.Regexp(t, `^[\w.-]+$`, scope)
+	}
+	require.False(t, token.Scopes != nil && len(token.Scopes) == 0)
+	require.NotContains(t, strings.ToLower(token.APIDomain+token.TokenType+strings.Join(token.Scopes, " ")), strings.ToLower(canary))
+}
+
+// FuzzExchangeAnswers has one of Zoho's own servers answer, so that its API
+// domain must be one of Zoho's, too.
+func FuzzExchangeAnswers(f *testing.F) {
+	const code = "1000.CodeCode.eeee4444"
+	for _, body := range append(tokenSeeds(),
+		`{"access_token":"1000.a.b","refresh_token":"1000.c.d","api_domain":"https://www.zohoapis.eu"}`,
+		`{"access_token":"1000.a.b","refresh_token":"`+code+`"}`,
+		`{"access_token":"1000.a.b","refresh_token":"x`+strings.ToLower(canary)+`"}`,
+		`{"access_token":"1000.a.b","refresh_token":"1000.c\r\nd"}`,
+		`{"access_token":"1000.a.b","refresh_token":["1000.c.d"],"refresh_token":"é"}`,
+		`{"access_token":"1000.a.b","api_domain":"https://evil.example／.zohoapis.eu"}`,
+		`{"access_token":"1000.a.b","api_domain":"http://www.zohoapis.eu","scope":"`+code+`"}`,
+		`{"refresh_token":"`+canary+`","error":"`+code+`"}`,
+		`{"access_token":"`+code+`","refresh_token":"1000.c.d"}`,
+	) {
+		for _, status := range statuses() {
+			f.Add(status, []byte(body))
+		}
+	}
+	app := App{AccountsURL: "https://accounts.zoho.eu", ClientID: "1000.A", ClientSecret: secret.New(canary)}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		client := &Client{http: &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport: transport(func(r *http.Request) *http.Response {
+				return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)), Request: r}
+			}),
+		}}
+		got, err := client.Exchange(t.Context(), app, secret.New(code), "")
+		if err != nil {
+			require.Zero(t, got)
+			requireClean(t, err, status)
+			require.NotContains(t, strings.ToLower(err.Error()), strings.ToLower(code))
+			return
+		}
+		requireGood(t, got.Token)
+		require.Regexp(t, `^(https://([A-Za-z0-9-]+\.)*zoho(apis|cloud)?\.[a-z.]+(:\d*)?)?$`, got.APIDomain)
+		require.False(t, got.ForeignDomain && got.APIDomain != "")
+		refresh := got.RefreshToken.Reveal()
+		require.Regexp(t, `^[!-~]*$`, refresh)
+		require.LessOrEqual(t, len(refresh), 2048)
+		shown := strings.ToLower(got.APIDomain + got.TokenType + strings.Join(got.Scopes, " "))
+		for _, sent := range []string{canary, code} {
+			require.NotContains(t, strings.ToLower(refresh), strings.ToLower(sent))
+			require.NotContains(t, strings.ToLower(got.AccessToken.Reveal()), strings.ToLower(sent))
+			require.NotContains(t, shown, strings.ToLower(sent))
+		}
+	})
+}
+
+// answeredDomain is what becomes of an api_domain in the answer of a server.
+func answeredDomain(t *testing.T, accounts, domain string) (string, bool) {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"access_token": "1000.a.b", "api_domain": domain})
+	require.NoError(t, err)
+	token, err := parseToken(call{accounts: accounts}, reply{http.StatusOK, body})
+	require.NoError(t, err, "the token itself is good")
+	require.Equal(t, "1000.a.b", token.AccessToken.Reveal())
+	return token.APIDomain, token.ForeignDomain
+}
+
+// ours are servers of Zoho, theirs are not: a portal's is at a name that the
+// customer chooses.
+func ours() []string {
+	var all []string
+	for _, dc := range DataCenters() {
+		all = append(all, dc.AccountsURL)
+	}
+	return all
+}
+
+func theirs() []string {
+	return []string{
+		"http://127.0.0.1:8080", "https://iam.example.com:8443/iam", "https://accounts.zohoportal.com/clientoauth/v2/10012345",
+		"https://accounts.zoho.eu.example.com", "https://accounts.zoho.eu:8443",
+	}
+}
+
+func TestAPIDomain_ZohosServersMayNameAnyOfZohosDomains(t *testing.T) {
+	t.Parallel()
+	// Sources: facts on Zoho's OAuth, sections 2.2, 2.7 and 5.
+	domains := []string{
+		"https://api.zoho.com", "https://writer.zoho.com", "https://writer.zoho.eu", "https://desk.zoho.com.au", "https://mail.zoho.com.cn", "https://crm.zohocloud.ca",
+		"https://zohoapis.com", "https://WWW.ZohoAPIs.EU", "https://www.zohoapis.eu:443", "https://a.b.c.zohoapis.in",
+	}
+	for _, dc := range DataCenters() {
+		domains = append(domains, dc.APIDomain, strings.Replace(dc.APIDomain, "www", "sandbox", 1), strings.Replace(dc.APIDomain, "www", "developer", 1))
+	}
+	for _, accounts := range append(ours(), theirs()...) {
+		for _, domain := range domains {
+			for _, end := range []string{"", "/"} {
+				got, foreign := answeredDomain(t, accounts, domain+end)
+				require.Equal(t, domain, got, accounts)
+				require.False(t, foreign, "%s at %s", domain, accounts)
+			}
+		}
+	}
+}
+
+// Applications send their access token to this domain.
+func TestAPIDomain_OnlyAServerThatIsNotZohosMayNameAForeignOne(t *testing.T) {
+	t.Parallel()
+	domains := []string{
+		"https://evil.example", "https://evilzohoapis.com", "https://zohoapis.com.evil.example", "https://www.zohoapis.com.evil.example", "https://www-zohoapis.com",
+		"https://zohoapis.evil.example", "https://wwwzohoapis.com", "https://evilzoho.com", "https://zoho.com.evil.example", "https://zohoapis.co", "https://zohoapis.comm",
+		"https://www.zohoapis.example", "https://com", "https://zohocloud.com", "https://zohoapis", "https://127.0.0.1", "https://[::1]:8443", "https://127.0.0.1:8443",
+		"https://www.zohoapis.eu.", "https://www.zohoapis.eu.:443", "https://evil.example:443",
+		"http://www.zohoapis.com", "http://www.zohoapis.eu", "http://api.zoho.com", "http://evil.example",
+		// Clients that normalise hosts, as UTS 46 wants it, find a slash or a
+		// question mark in these.
+		"https://evil.example／.zohoapis.eu", "https://evil.example℀.zohoapis.eu", "https://evil.example？.zoho.com",
+		"https://www.ſohoapis.eu", "https://evil.example;.zohoapis.eu", "https://<b>.zohoapis.eu", "https://.zohoapis.eu", "https://evil..zohoapis.eu",
+	}
+	for _, domain := range domains {
+		for _, accounts := range ours() {
+			got, foreign := answeredDomain(t, accounts, domain)
+			require.Empty(t, got, accounts)
+			require.True(t, foreign, "%s at %s: it is said", domain, accounts)
+		}
+		for _, accounts := range theirs() {
+			got, foreign := answeredDomain(t, accounts, domain)
+			require.Equal(t, domain, got, accounts)
+			require.False(t, foreign, accounts)
+		}
+	}
+}
+
+func TestAPIDomain_WhatIsNoOriginIsDroppedAtEveryServer(t *testing.T) {
+	t.Parallel()
+	for _, accounts := range append(ours(), theirs()...) {
+		for _, domain := range []string{
+			"", "www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b", "https://www.zohoapis.eu#a",
+			"https://www.zohoapis.eu@evil.example", "https://evil.example\\.zohoapis.eu", "https://evil.example%2f.zohoapis.eu", "https://evil.example/.zohoapis.eu", "HTTPS://www.zohoapis.eu",
+		} {
+			got, _ := answeredDomain(t, accounts, domain)
+			require.Empty(t, got, "%s at %s", domain, accounts)
+		}
+	}
+}
+
+func TestAPIDomain_AForeignDomainIsFlaggedForEveryGrant(t *testing.T) {
+	t.Parallel()
+	client := &Client{http: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+		body := `{"access_token":"1000.a.b","refresh_token":"1000.c.d","api_domain":"https://evilzohoapis.com"}`
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+	})}}
+	app := App{AccountsURL: "https://accounts.zoho.eu"}
+	refreshed, err := client.Refresh(t.Context(), app, secret.New(canary))
+	require.NoError(t, err)
+	exchanged, err := client.Exchange(t.Context(), app, secret.New(canary), "")
+	require.NoError(t, err)
+	minted, err := client.ClientCredentials(t.Context(), app, "", []string{"ZohoCRM.org.READ"})
+	require.NoError(t, err)
+	for _, token := range []Token{refreshed, exchanged.Token, minted} {
+		require.True(t, token.ForeignDomain)
+		require.Empty(t, token.APIDomain)
+	}
+	require.Equal(t, "1000.c.d", exchanged.RefreshToken.Reveal())
 }
 
 func FuzzRevokeAnswers(f *testing.F) {

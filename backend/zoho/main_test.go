@@ -29,6 +29,17 @@ const (
 	clientSecret = "OpenSesame"
 	refreshToken = "1000.aaaa0000aaaa0000aaaa0000aaaa0000.bbbb1111bbbb1111bbbb1111bbbb1111"
 	accessToken  = "1000.cccc2222cccc2222cccc2222cccc2222.dddd3333dddd3333dddd3333dddd3333"
+	grantCode    = "1000.eeee4444eeee4444eeee4444eeee4444.ffff5555ffff5555ffff5555ffff5555"
+	soid         = "ZohoCRM.600123434"
+)
+
+// Not secret, but nothing of Zoho's either.
+const callback = "https://vault.example.com/ui/callback"
+
+// Two scopes that the simulator knows.
+const (
+	modules = "ZohoCRM.modules.ALL"
+	orgRead = "ZohoCRM.org.READ"
 )
 
 // The paths of an Accounts server.
@@ -99,6 +110,35 @@ func newClient(t *testing.T, caCert string) *zoho.Client {
 	return client
 }
 
+// A tokenCall is one of the three ways to get an access token.
+type tokenCall func(context.Context, *zoho.Client, zoho.App) (zoho.Token, error)
+
+func tokenCalls() map[string]tokenCall {
+	return map[string]tokenCall{
+		"a refresh": func(ctx context.Context, client *zoho.Client, app zoho.App) (zoho.Token, error) {
+			return client.Refresh(ctx, app, secret.New(refreshToken))
+		},
+		"the exchange of a grant code": func(ctx context.Context, client *zoho.Client, app zoho.App) (zoho.Token, error) {
+			exchanged, err := client.Exchange(ctx, app, secret.New(grantCode), callback)
+			return exchanged.Token, err
+		},
+		"client credentials": func(ctx context.Context, client *zoho.Client, app zoho.App) (zoho.Token, error) {
+			return client.ClientCredentials(ctx, app, soid, []string{modules})
+		},
+	}
+}
+
+// A revocation is one of the two kinds of it.
+type revocation func(*zoho.Client, context.Context, zoho.App, secret.Value) (zoho.Revocation, error)
+
+// revocations has them by the word that the newer endpoint wants to hear.
+func revocations() map[string]revocation {
+	return map[string]revocation{
+		"access_token":  (*zoho.Client).RevokeAccessToken,
+		"refresh_token": (*zoho.Client).RevokeRefreshToken,
+	}
+}
+
 // refresh sends one refresh to a server that gives one answer. That exactly one
 // request arrives is part of every test that uses it.
 func refresh(t *testing.T, answer http.HandlerFunc) (zoho.Token, error) {
@@ -107,6 +147,15 @@ func refresh(t *testing.T, answer http.HandlerFunc) (zoho.Token, error) {
 	token, err := newClient(t, "").Refresh(t.Context(), server.app(), secret.New(refreshToken))
 	require.Len(t, server.arrivals(), 1, "one call, one request")
 	return token, err
+}
+
+// exchange is refresh for a grant code.
+func exchange(t *testing.T, answer http.HandlerFunc) (zoho.Exchanged, error) {
+	t.Helper()
+	server := serve(t, answer)
+	exchanged, err := newClient(t, "").Exchange(t.Context(), server.app(), secret.New(grantCode), callback)
+	require.Len(t, server.arrivals(), 1, "one call, one request")
+	return exchanged, err
 }
 
 // refused is refresh for answers that hold no usable token.

@@ -24,31 +24,110 @@ func TestRefresh_SendsEverythingInAFormAndNothingInTheURL(t *testing.T) {
 	_, err := newClient(t, "").Refresh(t.Context(), app, secret.New("token "+awkward))
 	require.NoError(t, err)
 
+	requireForm(t, server, url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {"token " + awkward},
+		"client_id":     {"id " + awkward},
+		"client_secret": {"secret " + awkward},
+	})
+}
+
+func TestExchange_SendsEverythingInAFormAndNothingInTheURL(t *testing.T) {
+	t.Parallel()
+	for name, redirectURI := range map[string]string{"a web client": "https://vault.example/?" + awkward, "a Self Client": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, answer(200, tokenJSON(nil)))
+			app := zoho.App{AccountsURL: server.URL, ClientID: "id " + awkward, ClientSecret: secret.New("secret " + awkward)}
+			_, err := newClient(t, "").Exchange(t.Context(), app, secret.New("code "+awkward), redirectURI)
+			require.NoError(t, err)
+
+			want := url.Values{
+				"grant_type":    {"authorization_code"},
+				"code":          {"code " + awkward},
+				"client_id":     {"id " + awkward},
+				"client_secret": {"secret " + awkward},
+			}
+			if redirectURI != "" {
+				want.Set("redirect_uri", redirectURI)
+			}
+			requireForm(t, server, want)
+		})
+	}
+}
+
+func TestClientCredentials_SendsEverythingInAFormAndNothingInTheURL(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		soid   string
+		scopes []string
+		scope  string
+	}{
+		"an organisation and two scopes": {"soid " + awkward, []string{modules, orgRead}, modules + "," + orgRead},
+		"no organisation, one scope":     {"", []string{modules}, modules},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, answer(200, tokenJSON(nil)))
+			app := zoho.App{AccountsURL: server.URL, ClientID: "id " + awkward, ClientSecret: secret.New("secret " + awkward)}
+			_, err := newClient(t, "").ClientCredentials(t.Context(), app, tc.soid, tc.scopes)
+			require.NoError(t, err)
+
+			want := url.Values{
+				"grant_type":    {"client_credentials"},
+				"scope":         {tc.scope},
+				"client_id":     {"id " + awkward},
+				"client_secret": {"secret " + awkward},
+			}
+			if tc.soid != "" {
+				want.Set("soid", tc.soid)
+			}
+			requireForm(t, server, want)
+		})
+	}
+}
+
+// requireForm wants one request to the token endpoint, with this form in its
+// body and nothing beside it.
+func requireForm(t *testing.T, server *accountsServer, want url.Values) {
+	t.Helper()
 	require.Len(t, server.arrivals(), 1)
 	got := server.arrivals()[0]
 	require.Equal(t, http.MethodPost, got.method)
 	require.Equal(t, tokenPath, got.path)
 	require.Empty(t, got.query)
-	require.Equal(t, url.Values{
-		"grant_type":    {"refresh_token"},
-		"refresh_token": {"token " + awkward},
-		"client_id":     {"id " + awkward},
-		"client_secret": {"secret " + awkward},
-	}, got.form)
+	require.Equal(t, want, got.form)
 	require.Empty(t, got.header.Values("Authorization"))
+}
+
+func TestJoinScopes_PutsCommasBetween(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "a.b.C,d.e.F,g.h.I", zoho.JoinScopes([]string{"a.b.C", "d.e.F", "g.h.I"}))
+	require.Equal(t, modules, zoho.JoinScopes([]string{modules}))
+	require.Empty(t, zoho.JoinScopes(nil))
 }
 
 func TestRevoke_AsksTheNewerEndpointAsTheClientAndThenTheOlderAsNobody(t *testing.T) {
 	t.Parallel()
+	for kind, revoke := range revocations() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			requireBothAsked(t, kind, revoke)
+		})
+	}
+}
+
+func requireBothAsked(t *testing.T, kind string, revoke revocation) {
+	t.Helper()
 	server := serve(t, answer(400, `{"error":"invalid_token"}`))
 	app := zoho.App{AccountsURL: server.URL, ClientID: "id " + awkward, ClientSecret: secret.New("secret " + awkward)}
-	_, err := newClient(t, "").RevokeAccessToken(t.Context(), app, secret.New("token "+awkward))
+	_, err := revoke(newClient(t, ""), t.Context(), app, secret.New("token "+awkward))
 	require.NoError(t, err)
 
 	require.Len(t, server.arrivals(), 2)
 	newer, older := server.arrivals()[0], server.arrivals()[1]
 	require.Equal(t, newerRevokePath, newer.path)
-	require.Equal(t, url.Values{"token": {"token " + awkward}, "token_type": {"access_token"}}, newer.form)
+	require.Equal(t, url.Values{"token": {"token " + awkward}, "token_type": {kind}}, newer.form)
 	// RFC 6749, 2.3.1: encoded as in a form, joined by a colon, then base64.
 	scheme, encoded, _ := strings.Cut(newer.header.Get("Authorization"), " ")
 	require.Equal(t, "Basic", scheme)
@@ -86,12 +165,16 @@ func TestClient_TellsWhoItIsAndWhatItReads(t *testing.T) {
 	t.Parallel()
 	server := serve(t, answer(400, `{"error":"invalid_code"}`))
 	client := newClient(t, "")
-	_, err := client.Refresh(t.Context(), server.app(), secret.New(refreshToken))
-	require.Error(t, err)
-	_, err = client.RevokeAccessToken(t.Context(), server.app(), secret.New(accessToken))
-	require.NoError(t, err)
+	for name, call := range tokenCalls() {
+		_, err := call(t.Context(), client, server.app())
+		require.Error(t, err, name)
+	}
+	for name, revoke := range revocations() {
+		_, err := revoke(client, t.Context(), server.app(), secret.New(accessToken))
+		require.NoError(t, err, name)
+	}
 
-	require.Len(t, server.arrivals(), 3)
+	require.Len(t, server.arrivals(), 7)
 	for _, got := range server.arrivals() {
 		require.Equal(t, []string{"application/x-www-form-urlencoded"}, got.header.Values("Content-Type"))
 		require.Equal(t, []string{"application/json"}, got.header.Values("Accept"))
@@ -141,6 +224,10 @@ func TestClient_ReachesPortalsAndOnPremisesServers(t *testing.T) {
 			client := newClient(t, "")
 			_, err = client.Refresh(t.Context(), appAt(accounts), secret.New(refreshToken))
 			require.NoError(t, err)
+			_, err = client.Exchange(t.Context(), appAt(accounts), secret.New(grantCode), callback)
+			require.NoError(t, err)
+			_, err = client.ClientCredentials(t.Context(), appAt(accounts), soid, []string{modules})
+			require.NoError(t, err)
 			how, err := client.RevokeAccessToken(t.Context(), appAt(accounts), secret.New(accessToken))
 			require.NoError(t, err)
 			require.Equal(t, zoho.AlreadyGone, how)
@@ -149,7 +236,7 @@ func TestClient_ReachesPortalsAndOnPremisesServers(t *testing.T) {
 			for _, arrived := range server.arrivals() {
 				got = append(got, arrived.path)
 			}
-			require.Equal(t, []string{want.token, want.newer, want.older}, got)
+			require.Equal(t, []string{want.token, want.token, want.token, want.newer, want.older}, got)
 		})
 	}
 }

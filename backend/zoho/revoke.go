@@ -12,7 +12,7 @@ import (
 	"vault-plugin-secrets-zoho/backend/secret"
 )
 
-// Revocation is how an access token came to its end.
+// Revocation is how a token came to its end.
 type Revocation int
 
 const (
@@ -35,8 +35,18 @@ const (
 // Source: zoho.com/developer/oauth/revoke-oauth-token.html (newer) and
 // zoho.com/accounts/protocol/oauth/revoke-refresh-token.html (older).
 func (c *Client) RevokeAccessToken(ctx context.Context, app App, token secret.Value) (Revocation, error) {
+	return c.revokeAny(ctx, app, token, "access")
+}
+
+// RevokeRefreshToken ends a refresh token at Zoho, and all its access tokens
+// with it. It asks as RevokeAccessToken does.
+func (c *Client) RevokeRefreshToken(ctx context.Context, app App, token secret.Value) (Revocation, error) {
+	return c.revokeAny(ctx, app, token, "refresh")
+}
+
+func (c *Client) revokeAny(ctx context.Context, app App, token secret.Value, kind string) (Revocation, error) {
 	newer := c.revoke(ctx, app, newerRevokeURL(app.AccountsURL),
-		url.Values{"token": {token.Reveal()}, "token_type": {"access_token"}},
+		url.Values{"token": {token.Reveal()}, "token_type": {kind + "_token"}},
 		func(req *http.Request) {
 			// RFC 6749, 2.3.1: both halves are form-encoded before they are joined.
 			req.SetBasicAuth(url.QueryEscape(app.ClientID), url.QueryEscape(app.ClientSecret.Reveal()))
@@ -60,7 +70,7 @@ func (c *Client) RevokeAccessToken(ctx context.Context, app App, token secret.Va
 		return 0, newer.err
 	default:
 		return 0, &Error{Kind: Misconfigured, Status: older.status,
-			msg: fmt.Sprintf("Zoho (%s) refused to revoke the access token: HTTP %d from the newer endpoint, %d from the older. Check that the client's secret is still the one that Vault knows.", app.AccountsURL, newer.status, older.status)}
+			msg: fmt.Sprintf("Zoho (%s) refused to revoke the %s token: HTTP %d from the newer endpoint, %d from the older. Check that the client's secret is still the one that Vault knows.", app.AccountsURL, kind, newer.status, older.status)}
 	}
 }
 

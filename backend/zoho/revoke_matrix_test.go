@@ -75,60 +75,70 @@ func allAnswers() map[string]revokeAnswer {
 // So the rule is: one clear yes, or the same 400 from both.
 func TestRevoke_EveryPairOfAnswersOfTheTwoEndpoints(t *testing.T) {
 	t.Parallel()
-	for newerName, newer := range allAnswers() {
-		for olderName, older := range allAnswers() {
-			t.Run(newerName+" then "+olderName, func(t *testing.T) {
-				t.Parallel()
-				server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-					switch r.URL.Path {
-					case newerRevokePath:
-						newer.answer(w, r)
-					case olderRevokePath:
-						older.answer(w, r)
-					}
+	for kind, revoke := range revocations() {
+		for newerName, newer := range allAnswers() {
+			for olderName, older := range allAnswers() {
+				t.Run(kind+": "+newerName+" then "+olderName, func(t *testing.T) {
+					t.Parallel()
+					requireVerdict(t, revoke, newer, older)
 				})
-				how, err := newClient(t, "").RevokeAccessToken(t.Context(), server.app(), secret.New(accessToken))
-
-				// The older endpoint is asked unless that is of no use.
-				asked := []revokeAnswer{newer, older}
-				if newer.saying == yes || newer.kind == zoho.Unreachable {
-					asked = asked[:1]
-				}
-				require.Len(t, server.arrivals(), len(asked))
-
-				count := map[saying]int{}
-				var troubles []zoho.Kind
-				for _, one := range asked {
-					count[one.saying]++
-					if one.saying == trouble {
-						troubles = append(troubles, one.kind)
-					}
-				}
-				require.Equal(t, count[yes] > 0, how == zoho.Revoked, "revoked if and only if one says so")
-				require.Equal(t, count[unknown] == 2, how == zoho.AlreadyGone, "gone if and only if both know nothing of it")
-				if how != 0 {
-					require.NoError(t, err)
-					return
-				}
-				failed := asError(t, err)
-				if len(troubles) == 0 {
-					require.Equal(t, zoho.Misconfigured, failed.Kind, "both answered, neither took it")
-				} else {
-					require.Equal(t, troubles[len(troubles)-1], failed.Kind, "the latest trouble is reported")
-				}
-			})
+			}
 		}
 	}
 }
 
-func TestRevoke_ARefusalByBothNamesBothStatuses(t *testing.T) {
+func requireVerdict(t *testing.T, revoke revocation, newer, older revokeAnswer) {
+	t.Helper()
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case newerRevokePath:
+			newer.answer(w, r)
+		case olderRevokePath:
+			older.answer(w, r)
+		}
+	})
+	how, err := revoke(newClient(t, ""), t.Context(), server.app(), secret.New(accessToken))
+
+	// The older endpoint is asked unless that is of no use.
+	asked := []revokeAnswer{newer, older}
+	if newer.saying == yes || newer.kind == zoho.Unreachable {
+		asked = asked[:1]
+	}
+	require.Len(t, server.arrivals(), len(asked))
+
+	count := map[saying]int{}
+	var troubles []zoho.Kind
+	for _, one := range asked {
+		count[one.saying]++
+		if one.saying == trouble {
+			troubles = append(troubles, one.kind)
+		}
+	}
+	require.Equal(t, count[yes] > 0, how == zoho.Revoked, "revoked if and only if one says so")
+	require.Equal(t, count[unknown] == 2, how == zoho.AlreadyGone, "gone if and only if both know nothing of it")
+	if how != 0 {
+		require.NoError(t, err)
+		return
+	}
+	failed := asError(t, err)
+	if len(troubles) == 0 {
+		require.Equal(t, zoho.Misconfigured, failed.Kind, "both answered, neither took it")
+	} else {
+		require.Equal(t, troubles[len(troubles)-1], failed.Kind, "the latest trouble is reported")
+	}
+}
+
+func TestRevoke_ARefusalByBothNamesTheTokenAndBothStatuses(t *testing.T) {
 	t.Parallel()
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		answer(map[string]int{newerRevokePath: 401, olderRevokePath: 404}[r.URL.Path], "")(w, r)
 	})
-	_, err := newClient(t, "").RevokeAccessToken(t.Context(), server.app(), secret.New(accessToken))
-	require.ErrorContains(t, err, "401")
-	require.ErrorContains(t, err, "404")
+	for kind, revoke := range revocations() {
+		_, err := revoke(newClient(t, ""), t.Context(), server.app(), secret.New(accessToken))
+		require.ErrorContains(t, err, "401")
+		require.ErrorContains(t, err, "404")
+		require.ErrorContains(t, err, strings.ReplaceAll(kind, "_", " "))
+	}
 }
 
 func TestRevoke_IsOneRequestPerEndpointWhateverHappens(t *testing.T) {

@@ -23,14 +23,17 @@ func whatTheServerKnows() map[string]string {
 		"client secret":         clientSecret,
 		"refresh token":         refreshToken,
 		"access token":          accessToken,
+		"grant code":            grantCode,
+		"organisation":          soid,
 		"Authorization header":  base64.StdEncoding.EncodeToString([]byte(clientID + ":" + clientSecret)),
-		"form":                  url.Values{"client_secret": {clientSecret}, "token": {accessToken}, "refresh_token": {refreshToken}}.Encode(),
+		"form":                  url.Values{"client_secret": {clientSecret}, "token": {accessToken}, "refresh_token": {refreshToken}, "code": {grantCode}, "soid": {soid}}.Encode(),
 		"secret in lower case":  strings.ToLower(clientSecret),
 		"secret in upper case":  strings.ToUpper(clientSecret),
-		"tokens, one per line":  refreshToken + "\n" + accessToken,
+		"tokens, one per line":  refreshToken + "\n" + accessToken + "\n" + grantCode,
 		"token and a newline":   accessToken + "\n",
 		"secret within a word":  "invalid_" + clientSecret,
 		"secret within a scope": "scope_" + clientSecret,
+		"secret as Zoho's word": "invalid_" + strings.ToLower(clientSecret),
 	}
 }
 
@@ -71,6 +74,10 @@ func hostileAnswers(text string) map[string]http.HandlerFunc {
 		"token that is expired":   `{"access_token":` + q + `,"expires_in":0}`,
 		"token with a bad end":    `{"access_token":"` + strings.Trim(q, `"`) + `\r\n"}`,
 		"life":                    `{"access_token":"1000.a b","expires_in":` + q + `}`,
+		"refresh token alone":     `{"refresh_token":` + q + `}`,
+		"refresh token, error":    `{"refresh_token":` + q + `,"error":"server_error"}`,
+		"refresh token, too late": `{"access_token":"1000.a.b","refresh_token":` + q + `,"expires_in":0}`,
+		"both tokens":             `{"access_token":` + q + `,"refresh_token":` + q + `,"expires_in":"0"}`,
 		"JSON of the wrong shape": `[` + q + `]`,
 		"JSON text":               q,
 		"JSON cut off":            `{"error":` + q,
@@ -99,7 +106,7 @@ func requireNoSecret(t *testing.T, err error) {
 	printed += fmt.Sprintf("%#v %s", *failed, failed.Code)
 	require.NoError(t, errors.Unwrap(err), "what is wrapped gets printed by somebody, some day")
 	for name, text := range map[string]string{
-		"client secret": clientSecret, "refresh token": refreshToken, "access token": accessToken,
+		"client secret": clientSecret, "refresh token": refreshToken, "access token": accessToken, "grant code": grantCode, "organisation": soid,
 		"Authorization header": base64.StdEncoding.EncodeToString([]byte(clientID + ":" + clientSecret)),
 	} {
 		require.NotContains(t, strings.ToLower(printed), strings.ToLower(text), name)
@@ -113,15 +120,21 @@ func TestErrors_HoldNoSecretWhateverTheServerEchoes(t *testing.T) {
 		for answerName, hostile := range hostileAnswers(echo) {
 			t.Run(echoName+" as "+answerName, func(t *testing.T) {
 				t.Parallel()
-				server, client := serve(t, hostile), newClient(t, "")
-				token, err := client.Refresh(t.Context(), server.app(), secret.New(refreshToken))
-				requireNoSecret(t, err)
-				require.NotContains(t, fmt.Sprintf("%+v %#v", token, token), accessToken)
-				require.Len(t, server.arrivals(), 1)
+				server := serve(t, hostile)
+				for _, call := range tokenCalls() {
+					// Not on a connection that the server has just closed: there
+					// the request may not arrive.
+					token, err := call(t.Context(), newClient(t, ""), server.app())
+					requireNoSecret(t, err)
+					require.NotContains(t, fmt.Sprintf("%+v %#v", token, token), accessToken)
+				}
+				require.Len(t, server.arrivals(), 3)
 
-				_, err = client.RevokeAccessToken(t.Context(), server.app(), secret.New(accessToken))
-				requireNoSecret(t, err)
-				require.LessOrEqual(t, len(server.arrivals()), 3)
+				for _, revoke := range revocations() {
+					_, err := revoke(newClient(t, ""), t.Context(), server.app(), secret.New(accessToken))
+					requireNoSecret(t, err)
+				}
+				require.LessOrEqual(t, len(server.arrivals()), 7)
 			})
 		}
 	}
@@ -131,12 +144,16 @@ func TestErrors_HoldNoSecretWhenThereIsNoServer(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, "")
 	for _, accounts := range []string{nobodyListens, "http://[::1", "https://127.0.0.1:1/iam", "ftp://127.0.0.1", ""} {
-		_, err := client.Refresh(t.Context(), appAt(accounts), secret.New(refreshToken))
-		require.Error(t, err)
-		requireNoSecret(t, err)
-		_, err = client.RevokeAccessToken(t.Context(), appAt(accounts), secret.New(accessToken))
-		require.Error(t, err)
-		requireNoSecret(t, err)
+		for name, call := range tokenCalls() {
+			_, err := call(t.Context(), client, appAt(accounts))
+			require.Error(t, err, name)
+			requireNoSecret(t, err)
+		}
+		for name, revoke := range revocations() {
+			_, err := revoke(client, t.Context(), appAt(accounts), secret.New(accessToken))
+			require.Error(t, err, name)
+			requireNoSecret(t, err)
+		}
 	}
 }
 
@@ -147,8 +164,10 @@ func TestErrors_SayWhereItHappenedAndWhatFor(t *testing.T) {
 		answer(500, loginPage), answer(403, "{}"), closes(),
 	} {
 		server, client := serve(t, one), newClient(t, "")
-		_, err := client.Refresh(t.Context(), server.app(), secret.New(refreshToken))
-		require.ErrorContains(t, err, server.URL)
-		require.ErrorContains(t, err, "refresh")
+		for what, call := range tokenCalls() {
+			_, err := call(t.Context(), client, server.app())
+			require.ErrorContains(t, err, server.URL)
+			require.ErrorContains(t, err, what)
+		}
 	}
 }

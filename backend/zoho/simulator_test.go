@@ -17,25 +17,37 @@ import (
 // A world is the simulator with one client and one grant in the EU.
 type world struct {
 	*zohosim.Sim
-	t       *testing.T
-	client  *zoho.Client
-	app     zoho.App
-	refresh secret.Value
+	t          *testing.T
+	clock      *zohosim.Clock
+	client     *zoho.Client
+	registered *zohosim.Client
+	app        zoho.App
+	refresh    secret.Value
 }
 
 func newWorld(t *testing.T, options zohosim.Options) *world {
 	t.Helper()
-	options.Clock = zohosim.StoppedClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)).Now
+	return newWorldOf(t, zohosim.ClientSpec{}, options)
+}
+
+func newWorldOf(t *testing.T, spec zohosim.ClientSpec, options zohosim.Options) *world {
+	t.Helper()
+	clock := zohosim.StoppedClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
+	options.Clock = clock.Now
 	sim := zohosim.New(options)
 	t.Cleanup(sim.Close)
 	accounts, err := sim.Listen("eu")
 	require.NoError(t, err)
-	registered := sim.AddClient(zohosim.ClientSpec{})
-	grant := sim.Consent(registered, "eu", "user@example.com", []string{"ZohoCRM.modules.ALL", "ZohoCRM.org.READ"})
+	registered := sim.AddClient(spec)
+	grant := sim.Consent(registered, "eu", "user@example.com", []string{modules, orgRead})
 	return &world{
-		Sim: sim, t: t, client: newClient(t, ""), refresh: secret.New(grant),
-		app: zoho.App{AccountsURL: accounts.URL, ClientID: registered.ID, ClientSecret: secret.New(registered.Secret("eu"))},
+		Sim: sim, t: t, clock: clock, client: newClient(t, ""), registered: registered, refresh: secret.New(grant),
+		app: appOf(accounts, registered),
 	}
+}
+
+func appOf(accounts *zohosim.Accounts, client *zohosim.Client) zoho.App {
+	return zoho.App{AccountsURL: accounts.URL, ClientID: client.ID, ClientSecret: secret.New(client.Secret(accounts.DataCenter))}
 }
 
 func (w *world) mint() secret.Value {
@@ -72,7 +84,14 @@ func TestSimulator_SeesNoSecretInAURL(t *testing.T) {
 	w := newWorld(t, zohosim.Options{Missing: []zohosim.Endpoint{zohosim.EndpointRevoke}})
 	_, err := w.client.RevokeAccessToken(t.Context(), w.app, w.mint())
 	require.NoError(t, err)
-	require.Len(t, w.Requests(), 3)
+	code := w.Code(w.registered, "eu", zohosim.CodeSpec{Scopes: []string{modules}})
+	exchanged, err := w.client.Exchange(t.Context(), w.app, secret.New(code), "")
+	require.NoError(t, err)
+	_, err = w.client.ClientCredentials(t.Context(), w.app, soid, []string{modules})
+	require.NoError(t, err)
+	_, err = w.client.RevokeRefreshToken(t.Context(), w.app, exchanged.RefreshToken)
+	require.NoError(t, err)
+	require.Len(t, w.Requests(), 7)
 	for _, got := range w.Requests() {
 		require.False(t, got.SecretInURL)
 		require.Equal(t, "POST", got.Method)
@@ -206,6 +225,67 @@ func TestSimulator_ASecondRevocationFindsTheTokenGone(t *testing.T) {
 	require.True(t, w.Alive(w.refresh.Reveal()))
 }
 
+func TestSimulator_RevokingARefreshTokenEndsItWithAllItsAccessTokensAndNoOther(t *testing.T) {
+	t.Parallel()
+	newer, older := zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke
+	wrongSecret := func(w *world) { w.app.ClientSecret = secret.New(clientSecret) }
+	cases := map[string]struct {
+		options      zohosim.Options
+		spoil        func(w *world)
+		newer, older int // requests
+	}{
+		"the newer endpoint suffices":             {zohosim.Options{}, nil, 1, 0},
+		"the older one is missing":                {zohosim.Options{Missing: []zohosim.Endpoint{older}}, nil, 1, 0},
+		"the newer one is missing":                {zohosim.Options{Missing: []zohosim.Endpoint{newer}}, nil, 1, 1},
+		"the newer one refuses the client":        {zohosim.Options{}, wrongSecret, 1, 1},
+		"the older one takes refresh tokens only": {zohosim.Options{Missing: []zohosim.Endpoint{newer}, LegacyRevokeRefusesAccessTokens: true}, nil, 1, 1},
+		"the newer one is throttled":              {zohosim.Options{}, func(w *world) { w.Fault(newer, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1}) }, 1, 1},
+		"the newer one is broken":                 {zohosim.Options{}, func(w *world) { w.Fault(newer, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1}) }, 1, 1},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, tc.options)
+			doomed := []secret.Value{w.refresh, w.mint(), w.mint(), w.mint()}
+			gone := w.refresh
+			w.refresh = secret.New(w.Consent(w.registered, "eu", "user@example.com", []string{modules}))
+			spared := []secret.Value{w.refresh, w.mint()}
+			if tc.spoil != nil {
+				tc.spoil(w)
+			}
+			for _, want := range []zoho.Revocation{zoho.Revoked, zoho.AlreadyGone} {
+				if want == zoho.AlreadyGone && len(tc.options.Missing) > 0 {
+					continue // a 404 is no word on the token
+				}
+				how, err := w.client.RevokeRefreshToken(t.Context(), w.app, gone)
+				require.NoError(t, err)
+				require.Equal(t, want, how)
+				if want == zoho.Revoked {
+					require.Equal(t, tc.newer, w.Count(newer))
+					require.Equal(t, tc.older, w.Count(older))
+				}
+			}
+			for _, token := range doomed {
+				require.False(t, w.Alive(token.Reveal()))
+			}
+			for _, token := range spared {
+				require.True(t, w.Alive(token.Reveal()))
+			}
+		})
+	}
+}
+
+func TestSimulator_ARefreshTokenIsNotCalledGoneWhileItLives(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, zohosim.Options{Missing: []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke}})
+	how, err := w.client.RevokeRefreshToken(t.Context(), w.app, w.refresh)
+	require.True(t, w.Alive(w.refresh.Reveal()))
+	require.Zero(t, how)
+	failed := asError(t, err)
+	require.Equal(t, zoho.Misconfigured, failed.Kind)
+	require.Contains(t, failed.Error(), "refresh token", "it says which token lives on")
+}
+
 func TestSimulator_ARevocationWhoseAnswerIsLostIsRepeatable(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []zohosim.FaultKind{zohosim.FaultClose, zohosim.FaultCut, zohosim.FaultTruncated} {
@@ -245,8 +325,7 @@ func TestSimulator_GivesTheAPIDomainOfTheTable(t *testing.T) {
 		accounts, err := sim.Listen(dc.Name)
 		require.NoError(t, err)
 		grant := sim.Consent(registered, dc.Name, "user@example.com", []string{"ZohoCRM.org.READ"})
-		app := zoho.App{AccountsURL: accounts.URL, ClientID: registered.ID, ClientSecret: secret.New(registered.Secret(dc.Name))}
-		token, err := newClient(t, "").Refresh(t.Context(), app, secret.New(grant))
+		token, err := newClient(t, "").Refresh(t.Context(), appOf(accounts, registered), secret.New(grant))
 		require.NoError(t, err)
 		require.Equal(t, dc.APIDomain, token.APIDomain)
 		host, err := url.Parse(token.APIDomain)

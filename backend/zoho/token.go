@@ -2,7 +2,9 @@ package zoho
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -20,6 +22,15 @@ type Token struct {
 	APIDomain   string        // without a trailing slash; empty if the answer had none
 	Scopes      []string      // what Zoho says it granted; nil if the answer did not say
 	Life        time.Duration // from the moment of minting; at most MaxLife
+	// ForeignDomain: the answer named an API domain that is none of Zoho's,
+	// and that was dropped. Applications send the token there.
+	ForeignDomain bool
+}
+
+// Exchanged is what a grant code was exchanged for.
+type Exchanged struct {
+	Token
+	RefreshToken secret.Value // zero if Zoho gave none: see NoRefreshToken
 }
 
 // Refresh mints an access token from a refresh token. The refresh token stays
@@ -31,6 +42,59 @@ func (c *Client) Refresh(ctx context.Context, app App, refreshToken secret.Value
 		"refresh_token": {refreshToken.Reveal()},
 	})
 }
+
+// Exchange turns a grant code, which lives for one to three minutes and can be
+// used once, into tokens. redirectURI is the one that the code was sent to; a
+// Self Client has none. Errors are *Error of any Kind.
+// Source: zoho.com/accounts/protocol/oauth/web-apps/access-token.html.
+func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redirectURI string) (Exchanged, error) {
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}}
+	if redirectURI != "" {
+		form.Set("redirect_uri", redirectURI)
+	}
+	form.Set("client_id", app.ClientID)
+	form.Set("client_secret", app.ClientSecret.Reveal())
+	call := call{app.AccountsURL, "the exchange of a grant code", form}
+	got, err := c.post(ctx, call, tokenURL(app.AccountsURL), nil)
+	if err != nil {
+		return Exchanged{}, err
+	}
+	token, err := parseToken(call, got)
+	if err != nil {
+		return Exchanged{}, err
+	}
+	ans, err := decode(call, got)
+	if err != nil {
+		return Exchanged{}, err
+	}
+	exchanged := Exchanged{Token: token}
+	if usableAsHeader(string(ans.RefreshToken)) && !call.repeatsSecret(string(ans.RefreshToken)) {
+		exchanged.RefreshToken = secret.New(string(ans.RefreshToken))
+	}
+	return exchanged, nil
+}
+
+// NoRefreshToken says what to do when a grant code gave no refresh token.
+func NoRefreshToken(app App) *Error {
+	return &Error{Kind: Misconfigured, Status: 200,
+		msg: fmt.Sprintf("Zoho (%s) took the grant code but gave no refresh token, and the code is used up now. Ask for consent again with access_type=offline and prompt=consent in the authorization URL: without the first Zoho never gives one, without the second only at the very first consent.", app.AccountsURL)}
+}
+
+// ClientCredentials mints an access token of an organisation, with the scopes
+// of the request. soid may be empty where the product does not ask for it.
+// Errors are *Error of any Kind.
+// Source: zoho.com/accounts/protocol/oauth/self-client/client-credentials-flow.html.
+func (c *Client) ClientCredentials(ctx context.Context, app App, soid string, scopes []string) (Token, error) {
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {JoinScopes(scopes)}}
+	if soid != "" {
+		form.Set("soid", soid)
+	}
+	return c.token(ctx, app, "client credentials", form)
+}
+
+// JoinScopes writes scopes as Zoho wants them: with commas. Blanks are refused.
+// Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
+func JoinScopes(scopes []string) string { return strings.Join(scopes, ",") }
 
 func (c *Client) token(ctx context.Context, app App, what string, form url.Values) (Token, error) {
 	form.Set("client_id", app.ClientID)

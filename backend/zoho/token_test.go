@@ -119,7 +119,7 @@ func TestRefresh_WhatDoesNotHaveZohosFormIsLeftOut(t *testing.T) {
 			"https://" + clientSecret + ".example", "https://" + strings.ToLower(clientSecret) + ".example", "https://" + refreshToken,
 		},
 		"token_type": {
-			"Bearer token", "Bearer\n", "Bearer:", "<b>", "1000.aa", strings.Repeat("a", 33), clientSecret, strings.ToLower(clientSecret), clientSecret[:6], refreshToken,
+			"Bearer token", "Bearer\n", "Bearer:", "<b>", "1000.aa", strings.Repeat("a", 33), clientSecret, strings.ToLower(clientSecret), clientSecret[:6], "X-" + clientSecret, refreshToken,
 		},
 		"scope": {
 			".modules.ALL", "ZohoCRM.modules.\n", "ZohoCRM.<b>", "1.2.3", "a." + strings.Repeat("b", 65), "a.b.c.d.e.f.g", "ZohoCRM." + clientSecret, clientSecret + ".modules.ALL", "x" + refreshToken,

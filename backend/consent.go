@@ -1,0 +1,226 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"path"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// consentLife is how long a person has to agree.
+const consentLife = 10 * time.Minute
+
+// consentEntry is an authorization that was begun. It is stored under a keyed
+// hash of its state: who does not know the state cannot find it, and looking
+// for one tells nothing by its time. What Zoho sends back is believed only as
+// far as it agrees with this.
+type consentEntry struct {
+	Role        string    `json:"role"`
+	AccountsURL string    `json:"accounts_url"`
+	ClientID    string    `json:"client_id"`
+	RedirectURI string    `json:"redirect_uri"`
+	ExpiresAt   time.Time `json:"expires_at"`
+}
+
+// Authorization is where to send a person, and until when.
+type Authorization struct {
+	URL       string
+	ExpiresAt time.Time
+}
+
+// Authorize begins to ask a person for consent. The role must exist, with
+// scopes; it changes only when the person has agreed and CompleteConsent was
+// called with what Zoho sent.
+func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, error) {
+	role, err := e.existingRole(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case role.GrantType != GrantTypeRefreshToken:
+		return nil, userErrorf("role %q mints with client_credentials, for which nobody has to consent", name)
+	case len(role.Scopes) == 0:
+		return nil, userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", name, name)
+	case config.RedirectURI == "":
+		return nil, userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/zoho/callback, and register the same in Zoho's API console")
+	}
+	if _, err := role.app(config); err != nil {
+		return nil, err
+	}
+	state, key, err := e.newState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entry := consentEntry{
+		Role: name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID,
+		RedirectURI: config.RedirectURI, ExpiresAt: e.now().Add(consentLife),
+	}
+	if err := e.store.put(ctx, key, entry); err != nil {
+		return nil, err
+	}
+	e.log.Info("an authorization was begun", "role", name, "expires_at", entry.ExpiresAt)
+	return &Authorization{
+		URL: zoho.ConsentURL(entry.AccountsURL, entry.ClientID, zoho.Consent{
+			RedirectURI: entry.RedirectURI, State: state, Scopes: role.Scopes,
+		}),
+		ExpiresAt: entry.ExpiresAt,
+	}, nil
+}
+
+func (e *Engine) newState(ctx context.Context) (state, key string, err error) {
+	var random [32]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", "", err
+	}
+	state = base64.RawURLEncoding.EncodeToString(random[:])
+	key, err = e.consentKey(ctx, state)
+	return state, key, err
+}
+
+func (e *Engine) consentKey(ctx context.Context, state string) (string, error) {
+	id, err := e.fingerprint(ctx, "state", state)
+	return prefixConsent + id, err
+}
+
+// Callback is what Zoho sent the browser back with. All of it may be forged.
+type Callback struct {
+	State          string
+	Code           string
+	Error          string // instead of a code
+	Location       string // data centre of the person's account; empty: not said
+	AccountsServer string // likewise, its Accounts server
+}
+
+// CompleteConsent ends the authorization of the callback's state, and returns
+// the name of its role. A state is good for one attempt. The error is a
+// *UserError or *GrantError whose text is meant for the person at the browser;
+// then the role is as it was.
+func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, err error) {
+	pending, err := e.takeConsent(ctx, callback.State)
+	if err != nil {
+		return "", err
+	}
+	if err := pending.check(callback); err != nil {
+		e.log.Warn("an authorization failed", "role", pending.Role, "error", err)
+		return pending.Role, err
+	}
+	_, err = e.WriteRole(ctx, pending.Role, RoleChange{
+		Code: &callback.Code, RedirectURI: &pending.RedirectURI, MustExist: true,
+		onlyAt: &Pin{AccountsURL: pending.AccountsURL, ClientID: pending.ClientID},
+	})
+	if err != nil {
+		e.log.Warn("an authorization failed", "role", pending.Role, "error", err)
+		return pending.Role, err
+	}
+	e.log.Info("a role was authorized", "role", pending.Role)
+	return pending.Role, nil
+}
+
+// takeConsent takes the pending authorization out of storage: of two callbacks
+// at once one finds it.
+func (e *Engine) takeConsent(ctx context.Context, state string) (*consentEntry, error) {
+	stale := userErrorf("This link is not valid: it was used already, is older than %s, or was not begun here. Ask for a new one: vault write -f <mount>/roles/<name>/authorize", consentLife)
+	const longest = 128
+	if state == "" || len(state) > longest {
+		return nil, stale
+	}
+	key, err := e.consentKey(ctx, state)
+	if err != nil {
+		return nil, err
+	}
+	release, err := e.writes.acquire(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	pending, err := orNone(get[consentEntry](ctx, e.store, key))
+	if err != nil {
+		return nil, err
+	}
+	if pending == nil {
+		return nil, stale
+	}
+	if err := e.store.Delete(ctx, key); err != nil {
+		return nil, err
+	}
+	if !e.now().Before(pending.ExpiresAt) {
+		return nil, stale
+	}
+	return pending, nil
+}
+
+// check compares what came back with what was asked for. The client's secret
+// belongs to one Accounts server, so an account elsewhere cannot be served,
+// whatever the callback says.
+// Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html.
+func (c *consentEntry) check(callback Callback) error {
+	switch {
+	case callback.Error == "access_denied":
+		return userErrorf("Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+	case callback.Error != "":
+		return userErrorf("Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)
+	case callback.Code == "":
+		return userErrorf("Zoho sent no grant code. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+	}
+	if err := checkText("code", callback.Code, maxFieldLength); err != nil {
+		return err
+	}
+	return c.checkHome(callback)
+}
+
+func (c *consentEntry) checkHome(callback Callback) error {
+	asked, isZohos := zoho.ByAccountsURL(c.AccountsURL)
+	if callback.AccountsServer != "" {
+		server, err := zoho.ParseAccountsURL(callback.AccountsServer)
+		if err == nil && server == c.AccountsURL {
+			return nil
+		}
+		home, known := zoho.ByAccountsURL(server)
+		if err != nil || !known {
+			return userErrorf("The answer names an Accounts server that is neither the role's (%s) nor one of Zoho's. Nothing was sent there, and nothing has changed", c.AccountsURL)
+		}
+		return c.elsewhere(home)
+	}
+	home, err := zoho.LookupDataCenter(callback.Location)
+	if callback.Location == "" || !isZohos || (err == nil && home == asked) {
+		return nil
+	}
+	if err != nil {
+		return userErrorf("The answer names a data centre that is none of Zoho's. Nothing was sent there, and nothing has changed")
+	}
+	return c.elsewhere(home)
+}
+
+func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
+	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account of that data centre, or write the role for %s, with the client secret that Zoho's API console shows for it: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=...", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, home.Name)
+}
+
+// sweepConsents deletes what nobody came back for.
+func (e *Engine) sweepConsents(ctx context.Context) error {
+	keys, err := e.store.List(ctx, prefixConsent)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		key = prefixConsent + path.Base(key)
+		pending, err := orNone(get[consentEntry](ctx, e.store, key))
+		if err != nil {
+			return err
+		}
+		if pending != nil && e.now().Before(pending.ExpiresAt) {
+			continue
+		}
+		if err := e.store.Delete(ctx, key); err != nil {
+			return fmt.Errorf("could not delete an authorization that has expired: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package backend
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// RoleChange is a write to a role: nil keeps what is there.
+type RoleChange struct {
+	GrantType    *string
+	DataCenter   *string
+	ClientID     *string
+	ClientSecret *string
+	RefreshToken *string
+	SOID         *string
+	Scopes       *[]string
+	TTL          *time.Duration
+	MinTTL       *time.Duration
+	Exclusive    *bool
+
+	// What is used by the write and not stored.
+
+	Code        *string // a grant code, to be exchanged for the refresh token
+	RedirectURI *string // that the code was sent to; a Self Client has none
+	Verify      *bool   // try the credentials at Zoho; nil: if the write names one
+	MustExist   bool    // fail rather than create the role
+	onlyAt      *Pin    // fail if the role belongs elsewhere by now
+}
+
+// namesCredential: the operator has looked at the credentials, so a refusal
+// that is remembered of them is worth another try.
+func (ch RoleChange) namesCredential() bool {
+	return ch.RefreshToken != nil || ch.ClientSecret != nil || ch.Code != nil || ch.namesClientGrant()
+}
+
+func (ch RoleChange) namesClientGrant() bool {
+	return ch.GrantType != nil || ch.SOID != nil || ch.Scopes != nil
+}
+
+// apply returns old, or a new role if old is nil, with the change made to it.
+// A role for which a code was given has its refresh token only afterwards.
+func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []string, error) {
+	r := Role{Name: name, GrantType: GrantTypeRefreshToken}
+	if old != nil {
+		r = *old
+	}
+	set(&r.GrantType, ch.GrantType)
+	set(&r.DataCenter, ch.DataCenter)
+	set(&r.ClientID, ch.ClientID)
+	setSecret(&r.ClientSecret, ch.ClientSecret)
+	setSecret(&r.RefreshToken, ch.RefreshToken)
+	set(&r.SOID, ch.SOID)
+	if ch.Scopes != nil {
+		r.Scopes = distinct(*ch.Scopes)
+	}
+	set(&r.TTL, ch.TTL)
+	set(&r.MinTTL, ch.MinTTL)
+	set(&r.Exclusive, ch.Exclusive)
+	if r.ClientID == "" && ch.ClientSecret == nil {
+		r.ClientSecret = secret.Value{} // back to the mount's client
+	}
+	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
+		r.RefreshToken = secret.Value{}
+	}
+	if err := firstError(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkOrigin(&r, old)); err != nil {
+		return nil, nil, err
+	}
+	pin, err := r.choosePin(old, ch, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if old != nil {
+		if err := ch.keepsSecretsAtHome(old, &r, pin); err != nil {
+			return nil, nil, err
+		}
+	}
+	if ch.onlyAt != nil && pin != *ch.onlyAt {
+		return nil, nil, userErrorf("role %q has been changed since the authorization was begun: it belongs to another client or Accounts server now. Begin again with: vault write -f <mount>/roles/%s/authorize", name, name)
+	}
+	r.Pin = pin
+	return &r, r.warnings(config), nil
+}
+
+func (r *Role) check() error {
+	if err := firstError(
+		CheckRoleName(r.Name),
+		checkText("client_id", r.ClientID, maxFieldLength),
+		checkText("client_secret", r.ClientSecret.Reveal(), maxFieldLength),
+		checkText("refresh_token", r.RefreshToken.Reveal(), maxFieldLength),
+		checkSOID(r.SOID),
+		checkScopes(r.Scopes),
+		checkMinTTL(r.MinTTL),
+	); err != nil {
+		return err
+	}
+	if r.DataCenter != "" {
+		if _, err := zoho.LookupDataCenter(r.DataCenter); err != nil {
+			return userErrorf("data_center: %v", err)
+		}
+	}
+	switch {
+	case r.TTL < 0:
+		return userErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
+	case (r.ClientID == "") != r.ClientSecret.IsZero():
+		return userErrorf("client_id and client_secret of a role go together: write both, or neither to use the mount's client")
+	default:
+		return nil
+	}
+}
+
+// checkGrant holds the fields of the two grant types apart.
+func (r *Role) checkGrant() error {
+	switch r.GrantType {
+	case GrantTypeRefreshToken:
+		if r.SOID != "" {
+			return userErrorf("soid belongs to grant_type=client_credentials; with a refresh token the organisation was chosen at the consent")
+		}
+	case GrantTypeClientCredentials:
+		switch {
+		case !r.RefreshToken.IsZero():
+			return userErrorf("grant_type=client_credentials has no refresh_token; leave it out, or write grant_type=refresh_token")
+		case len(r.Scopes) == 0:
+			return userErrorf("grant_type=client_credentials needs scopes, for example scopes=ZohoCRM.modules.READ; each role can have its own")
+		}
+	default:
+		return userErrorf("grant_type is neither refresh_token nor client_credentials")
+	}
+	return nil
+}
+
+// checkCode looks at a grant code before it is used up.
+func (ch RoleChange) checkCode(r *Role) error {
+	switch {
+	case ch.Code == nil && ch.RedirectURI != nil && *ch.RedirectURI != "":
+		return userErrorf("redirect_uri is only used to exchange a code: write both, or write redirect_uri to the mount's config for the consent in a browser")
+	case ch.Code == nil:
+		return nil
+	case *ch.Code == "":
+		return userErrorf("code is empty; write the grant code from Zoho's API console, within its few minutes")
+	case r.GrantType != GrantTypeRefreshToken:
+		return userErrorf("grant_type=client_credentials needs no code; leave it out, or write grant_type=refresh_token")
+	case ch.RefreshToken != nil:
+		return userErrorf("write either code or refresh_token: the code is exchanged for a refresh token")
+	}
+	if err := checkText("code", *ch.Code, maxFieldLength); err != nil {
+		return err
+	}
+	if ch.RedirectURI != nil {
+		return checkRedirectURI(*ch.RedirectURI)
+	}
+	return nil
+}
+
+// checkOrigin demands a way to a refresh token. A role that has given up its
+// own may stay without one.
+func (ch RoleChange) checkOrigin(r, old *Role) error {
+	switch {
+	case r.IsAuthorized() || ch.Code != nil:
+		return nil
+	case ch.RefreshToken != nil:
+		return userErrorf("refresh_token is empty; to give up the role's refresh token use: vault write -f <mount>/roles/%s/deauthorize", r.Name)
+	case old == nil && len(r.Scopes) == 0:
+		return userErrorf("role %q needs something to mint tokens from: write refresh_token, or code with a grant code from Zoho's API console, or scopes and then <mount>/roles/%s/authorize to ask a person for consent, or grant_type=client_credentials", r.Name, r.Name)
+	default:
+		return nil
+	}
+}
+
+// choosePin decides where the role's credentials belong. A write that names no
+// credential and moves nothing leaves the pin alone, even if the config has
+// moved on since.
+func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) {
+	moves := ch.DataCenter != nil || ch.ClientID != nil || ch.RefreshToken != nil || ch.Code != nil ||
+		(ch.namesClientGrant() && (old == nil || old.RefreshToken.IsZero()))
+	if old != nil && !moves {
+		return old.Pin, nil
+	}
+	pin := Pin{AccountsURL: config.AccountsURL(), ClientID: r.ClientID}
+	if r.DataCenter != "" && (config.CustomURL == "" || r.DataCenter != config.DataCenter) {
+		dc, err := zoho.LookupDataCenter(r.DataCenter)
+		if err != nil {
+			return Pin{}, userErrorf("data_center: %v", err)
+		}
+		pin.AccountsURL = dc.AccountsURL
+	}
+	if r.ClientID != "" {
+		return pin, nil
+	}
+	pin.ClientID = config.ClientID
+	switch {
+	case config.ClientID == "":
+		return Pin{}, userErrorf("there is no client for role %q: write client_id and client_secret to it, or to this mount's config", r.Name)
+	case pin.AccountsURL != config.AccountsURL():
+		return Pin{}, userErrorf("the mount's client secret was written for %s, and role %q is in data centre %s, which has its own: write client_id and client_secret to the role", config.AccountsURL(), r.Name, r.DataCenter)
+	default:
+		return pin, nil
+	}
+}
+
+// keepsSecretsAtHome enforces invariant 10 for a role: whatever secret was
+// stored goes only where it was written for.
+func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
+	switch {
+	case pin == old.Pin:
+		return nil
+	case !r.RefreshToken.IsZero() && ch.RefreshToken == nil && ch.Code == nil:
+		return userErrorf("role %q keeps its refresh_token for client %s at %s; to change the client or the data centre, write refresh_token or code in the same request", r.Name, old.Pin.ClientID, old.Pin.AccountsURL)
+	case r.ClientID != "" && ch.ClientSecret == nil:
+		return userErrorf("role %q keeps its client_secret for client %s at %s; to change the client or the data centre, write client_secret in the same request", r.Name, old.Pin.ClientID, old.Pin.AccountsURL)
+	default:
+		return nil
+	}
+}
+
+// warnings tells the operator what is allowed but will hurt.
+func (r *Role) warnings(config *Config) []string {
+	if r.TTL == 0 {
+		return nil
+	}
+	var warnings []string
+	if r.TTL >= zoho.MaxLife {
+		warnings = append(warnings, fmt.Sprintf("ttl of %s has no effect: a lease ends with its access token, after %s at the latest", r.TTL, zoho.MaxLife))
+	}
+	if needed := int(config.RequestWindow / max(r.TTL, time.Second)); needed > config.RequestBudget {
+		warnings = append(warnings, fmt.Sprintf("ttl of %s can need %d token requests in %s when readers come one after another, and the budget is %d: readers may get HTTP 429", r.TTL, needed, config.RequestWindow, config.RequestBudget))
+	}
+	return warnings
+}
+
+// scopeWarnings compares what Zoho granted, if it says, with what the role asks.
+func (r *Role) scopeWarnings(granted []string) []string {
+	if len(granted) == 0 || len(r.Scopes) == 0 {
+		return nil
+	}
+	var warnings []string
+	if missing := without(r.Scopes, granted); len(missing) > 0 {
+		warnings = append(warnings, fmt.Sprintf("Zoho did not grant %s, which the role asks for: calls that need it will fail with OAUTH_SCOPE_MISMATCH", strings.Join(missing, ", ")))
+	}
+	if more := without(granted, r.Scopes); len(more) > 0 {
+		warnings = append(warnings, fmt.Sprintf("Zoho granted %s, which the role does not ask for: its tokens can do more than is meant", strings.Join(more, ", ")))
+	}
+	return warnings
+}
+
+// distinct leaves out what is there twice, or empty.
+func distinct(scopes []string) []string {
+	var once []string
+	for _, scope := range scopes {
+		if scope != "" && !slices.Contains(once, scope) {
+			once = append(once, scope)
+		}
+	}
+	return once
+}
+
+// without returns the scopes of list that are not in other. Zoho does not keep
+// to one spelling of capitals.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(scope string) bool {
+		return slices.ContainsFunc(other, func(o string) bool { return strings.EqualFold(o, scope) })
+	})
+}
+
+var (
+	soidForm  = regexp.MustCompile(`^[A-Za-z]\w*\.\w+$`)
+	scopeForm = regexp.MustCompile(`^[A-Za-z]\w*(\.[\w-]+)*$`)
+)
+
+func checkSOID(soid string) error {
+	if err := checkLength("soid", soid, maxFieldLength); err != nil {
+		return err
+	}
+	if soid != "" && !soidForm.MatchString(soid) {
+		return userErrorf("soid is not the name of a service and an organisation's ID with a dot between; write it like ZohoCRM.123456789")
+	}
+	return nil
+}
+
+func checkScopes(scopes []string) error {
+	const most = 200
+	if len(scopes) > most {
+		return userErrorf("scopes has %d entries, and at most %d make sense", len(scopes), most)
+	}
+	for _, scope := range scopes {
+		if len(scope) > 100 || !scopeForm.MatchString(scope) {
+			return userErrorf("scopes has an entry that is no scope of Zoho's; write them with commas between, and no blanks: ZohoCRM.modules.ALL,ZohoCRM.settings.READ")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package zohosecrets
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// pathRoleGrant is what can be asked of, and done with, a role's grant.
+func (b *zohoBackend) pathRoleGrant() []*framework.Path {
+	return []*framework.Path{
+		b.pathRoleStatus(),
+		b.pathRoleAction("authorize", "Begin to ask a person for consent, in a browser.", pathAuthorizeHelp, b.pathRoleAuthorize, nil,
+			ok(map[string]*framework.FieldSchema{
+				"authorization_url": {Type: framework.TypeString, Description: "Where to send the person. It can be used once."},
+				"expires_at":        {Type: framework.TypeString, Description: "Until when, RFC 3339."},
+			})),
+		b.pathRoleAction("deauthorize", "Revoke the role's refresh token at Zoho, and forget it.", pathDeauthorizeHelp, b.pathRoleDeauthorize,
+			map[string]*framework.FieldSchema{
+				"force": {Type: framework.TypeBool, Description: "Also if other roles have the same refresh token, and lose it, too."},
+			}, done()),
+		b.pathRoleAction("rotate", "Revoke the role's current access token at Zoho now, and mint a new one.", pathRotateHelp, b.pathRoleRotate, nil,
+			ok(map[string]*framework.FieldSchema{
+				"token_id":        {Type: framework.TypeString, Description: "The new access token's."},
+				"expires_at":      {Type: framework.TypeString, Description: "When the new access token ends, RFC 3339."},
+				"former_token_id": {Type: framework.TypeString, Description: "The one that was revoked; empty if there was none."},
+			})),
+	}
+}
+
+func (b *zohoBackend) pathRoleStatus() *framework.Path {
+	return &framework.Path{
+		Pattern:      "roles/" + nameRegex + "/status",
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Fields:       map[string]*framework.FieldSchema{"name": nameField()},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback:     b.pathRoleStatusRead,
+				Summary:      "Read how the role's grant is doing, without asking Zoho.",
+				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role-status"},
+				Responses: ok(map[string]*framework.FieldSchema{
+					"state":           {Type: framework.TypeString, Description: "never tried, ready, throttled, refused or unreachable: how the latest mint went."},
+					"authorized":      {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
+					"grant":           {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
+					"shared_with":     {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
+					"scopes":          {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+					"last_success":    {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
+					"last_error":      {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
+					"last_error_code": {Type: framework.TypeString, Description: "Zoho's own word for it."},
+					"last_error_at":   {Type: framework.TypeString, Description: "When, RFC 3339."},
+					"retry_at":        {Type: framework.TypeString, Description: "Until when Zoho is left alone, RFC 3339; empty: it may be asked, or somebody has to correct something."},
+					"requests_left":   {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
+					"live_tokens":     {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},
+					"holders":         {Type: framework.TypeInt, Description: "Leases on the grant's tokens."},
+					"token_id":        {Type: framework.TypeString, Description: "The access token that the next reader gets; empty: one has to be minted."},
+					"expires_at":      {Type: framework.TypeString, Description: "When it ends, RFC 3339."},
+					"next_refresh":    {Type: framework.TypeString, Description: "When it is replaced ahead of that if the grant is in use, RFC 3339."},
+				}),
+				// The active node alone knows everything that has not been written yet.
+				ForwardPerformanceStandby:   true,
+				ForwardPerformanceSecondary: true,
+			},
+		},
+		HelpSynopsis:    "Read how the role's grant is doing.",
+		HelpDescription: pathStatusHelp,
+	}
+}
+
+// pathRoleAction is a path below a role that does one thing.
+func (b *zohoBackend) pathRoleAction(verb, summary, help string, run framework.OperationFunc, fields map[string]*framework.FieldSchema, responses map[int][]framework.Response) *framework.Path {
+	all := map[string]*framework.FieldSchema{"name": nameField()}
+	for name, field := range fields {
+		all[name] = field
+	}
+	return &framework.Path{
+		Pattern:      "roles/" + nameRegex + "/" + verb,
+		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		Fields:       all,
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: &framework.PathOperation{
+				Callback:                    run,
+				Summary:                     summary,
+				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: verb, OperationSuffix: "role"},
+				Responses:                   responses,
+				ForwardPerformanceStandby:   true,
+				ForwardPerformanceSecondary: true,
+			},
+		},
+		HelpSynopsis:    summary,
+		HelpDescription: help,
+	}
+}
+
+func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	s, err := b.engine.Status(ctx, roleNameOf(d))
+	if err != nil {
+		return respond(err)
+	}
+	return &logical.Response{Data: map[string]any{
+		"state":           string(s.State),
+		"authorized":      s.Authorized,
+		"grant":           s.GrantID,
+		"shared_with":     nonNil(s.SharedWith),
+		"scopes":          nonNil(s.Scopes),
+		"last_success":    instant(s.LastSuccess),
+		"last_error":      s.LastError,
+		"last_error_code": s.ErrorCode,
+		"last_error_at":   instant(s.LastErrorAt),
+		"retry_at":        instant(s.RetryAt),
+		"requests_left":   s.RequestsLeft,
+		"live_tokens":     s.LiveTokens,
+		"holders":         s.Holders,
+		"token_id":        s.TokenID,
+		"expires_at":      instant(s.ExpiresAt),
+		"next_refresh":    instant(s.NextRefresh),
+	}}, nil
+}
+
+func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	begun, err := b.engine.Authorize(ctx, roleNameOf(d))
+	if err != nil {
+		return respond(err)
+	}
+	return &logical.Response{Data: map[string]any{
+		"authorization_url": begun.URL,
+		"expires_at":        instant(begun.ExpiresAt),
+	}}, nil
+}
+
+func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	force, _ := d.Get("force").(bool)
+	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force)
+	return wrote(d, warnings, err)
+}
+
+func (b *zohoBackend) pathRoleRotate(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	rotated, err := b.engine.Rotate(ctx, roleNameOf(d))
+	if err != nil {
+		return respond(err)
+	}
+	return &logical.Response{Data: map[string]any{
+		"token_id":        rotated.TokenID,
+		"expires_at":      instant(rotated.ExpiresAt),
+		"former_token_id": rotated.FormerID,
+	}}, nil
+}
+
+// instant writes a time as RFC 3339; empty for none.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+const pathStatusHelp = `
+Tells whether the role can mint tokens, and if not, why and since when; how
+much of Zoho's limits is left; and who holds its tokens. It asks Vault's
+storage, not Zoho.
+`
+
+const pathAuthorizeHelp = `
+Answers an address at Zoho, good for ten minutes and for one use. A person who
+opens it in a browser is asked to agree to the role's "scopes", and comes back
+to the mount's "redirect_uri", its callback, which completes the role. Register
+that address in Zoho's API console. Until then nothing changes.
+
+A role that is authorized again gets a new refresh token. The former one is
+revoked at Zoho when nobody holds its access tokens and no other role uses it.
+`
+
+const pathDeauthorizeHelp = `
+Revokes the role's refresh token at Zoho, and all its access tokens with it,
+whoever leases them. The role stays, and can be authorized again. If Zoho cannot
+be asked, nothing changes.
+`
+
+const pathRotateHelp = `
+Revokes the access token that the role's readers share, whatever the leases
+say, and mints a new one, which they get at their next read. It also gives
+credentials another chance that Zoho has refused.
+`
