@@ -48,7 +48,9 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 }
 
 func newBackend(opts backend.Options) *zohoBackend {
-	b := &zohoBackend{engine: backend.New(opts)}
+	b := &zohoBackend{}
+	opts.Notify = b.sendEvent
+	b.engine = backend.New(opts)
 	b.Backend = &framework.Backend{
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
@@ -63,6 +65,7 @@ func newBackend(opts backend.Options) *zohoBackend {
 			b.pathRoleGrant(),
 			b.pathCallback(),
 			b.pathCreds(),
+			b.pathTokens(),
 			b.pathInfo(),
 		),
 		Secrets:      []*framework.Secret{b.secretAccessToken()},

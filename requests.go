@@ -19,6 +19,7 @@ import (
 // and turns a panic into an error.
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverRequest(req, &err)
+	b.engine.MountedAt(req.MountPoint)
 	if text := malformed(b.Route(req.Path), req); text != "" {
 		if req.Path == pathCallbackName { // a person reads it
 			return page(http.StatusBadRequest, "Not authorized", text)
@@ -52,7 +53,7 @@ func (b *zohoBackend) recoverRequest(req *logical.Request, err *error) {
 // secret, and takes half a second for none.
 func malformed(path *framework.Path, req *logical.Request) string {
 	switch req.Operation {
-	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.ReadOperation:
+	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.ReadOperation, logical.ListOperation:
 	default:
 		return ""
 	}

@@ -182,6 +182,7 @@ func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings
 	written := make(chan []string, 1)
 	if err := e.detach(ctx, func(ctx context.Context) error {
 		warnings, err := e.writeConfig(ctx, change)
+		e.tell(EventConfigWrite, keyConfig, err)
 		written <- warnings
 		return err
 	}); err != nil {
@@ -228,7 +229,8 @@ func (ch ConfigChange) wantsTrial(old, updated Config) bool {
 
 // DeleteConfig forgets the config and with it the mount's client. Roles with a
 // client of their own and all leases go on as before.
-func (e *Engine) DeleteConfig(ctx context.Context) error {
+func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
+	defer func() { e.tell(EventConfigDelete, keyConfig, err) }()
 	release, err := e.writes.acquire(ctx, keyConfig)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err := e.store.put(ctx, key, entry); err != nil {
 		return nil, err
 	}
-	e.log.Info("an authorization was begun", "role", name, "expires_at", entry.ExpiresAt)
+	e.log().Info("an authorization was begun", "role", name, "expires_at", entry.ExpiresAt)
 	return &Authorization{
 		URL: zoho.ConsentURL(entry.AccountsURL, entry.ClientID, zoho.Consent{
 			RedirectURI: entry.RedirectURI, State: state, Scopes: role.Scopes,
@@ -108,8 +108,9 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 	if err != nil {
 		return "", err
 	}
+	defer func() { e.tellRole(EventRoleAuthorize, pending.Role, err) }()
 	if err := pending.check(callback); err != nil {
-		e.log.Warn("an authorization failed", "role", pending.Role, "error", err)
+		e.log().Warn("an authorization failed", "role", pending.Role, "error", err)
 		return pending.Role, err
 	}
 	_, err = e.WriteRole(ctx, pending.Role, RoleChange{
@@ -117,10 +118,10 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 		onlyAt: &Pin{AccountsURL: pending.AccountsURL, ClientID: pending.ClientID},
 	})
 	if err != nil {
-		e.log.Warn("an authorization failed", "role", pending.Role, "error", err)
+		e.log().Warn("an authorization failed", "role", pending.Role, "error", err)
 		return pending.Role, err
 	}
-	e.log.Info("a role was authorized", "role", pending.Role)
+	e.log().Info("a role was authorized", "role", pending.Role)
 	return pending.Role, nil
 }
 

@@ -20,6 +20,7 @@ func (e *Engine) Deauthorize(ctx context.Context, name string, force bool) (warn
 	done := make(chan []string, 1)
 	if err := e.detach(ctx, func(ctx context.Context) error {
 		warnings, err := e.deauthorize(ctx, name, force)
+		e.tellRole(EventRoleDeauthorize, name, err)
 		done <- warnings
 		return err
 	}); err != nil {
@@ -96,7 +97,7 @@ func (e *Engine) revokeGrant(ctx context.Context, role *Role) (gone bool, err er
 	if err != nil {
 		return false, err
 	}
-	e.log.Info("revoked a refresh token", "role", role.Name, "grant", g.id)
+	e.log().Info("revoked a refresh token", "role", role.Name, "grant", g.id)
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	tokens, err := e.liveTokens(ctx, g, g)
@@ -107,7 +108,7 @@ func (e *Engine) revokeGrant(ctx context.Context, role *Role) (gone bool, err er
 		if err := t.ledger.end(ctx, e.now()); err != nil {
 			return false, err
 		}
-		if err := e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.forget(ctx, t) }); err != nil {
+		if err := e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.forget(ctx, t, "its refresh token was revoked") }); err != nil {
 			return false, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,12 +26,14 @@ type Options struct {
 	Logger    hclog.Logger     // nil: silent
 	Now       func() time.Time // nil: time.Now
 	UserAgent string           // sent to Zoho
+	Notify    func(Event)      // called in the background; nil: nobody listens
 }
 
 // Engine is one mount. It is safe for concurrent use.
 type Engine struct {
 	store     store
-	log       hclog.Logger
+	logger    atomic.Pointer[mountLogger]
+	notify    func(Event)
 	now       func() time.Time
 	userAgent string
 
@@ -59,21 +62,39 @@ type Engine struct {
 func New(opts Options) *Engine {
 	e := &Engine{
 		store:     store{opts.Storage},
-		log:       opts.Logger,
+		notify:    opts.Notify,
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
 		grants:    make(map[string]*grant),
 		tokens:    make(map[string]*token),
 		accounts:  make(map[string]*zoho.Client),
 	}
-	if e.log == nil {
-		e.log = hclog.NewNullLogger()
+	if opts.Logger == nil {
+		opts.Logger = hclog.NewNullLogger()
 	}
+	e.logger.Store(&mountLogger{base: opts.Logger, Logger: opts.Logger})
 	if e.now == nil {
 		e.now = time.Now
 	}
 	e.life, e.end = context.WithCancel(context.Background())
 	return e
+}
+
+// mountLogger is the logger with the mount's path, once it is known.
+type mountLogger struct {
+	hclog.Logger
+	base hclog.Logger
+	path string
+}
+
+func (e *Engine) log() hclog.Logger { return e.logger.Load().Logger }
+
+// MountedAt lets log lines tell the mount. Vault says where that is with each
+// request only, and it can be moved.
+func (e *Engine) MountedAt(path string) {
+	if l := e.logger.Load(); path != "" && path != l.path {
+		e.logger.Store(&mountLogger{base: l.base, Logger: l.base.With("mount", path), path: path})
+	}
 }
 
 // Close lets nothing new begin, gives what is under way a moment to end by
@@ -176,7 +197,7 @@ func (e *Engine) spawn(fn func()) bool {
 		var err error
 		defer func() {
 			if err != nil {
-				e.log.Error("background work failed", "error", err)
+				e.log().Error("background work failed", "error", err)
 			}
 		}()
 		defer recoverAs(&err)

@@ -42,7 +42,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
 	if err := e.adoptExchanged(ctx, g, cred, got, updated.Exclusive, config); err != nil {
-		e.log.Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", updated.Name, "grant", g.id, "error", err)
+		e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", updated.Name, "grant", g.id, "error", err)
 	}
 	warnings = updated.scopeWarnings(got.Scopes)
 	if got.ForeignDomain {
@@ -170,7 +170,7 @@ func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got 
 		_, err = client.RevokeRefreshToken(ctx, app, got.RefreshToken)
 	}
 	if err != nil {
-		e.log.Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
+		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
 		return fmt.Errorf("%w. Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", cause, err) //nolint:errorlint // the first one is the cause
 	}
 	return fmt.Errorf("%w. Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code", cause)
@@ -180,6 +180,6 @@ func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got 
 // expire by itself.
 func (e *Engine) dropAccessToken(ctx context.Context, client *zoho.Client, app zoho.App, unused zoho.Token) {
 	if _, err := client.RevokeAccessToken(ctx, app, unused.AccessToken); err != nil {
-		e.log.Warn("could not revoke an access token that came without a refresh token; it expires by itself", "accounts_url", app.AccountsURL, "error", err)
+		e.log().Warn("could not revoke an access token that came without a refresh token; it expires by itself", "accounts_url", app.AccountsURL, "error", err)
 	}
 }

@@ -102,6 +102,11 @@ func (f *failure) isDefiniteFor(cred credential) bool {
 	return f.Kind.Definite() && f.SecretID == cred.secretID
 }
 
+func (f *failure) isThrottle() bool { return f.Kind == zoho.Throttled }
+
+// needsPerson: only somebody's consent brings a new refresh token.
+func (f *failure) needsPerson() bool { return f.Kind == zoho.Refused }
+
 func (f *failure) err() error {
 	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
 }

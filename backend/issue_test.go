@@ -164,7 +164,7 @@ func TestIssue_TheLedgerKnowsWhoHoldsAToken(t *testing.T) {
 	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"})
 	require.NoError(t, err)
 	w.restart()
-	holders, err := w.engine.Holders(t.Context(), issued.TokenID)
+	holders, _, err := w.engine.Holders(t.Context(), issued.TokenID, "", 0)
 	require.NoError(t, err)
 	require.Equal(t, []backend.Holder{{
 		ID: issued.HolderID, Role: "crm-sync", EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1",

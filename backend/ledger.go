@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -34,6 +35,7 @@ type ledger struct {
 
 	mu       sync.Mutex
 	holders  map[string]Holder
+	readers  map[readerKey]*Readership
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
 	decision *change   // that decision, if it was made since the ledger was loaded
@@ -75,7 +77,7 @@ func (c *change) done(err error) {
 }
 
 func (e *Engine) newLedger(tokenID string) *ledger {
-	return &ledger{store: e.store, tokenID: tokenID, spawn: e.spawn, holders: make(map[string]Holder)}
+	return &ledger{store: e.store, tokenID: tokenID, spawn: e.spawn, holders: make(map[string]Holder), readers: make(map[readerKey]*Readership)}
 }
 
 // hold adds a holder. When it returns nil the holder is in storage. It fails
@@ -87,6 +89,7 @@ func (l *ledger) hold(ctx context.Context, h Holder) error {
 		return errEnding
 	}
 	l.holders[h.ID] = h
+	l.sawReader(h)
 	c := l.commit([]record{{Hold: &h}}, func() { delete(l.holders, h.ID) })
 	l.mu.Unlock()
 
@@ -218,6 +221,13 @@ func (l *ledger) isDue() bool {
 
 func (l *ledger) isHeld() bool { return l.count() > 0 }
 
+func (l *ledger) holder(id string) (h Holder, held bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h, held = l.holders[id]
+	return h, held
+}
+
 // count is the number of holders.
 func (l *ledger) count() int {
 	l.mu.Lock()
@@ -229,5 +239,12 @@ func (l *ledger) count() int {
 func (l *ledger) list() []Holder {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.SortedFunc(maps.Values(l.holders), func(a, b Holder) int { return a.Since.Compare(b.Since) })
+	return slices.SortedFunc(maps.Values(l.holders), func(a, b Holder) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// cursor sorts as list does.
+func (h Holder) cursor() string {
+	return h.Since.UTC().Format("20060102T150405.000000000") + "-" + h.ID
 }

@@ -157,6 +157,7 @@ func (l *ledger) replay(segment []byte) error {
 			return err
 		case r.Hold != nil:
 			l.holders[r.Hold.ID] = *r.Hold
+			l.sawReader(*r.Hold)
 		case r.Release != "":
 			delete(l.holders, r.Release)
 			l.released = true

@@ -32,7 +32,7 @@ func TestLedger_AReleaseThatIsNotTheLastIsWrittenBehindAndTriedAgain(t *testing.
 	w.storage.failing(nil)
 	w.tick()
 	w.restart()
-	holders, err := w.engine.Holders(t.Context(), second.TokenID)
+	holders, _, err := w.engine.Holders(t.Context(), second.TokenID, "", 0)
 	require.NoError(t, err)
 	require.Len(t, holders, 1)
 	require.NoError(t, w.release(second))

@@ -125,11 +125,14 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 	if err != nil {
 		return nil, err
 	}
+	t.rec.Exclusive = use.exclusive
 	if err := e.adopt(ctx, g, limits, t, use); err != nil {
 		// A token that no record leads to could never be revoked again.
 		return nil, errors.Join(err, e.discard(ctx, t))
 	}
-	e.log.Info("minted an access token", "grant", g.id, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	roles := g.record().Roles
+	e.log().Info("minted an access token", "roles", roles, "grant", g.id, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	e.tellToken(EventTokenMint, t, roles, nil)
 	return t, nil
 }
 
@@ -209,6 +212,7 @@ func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credent
 		return cause
 	}
 	f := failure{At: e.now(), Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1, SecretID: cred.secretID}
+	former := g.record().Failure
 	err := e.updateGrant(ctx, g, func(rec *grantRecord) {
 		f.follow(rec.Failure, config)
 		if !use.trial || !refused.Kind.Definite() {
@@ -226,7 +230,9 @@ func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credent
 			}
 		})
 	}
-	e.log.Warn("could not mint an access token", "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
+	roles := g.record().Roles
+	e.tellFailure(g, &f, former, roles)
+	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (e *Engine) retireAll(ctx context.Context) error {
 // it any more. What fails here is tried again by Tick.
 func (e *Engine) retire(ctx context.Context, grantID string) {
 	if err := e.tryRetire(ctx, grantID); err != nil {
-		e.log.Warn("could not revoke a refresh token that nobody needs; it is tried again", "grant", grantID, "error", err)
+		e.log().Warn("could not revoke a refresh token that nobody needs; it is tried again", "grant", grantID, "error", err)
 	}
 }
 
@@ -99,13 +99,15 @@ func (e *Engine) tryRetire(ctx context.Context, grantID string) error {
 	}
 	callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout)
 	defer cancel()
-	if _, err := client.RevokeRefreshToken(callCtx, entry.app(), secret.New(entry.RefreshToken)); err != nil {
+	_, err = client.RevokeRefreshToken(callCtx, entry.app(), secret.New(entry.RefreshToken))
+	e.tell(EventRefreshTokenRevoke, "", err, "grant", grantID)
+	if err != nil {
 		const longest = 10 // a minute, doubled ten times: about a day
 		entry.RetryAt = e.now().Add(time.Minute << min(entry.Failures, longest))
 		entry.Failures++
 		return errors.Join(err, e.store.put(ctx, prefixRetired+grantID, entry))
 	}
-	e.log.Info("revoked a refresh token that was replaced", "grant", grantID)
+	e.log().Info("revoked a refresh token that was replaced", "grant", grantID)
 	return e.store.Delete(ctx, prefixRetired+grantID)
 }
 

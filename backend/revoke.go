@@ -40,25 +40,24 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 	if t == nil {
 		return nil // gone: revoked before
 	}
-	ending, err := t.ledger.release(ctx, lease.HolderID, e.now())
-	if err != nil {
-		return err
+	if h, held := t.ledger.holder(lease.HolderID); held {
+		e.log().Debug("a lease has ended", "role", h.Role, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
 	}
-	if !ending {
-		e.log.Debug("a lease gave up its hold", "token_id", t.rec.ID, "holder", lease.HolderID)
-		return nil
+	ending, err := t.ledger.release(ctx, lease.HolderID, e.now())
+	if err != nil || !ending {
+		return err
 	}
 	if tainted() {
 		ctx, cancel := context.WithTimeout(ctx, taintedTimeout)
 		defer cancel()
 		if err := e.finish(ctx, t); err != nil {
-			e.log.Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+			e.log().Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
 		}
 		return nil
 	}
 	err = e.finish(ctx, t)
 	if err != nil && e.now().Sub(t.ledger.endingSince()) >= relieveAfter {
-		e.log.Warn("the revocation of an access token goes on without its lease", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
 		return nil
 	}
 	return err
@@ -69,7 +68,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 func (e *Engine) finish(ctx context.Context, t *token) error {
 	return e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
 		if !t.rec.ExpiresAt.After(e.now()) {
-			return e.forget(ctx, t)
+			return e.forget(ctx, t, "it expired")
 		}
 		config, _, err := e.Config(ctx)
 		if err != nil {
@@ -82,22 +81,29 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout) // two endpoints
 		defer cancel()
 		how, err := client.RevokeAccessToken(callCtx, t.rec.App, t.rec.AccessToken)
+		roles := rolesOf(t.ledger.readership())
+		e.tellToken(EventTokenRevoke, t, roles, err)
+		log := e.log().With("roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
 		if err != nil {
-			e.log.Warn("could not revoke an access token", "grant", t.rec.GrantID, "token_id", t.rec.ID, "error", err)
+			log.Warn("could not revoke an access token", "error", err)
 			return err
 		}
 		if how == zoho.AlreadyGone {
-			e.log.Info("an access token was gone before it was revoked: both of Zoho's endpoints answered 400", "grant", t.rec.GrantID, "token_id", t.rec.ID)
-		} else {
-			e.log.Info("revoked an access token", "grant", t.rec.GrantID, "token_id", t.rec.ID)
+			log.Info("an access token was gone before it was revoked: both of Zoho's endpoints answered 400")
+			return e.forget(ctx, t, "it was gone before it was revoked")
 		}
-		return e.forget(ctx, t)
+		log.Info("revoked an access token")
+		return e.forget(ctx, t, "it was revoked")
 	})
 }
 
-// forget drops a token that is dead at Zoho. Its own record goes last: until
-// then a crash leaves a token that is ended once more, which is harmless.
-func (e *Engine) forget(ctx context.Context, t *token) error {
+// forget drops a token that is dead at Zoho, and says in words how it died. Its
+// own record goes last: until then a crash leaves a token that is ended once
+// more, which is harmless.
+func (e *Engine) forget(ctx context.Context, t *token, how string) error {
+	if err := e.remember(ctx, t, how); err != nil {
+		return err
+	}
 	g, err := e.grant(ctx, t.rec.GrantID)
 	if err != nil {
 		return err
@@ -153,6 +159,6 @@ func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
 		err = e.finish(ctx, t)
 	}
 	if err != nil {
-		e.log.Warn("could not end an access token that nobody needs; it is tried again", "token_id", t.rec.ID, "error", err)
+		e.log().Warn("could not end an access token that nobody needs; it is tried again", "token_id", t.rec.ID, "error", err)
 	}
 }

@@ -17,6 +17,7 @@ func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) 
 	written := make(chan []string, 1)
 	if err := e.detach(ctx, func(ctx context.Context) error {
 		warnings, err := e.writeRole(ctx, name, change)
+		e.tellRole(EventRoleWrite, name, err)
 		written <- warnings
 		return err
 	}); err != nil {
@@ -123,7 +124,7 @@ func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) error
 	}
 	if err := e.leaveGrant(ctx, id, old.Name); err != nil {
 		// The role is written as it should be; the rest is Tick's.
-		e.log.Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", id, "error", err)
+		e.log().Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", id, "error", err)
 	}
 	return nil
 }
@@ -132,6 +133,7 @@ func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) error
 // token that nobody holds and no other role hands out is ended. A refresh token
 // that no other role has is lost to Vault, of which it warns.
 func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string, err error) {
+	defer func() { e.tellRole(EventRoleDelete, name, err) }()
 	if err := CheckRoleName(name); err != nil {
 		return nil, err
 	}

@@ -18,13 +18,14 @@ const (
 	prefixTokens  = "tokens/"
 	prefixHolders = "holders/"
 	prefixConsent = "consents/" // begun in a browser, and not yet come back
+	prefixEnded   = "ended/"    // what is known of access tokens that are dead
 	prefixRetired = "retired/"  // refresh tokens to be revoked when nobody needs them
 )
 
 // SealWrapped lists every key and prefix that the engine writes, for
 // logical.Paths.SealWrapStorage: an exact key, or a prefix with its slash.
 func SealWrapped() []string {
-	return []string{keyConfig, keySalt, prefixRoles, prefixGrants, prefixTokens, prefixHolders, prefixConsent, prefixRetired}
+	return []string{keyConfig, keySalt, prefixRoles, prefixGrants, prefixTokens, prefixHolders, prefixConsent, prefixEnded, prefixRetired}
 }
 
 // store reads and writes JSON entries. Its errors are not wrapped: Vault

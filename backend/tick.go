@@ -41,7 +41,7 @@ func (e *Engine) Tick(ctx context.Context) error {
 	for _, id := range ids {
 		group.Go(func() error { return e.tend(ctx, id) })
 	}
-	return errors.Join(group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx), e.sweepConsents(ctx))
+	return errors.Join(group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx), e.sweepConsents(ctx), e.sweepEnded(ctx))
 }
 
 // tend does for one token what is due.
@@ -52,7 +52,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	}
 	now := e.now()
 	if !t.rec.ExpiresAt.After(now) {
-		return e.forget(ctx, t)
+		return e.forget(ctx, t, "it expired")
 	}
 	t.ledger.flush()
 	for _, h := range t.ledger.list() {

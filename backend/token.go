@@ -15,6 +15,7 @@ import (
 type tokenRecord struct {
 	ID          string // fingerprint of the access token
 	GrantID     string
+	Exclusive   bool   // minted for one lease
 	LimitsID    string // whose record counts it among Zoho's live tokens
 	AccessToken secret.Value
 	App         zoho.App
@@ -99,7 +100,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 		rec.Scopes = g.rec.Scopes
 	}
 	if minted.ForeignDomain {
-		e.log.Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
+		e.log().Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
 	}
 	return &token{rec: rec, ledger: e.newLedger(id), foreignDomain: minted.ForeignDomain}, nil
 }
@@ -153,6 +154,7 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 type tokenEntry struct {
 	GrantID      string    `json:"grant_id"`
 	LimitsID     string    `json:"limits_id,omitempty"` // empty: the grant's
+	Exclusive    bool      `json:"exclusive,omitempty"`
 	AccessToken  string    `json:"access_token"`
 	AccountsURL  string    `json:"accounts_url"`
 	ClientID     string    `json:"client_id"`
@@ -167,7 +169,7 @@ type tokenEntry struct {
 
 func (r tokenRecord) entry() tokenEntry {
 	return tokenEntry{
-		GrantID: r.GrantID, LimitsID: r.LimitsID, AccessToken: r.AccessToken.Reveal(),
+		GrantID: r.GrantID, LimitsID: r.LimitsID, Exclusive: r.Exclusive, AccessToken: r.AccessToken.Reveal(),
 		AccountsURL: r.App.AccountsURL, ClientID: r.App.ClientID, ClientSecret: r.App.ClientSecret.Reveal(),
 		CACert: r.CACert, TokenType: r.TokenType, APIDomain: r.APIDomain, Scopes: r.Scopes,
 		IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt,
@@ -176,7 +178,7 @@ func (r tokenRecord) entry() tokenEntry {
 
 func (s tokenEntry) record(id string) tokenRecord {
 	return tokenRecord{
-		ID: id, GrantID: s.GrantID, LimitsID: firstText(s.LimitsID, s.GrantID), AccessToken: secret.New(s.AccessToken),
+		ID: id, GrantID: s.GrantID, LimitsID: firstText(s.LimitsID, s.GrantID), Exclusive: s.Exclusive, AccessToken: secret.New(s.AccessToken),
 		App:    zoho.App{AccountsURL: s.AccountsURL, ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret)},
 		CACert: s.CACert, TokenType: s.TokenType, APIDomain: s.APIDomain, Scopes: s.Scopes,
 		IssuedAt: s.IssuedAt, ExpiresAt: s.ExpiresAt,

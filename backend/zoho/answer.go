@@ -31,20 +31,20 @@ type answer struct {
 }
 
 // parseToken reads the answer of the token endpoint.
-func parseToken(call call, got reply) (Token, error) {
+func parseToken(call call, got reply) (Token, answer, error) {
 	ans, err := decode(call, got)
 	if err != nil {
-		return Token{}, err
+		return Token{}, answer{}, err
 	}
 	if ans.AccessToken == "" {
-		return Token{}, ans.failure(call, got)
+		return Token{}, answer{}, ans.failure(call, got)
 	}
 	if !usableAsHeader(string(ans.AccessToken)) || call.repeatsSecret(string(ans.AccessToken)) {
-		return Token{}, errorBadAnswer(call, got.status, "an access token that cannot be one")
+		return Token{}, answer{}, errorBadAnswer(call, got.status, "an access token that cannot be one")
 	}
 	life, ok := ans.life()
 	if !ok {
-		return Token{}, errorBadAnswer(call, got.status, "an access token that is already expired")
+		return Token{}, answer{}, errorBadAnswer(call, got.status, "an access token that is already expired")
 	}
 	domain, foreign := ans.apiDomain(call)
 	return Token{
@@ -54,7 +54,7 @@ func parseToken(call call, got reply) (Token, error) {
 		Scopes:        ans.scopes(call),
 		Life:          life,
 		ForeignDomain: foreign,
-	}, nil
+	}, ans, nil
 }
 
 func decode(call call, got reply) (answer, error) {
@@ -161,7 +161,7 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 	domain = strings.TrimRight(string(a.APIDomain), "/")
 	u, err := url.Parse(domain)
 	if err != nil || len(domain) > longest || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
-		return "", false
+		return "", a.APIDomain != "" && isZohos(call.accounts)
 	}
 	switch {
 	case call.repeatsSecret(domain):

@@ -72,7 +72,7 @@ func FuzzParseToken(f *testing.F) {
 	}
 	sent := url.Values{"client_secret": {canary}}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		token, err := parseToken(call{"https://accounts.example", "a refresh", sent}, reply{status, body})
+		token, _, err := parseToken(call{"https://accounts.example", "a refresh", sent}, reply{status, body})
 		if err != nil {
 			require.Zero(t, token)
 			requireClean(t, err, status)
@@ -152,7 +152,7 @@ func answeredDomain(t *testing.T, accounts, domain string) (string, bool) {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"access_token": "1000.a.b", "api_domain": domain})
 	require.NoError(t, err)
-	token, err := parseToken(call{accounts: accounts}, reply{http.StatusOK, body})
+	token, _, err := parseToken(call{accounts: accounts}, reply{http.StatusOK, body})
 	require.NoError(t, err, "the token itself is good")
 	require.Equal(t, "1000.a.b", token.AccessToken.Reveal())
 	return token.APIDomain, token.ForeignDomain

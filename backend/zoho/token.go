@@ -59,11 +59,7 @@ func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redir
 	if err != nil {
 		return Exchanged{}, err
 	}
-	token, err := parseToken(call, got)
-	if err != nil {
-		return Exchanged{}, err
-	}
-	ans, err := decode(call, got)
+	token, ans, err := parseToken(call, got)
 	if err != nil {
 		return Exchanged{}, err
 	}
@@ -104,5 +100,6 @@ func (c *Client) token(ctx context.Context, app App, what string, form url.Value
 	if err != nil {
 		return Token{}, err
 	}
-	return parseToken(call, got)
+	token, _, err := parseToken(call, got)
+	return token, err
 }

@@ -1,0 +1,88 @@
+package backend
+
+import (
+	"strings"
+	"time"
+)
+
+// Event is something that an operator or auditor may want to be told of. It
+// holds no secret. Nobody has to listen, and nothing waits for those who do.
+type Event struct {
+	Type     string // one of the Event constants
+	Failed   bool
+	Path     string // within the mount: where to read more
+	Modified bool   // the change can be read there
+	Details  map[string]string
+}
+
+// The types of events. Those of writes, mints and revocations can also have
+// failed.
+const (
+	EventConfigWrite         = "config-write"
+	EventConfigDelete        = "config-delete"
+	EventRoleWrite           = "role-write"
+	EventRoleDelete          = "role-delete"
+	EventRoleAuthorize       = "role-authorize"             // a person's consent came back
+	EventRoleDeauthorize     = "role-deauthorize"           // its refresh token was revoked
+	EventTokenMint           = "token-mint"                 // an access token
+	EventTokenRevoke         = "token-revoke"               // likewise
+	EventRefreshTokenRevoke  = "refresh-token-revoke"       // one that was replaced
+	EventGrantRefuse         = "grant-refuse"               // Zoho does not take the credentials
+	EventGrantThrottle       = "grant-throttle"             // Zoho wants silence
+	EventReauthorizeRequired = "grant-reauthorize-required" // the refresh token is dead: a person is needed
+)
+
+// EventTypes lists all types.
+func EventTypes() []string {
+	return []string{
+		EventConfigWrite, EventConfigDelete, EventRoleWrite, EventRoleDelete, EventRoleAuthorize, EventRoleDeauthorize,
+		EventTokenMint, EventTokenRevoke, EventRefreshTokenRevoke, EventGrantRefuse, EventGrantThrottle, EventReauthorizeRequired,
+	}
+}
+
+// tell sends an event in the background. Details are names and values in turn.
+func (e *Engine) tell(eventType, path string, err error, details ...string) {
+	if e.notify == nil {
+		return
+	}
+	event := Event{Type: eventType, Failed: err != nil, Path: path, Details: make(map[string]string)}
+	for i := 0; i+1 < len(details); i += 2 {
+		event.Details[details[i]] = details[i+1]
+	}
+	switch eventType {
+	case EventConfigWrite, EventConfigDelete, EventRoleWrite, EventRoleDelete, EventRoleAuthorize, EventRoleDeauthorize:
+		event.Modified = err == nil
+	}
+	e.spawn(func() { e.notify(event) })
+}
+
+// tellRole is tell for what happens to a role.
+func (e *Engine) tellRole(eventType, role string, err error) {
+	e.tell(eventType, prefixRoles+role, err, "role", role)
+}
+
+// tellToken is tell for what happens to an access token.
+func (e *Engine) tellToken(eventType string, t *token, roles []string, err error) {
+	e.tell(eventType, prefixTokens+t.rec.ID, err, "roles", strings.Join(roles, ","), "grant", t.rec.GrantID,
+		"token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt.UTC().Format(time.RFC3339))
+}
+
+// tellFailure tells of a mint that failed, and why. former is the failure
+// before: a person is called for once, not with every attempt.
+func (e *Engine) tellFailure(g *grant, f, former *failure, roles []string) {
+	details := []string{"roles", strings.Join(roles, ","), "grant", g.id, "kind", f.Kind.String(), "code", f.Code}
+	path := ""
+	if len(roles) > 0 {
+		path = prefixRoles + roles[0] + "/status"
+	}
+	e.tell(EventTokenMint, path, f.err(), details...)
+	switch {
+	case f.Kind.Definite():
+		e.tell(EventGrantRefuse, path, nil, details...)
+	case f.isThrottle():
+		e.tell(EventGrantThrottle, path, nil, append(details, "retry_at", f.RetryAt.UTC().Format(time.RFC3339))...)
+	}
+	if f.needsPerson() && (former == nil || !former.needsPerson()) {
+		e.tell(EventReauthorizeRequired, path, nil, details...)
+	}
+}

@@ -1,0 +1,62 @@
+package backend
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Readership is one reader of an access token: all its leases together, those
+// that have ended among them. A token that has leaked may have leaked from any
+// of them.
+type Readership struct {
+	Role        string    `json:"role"`
+	EntityID    string    `json:"entity_id,omitempty"`
+	DisplayName string    `json:"display_name,omitempty"`
+	Leases      int       `json:"leases"`
+	First       time.Time `json:"first"`
+	Last        time.Time `json:"last"`
+}
+
+type readerKey struct{ role, entityID, displayName string }
+
+// sawReader counts a lease; mu is held. It is not taken back: a lease that
+// never began is one too many, which an auditor can live with.
+func (l *ledger) sawReader(h Holder) {
+	key := readerKey{h.Role, h.EntityID, h.DisplayName}
+	r := l.readers[key]
+	if r == nil {
+		r = &Readership{Role: h.Role, EntityID: h.EntityID, DisplayName: h.DisplayName, First: h.Since}
+		l.readers[key] = r
+	}
+	r.Leases++
+	if h.Since.After(r.Last) {
+		r.Last = h.Since
+	}
+}
+
+// readership lists everybody who was given the token, the latest last.
+func (l *ledger) readership() []Readership {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]Readership, 0, len(l.readers))
+	for _, r := range l.readers {
+		all = append(all, *r)
+	}
+	slices.SortFunc(all, func(a, b Readership) int {
+		return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.Role, b.Role), cmp.Compare(a.EntityID, b.EntityID), cmp.Compare(a.DisplayName, b.DisplayName))
+	})
+	return all
+}
+
+// rolesOf names the roles of a readership.
+func rolesOf(readers []Readership) []string {
+	var roles []string
+	for _, r := range readers {
+		if !slices.Contains(roles, r.Role) {
+			roles = append(roles, r.Role)
+		}
+	}
+	slices.Sort(roles)
+	return roles
+}

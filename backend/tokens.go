@@ -1,0 +1,258 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// TokenState is where an access token is in its life: see the package comment.
+type TokenState string
+
+// The states of an access token.
+const (
+	TokenCurrent    TokenState = "current"    // the next reader gets it
+	TokenSuperseded TokenState = "superseded" // it lives on for those who hold it
+	TokenExclusive  TokenState = "exclusive"  // it belongs to one lease
+	TokenEnding     TokenState = "ending"     // its revocation was decided, and Zoho is being asked
+	TokenEnded      TokenState = "ended"      // it was revoked, or has expired
+)
+
+// TokenInfo is what is known of an access token, without the token.
+type TokenInfo struct {
+	ID          string
+	State       TokenState
+	GrantID     string
+	AccountsURL string
+	DataCenter  string // empty for an Accounts server that is none of Zoho's
+	Scopes      []string
+	Roles       []string // that handed it out
+	IssuedAt    time.Time
+	ExpiresAt   time.Time
+	EndedAt     time.Time // zero while it lives
+	EndedBy     string    // in words
+	Holders     int
+	Readers     []Readership // everybody who was given it
+}
+
+// TokenIDs lists the live access tokens, in a fixed order, from the one that
+// follows after on, and at most limit of them; 0 is all.
+func (e *Engine) TokenIDs(ctx context.Context, after string, limit int) ([]string, error) {
+	ids, err := e.store.List(ctx, prefixTokens)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(ids)
+	return pageOf(ids, after, limit, func(id string) string { return id }), nil
+}
+
+// pageOf cuts a page out of items that are sorted by key. It does not matter if
+// the item of the key after is gone meanwhile.
+func pageOf[T any](items []T, after string, limit int, key func(T) string) []T {
+	if after != "" {
+		items = items[sort.Search(len(items), func(i int) bool { return key(items[i]) > after }):]
+	}
+	if limit > 0 && len(items) > limit {
+		items = items[:limit]
+	}
+	return items
+}
+
+// Token tells of a live access token; nil if there is none of that ID.
+func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
+	t, err := e.token(ctx, id)
+	if err != nil || t == nil || !t.rec.ExpiresAt.After(e.now()) {
+		return nil, err
+	}
+	g, err := e.grant(ctx, t.rec.GrantID)
+	if err != nil {
+		return nil, err
+	}
+	info := t.info()
+	switch {
+	case t.ledger.isEnding():
+		info.State = TokenEnding
+	case g.record().Current == id:
+		info.State = TokenCurrent
+	case t.rec.Exclusive:
+		info.State = TokenExclusive
+	default:
+		info.State = TokenSuperseded
+	}
+	return info, nil
+}
+
+func (t *token) info() *TokenInfo {
+	info := &TokenInfo{
+		ID: t.rec.ID, GrantID: t.rec.GrantID, AccountsURL: t.rec.App.AccountsURL, Scopes: t.rec.Scopes,
+		IssuedAt: t.rec.IssuedAt, ExpiresAt: t.rec.ExpiresAt,
+		Holders: t.ledger.count(), Readers: t.ledger.readership(),
+	}
+	info.Roles = rolesOf(info.Readers)
+	if dc, known := zoho.ByAccountsURL(info.AccountsURL); known {
+		info.DataCenter = dc.Name
+	}
+	return info
+}
+
+// Holders lists the leases on a live access token, the oldest first, from behind
+// the cursor after on, and at most limit of them; 0 is all. next is the cursor
+// of the following page, empty if this is the last. There are none if there is
+// no such token.
+func (e *Engine) Holders(ctx context.Context, tokenID, after string, limit int) (holders []Holder, next string, err error) {
+	t, err := e.token(ctx, tokenID)
+	if err != nil || t == nil {
+		return nil, "", err
+	}
+	all := t.ledger.list()
+	holders = pageOf(all, after, limit, Holder.cursor)
+	if last := len(holders) - 1; last >= 0 && holders[last].ID != all[len(all)-1].ID {
+		next = holders[last].cursor()
+	}
+	return holders, next, nil
+}
+
+// KillToken revokes an access token at Zoho now, whoever holds it. The next
+// reader gets a new one. If Zoho cannot be asked, the error is a *GrantError,
+// the token is handed out to nobody any more, and Tick goes on asking.
+func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, err error) {
+	t, err := e.token(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if t != nil && t.rec.ExpiresAt.After(e.now()) {
+		return nil, e.detach(ctx, func(ctx context.Context) error { return e.kill(ctx, t) })
+	}
+	ended, err := e.endedToken(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case ended == nil:
+		return nil, userErrorf("there is no access token of that token_id: neither a live one, nor one that ended in the last %s. Look the token itself up with <mount>/tokens/lookup", keptAfterEnd)
+	default:
+		return []string{fmt.Sprintf("this access token is dead already: %s at %s", ended.EndedBy, ended.EndedAt.UTC().Format(time.RFC3339))}, nil
+	}
+}
+
+// LookupToken tells of an access token that was found somewhere, also if it
+// ended less than a day ago; nil if it is not, or no longer, known. A header's
+// "Zoho-oauthtoken" before it does not matter.
+func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInfo, error) {
+	plain := strings.TrimSpace(found.Reveal())
+	if at := strings.LastIndexByte(plain, ' '); at >= 0 {
+		plain = plain[at+1:]
+	}
+	if plain == "" {
+		return nil, userErrorf("token is empty; write the access token that was found")
+	}
+	if err := checkLength("token", plain, maxFieldLength); err != nil {
+		return nil, err
+	}
+	id, err := e.fingerprint(ctx, "token", plain)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := e.Token(ctx, id); err != nil || info != nil {
+		return info, err
+	}
+	return e.endedToken(ctx, id)
+}
+
+// keptAfterEnd is how long the memory of a dead token is kept.
+const keptAfterEnd = 24 * time.Hour
+
+// endedEntry is what is kept of a dead token. Its key begins with the hour of
+// its death, so that old ones are found without reading any.
+type endedEntry struct {
+	GrantID     string       `json:"grant_id"`
+	AccountsURL string       `json:"accounts_url"`
+	Scopes      []string     `json:"scopes,omitempty"`
+	IssuedAt    time.Time    `json:"issued_at"`
+	ExpiresAt   time.Time    `json:"expires_at"`
+	EndedAt     time.Time    `json:"ended_at"`
+	EndedBy     string       `json:"ended_by"`
+	Readers     []Readership `json:"readers,omitempty"`
+}
+
+// mostReaders bounds a dead token's entry to some hundred kilobytes.
+const mostReaders = 1000
+
+const hourForm = "2006-01-02T15"
+
+func endedKey(at time.Time, id string) string {
+	return prefixEnded + at.UTC().Format(hourForm) + "/" + id
+}
+
+// remember keeps what an auditor may ask of a token that has died.
+func (e *Engine) remember(ctx context.Context, t *token, how string) error {
+	now := e.now()
+	info := t.info()
+	if len(info.Readers) > mostReaders {
+		info.Readers = info.Readers[len(info.Readers)-mostReaders:]
+	}
+	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{
+		GrantID: info.GrantID, AccountsURL: info.AccountsURL, Scopes: info.Scopes,
+		IssuedAt: info.IssuedAt, ExpiresAt: info.ExpiresAt, EndedAt: now, EndedBy: how, Readers: info.Readers,
+	})
+}
+
+// endedToken finds a token among the dead; nil if it is not there.
+func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) {
+	if strings.Contains(id, "/") {
+		return nil, nil
+	}
+	now := e.now()
+	for age := time.Duration(0); age <= keptAfterEnd; age += time.Hour {
+		entry, err := orNone(get[endedEntry](ctx, e.store, endedKey(now.Add(-age), id)))
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
+			continue
+		}
+		info := &TokenInfo{
+			ID: id, State: TokenEnded, GrantID: entry.GrantID, AccountsURL: entry.AccountsURL, Scopes: entry.Scopes,
+			Roles: rolesOf(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
+			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
+		}
+		if dc, known := zoho.ByAccountsURL(info.AccountsURL); known {
+			info.DataCenter = dc.Name
+		}
+		return info, nil
+	}
+	return nil, nil
+}
+
+// sweepEnded forgets the tokens that ended too long ago.
+func (e *Engine) sweepEnded(ctx context.Context) error {
+	hours, err := e.store.List(ctx, prefixEnded)
+	if err != nil {
+		return err
+	}
+	oldest := e.now().Add(-keptAfterEnd).UTC().Format(hourForm)
+	for _, hour := range hours {
+		if strings.TrimSuffix(hour, "/") >= oldest {
+			continue
+		}
+		ids, err := e.store.List(ctx, prefixEnded+hour)
+		if err != nil {
+			return err
+		}
+		var failed []error
+		for _, id := range ids {
+			failed = append(failed, e.store.Delete(ctx, path.Join(prefixEnded+hour, id)))
+		}
+		if err := errors.Join(failed...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
