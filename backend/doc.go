@@ -8,6 +8,11 @@
 // the same grant share its token, its budget and its failures. Each lease on a
 // token is a holder.
 //
+// Zoho counts token requests and live tokens per refresh token, and where there
+// is none - client_credentials, the exchange of a grant code - per client. The
+// record that counts is called limits in the code: the grant's own, or one of
+// the client's.
+//
 // # What a reader sees of a grant
 //
 //	           mint
@@ -27,12 +32,34 @@
 //	 ending ──── Zoho: revoked, or already gone ────► gone
 //	   ╰────────────── expired (from any state) ────► gone
 //
+// An operator can decide that a token is ending whoever holds it. Its leases
+// then have nothing left to give up.
+//
 // A token of an exclusive role never becomes current: it has its one holder, or,
 // if that reader is gone, none, and is then ended like a superseded one. The same
 // goes for a current token once no role uses its grant.
 //
-// Who may change what:
+// # The life of a refresh token
 //
+//	code, or consent in a browser          written by hand
+//	             │                                │
+//	             ▼                                ▼
+//	           tried ── refused ──► the role stays as it was
+//	             │
+//	             ▼      authorised again               nobody holds or names it
+//	           in use ──────────────────► retired ───────────────────────────► revoked
+//	             │  ╰──── written over by hand, or role deleted ───► left at Zoho, with a warning
+//	             ╰─────── deauthorized ────► revoked at once
+//
+// A refresh token that the engine got from Zoho and cannot store is revoked.
+//
+// # Who may change what
+//
+//   - A role changes under its slot, in one piece that goes on when the caller
+//     hangs up: try, note in the grant, store, leave the former grant.
+//   - What is asked of Zoho in the name of a grant takes turns: one at a time
+//     per limits record, so that what is counted is counted before the next one
+//     looks at it.
 //   - The grant's one mint in flight makes a token current ([Engine.Issue]
 //     waits for it; a reader that gives up does not stop it).
 //   - The token's ledger alone decides that a token is ending, in the same
@@ -43,7 +70,8 @@
 // # What is written, and when
 //
 // A token request is counted in the grant's record before it is sent. A new
-// token is stored before anybody gets it. A holder is in the ledger before its
+// token is stored before anybody gets it. A role's former refresh token is
+// noted as retired before the role forgets it. A holder is in the ledger before its
 // reader gets the answer; concurrent holders of one token share a write. The
 // decision to end a token is in the ledger before Zoho is asked. So at a crash
 // between any two writes the records err on the safe side: a request too many
@@ -52,5 +80,6 @@
 // # Locks
 //
 // Mutexes guard memory only. Read-modify-write of a stored record takes a
-// named slot, which a waiter leaves when its context ends.
+// named slot, which a waiter leaves when its context ends. They are taken in
+// this order: a role's (or the config's), a turn, a record's.
 package backend
