@@ -27,10 +27,13 @@ bench: ## measure the engine on a real Vault, side by side with a plugin that do
 check: ## gofmt, go vet and golangci-lint
 	scripts/lint
 
+release-check: ## make a release without publishing it, and check it: licences, same bytes, checksums, SBOM, vulnerabilities
+	scripts/release-check
+
 fmt: ## format the Go files
 	gofmt -w .
 
 clean: ## remove what was built in this repository (the cached Vault stays)
 	rm -rf bin
 
-.PHONY: help build demo dev test bench check fmt clean
+.PHONY: help build demo dev test bench check release-check fmt clean

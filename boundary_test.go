@@ -84,11 +84,11 @@ func errorRows() map[string]struct {
 	return map[string]row{
 		"bad field":               {func(*remote) {}, "creds/-", 400, []string{"use letters, digits"}},
 		"unknown role":            {func(*remote) {}, "creds/other", 400, []string{"does not exist", "vault write"}},
-		"invalid_code":            {func(r *remote) { r.zoho.sim.Kill(r.zoho.refreshToken) }, creds, 400, []string{"invalid_code", "Create a new refresh token"}},
+		"invalid_code":            {func(r *remote) { r.zoho.sim.Kill(r.zoho.refreshToken) }, creds, 400, []string{"invalid_code", "Get a new one", "authorize"}},
 		"invalid_client":          {func(r *remote) { r.refuses("invalid_client") }, creds, 400, []string{"invalid_client", dc}},
 		"invalid_client_secret":   {func(r *remote) { r.refuses("invalid_client_secret") }, creds, 400, []string{"invalid_client_secret", dc}},
 		"a regenerated secret":    {func(r *remote) { r.zoho.client.RegenerateSecret("us") }, creds, 400, []string{"invalid_client_secret", dc}},
-		"invalid_scope":           {func(r *remote) { r.refuses("invalid_scope") }, creds, 400, []string{"invalid_scope", "Compare the scopes"}},
+		"invalid_scope":           {func(r *remote) { r.refuses("invalid_scope") }, creds, 400, []string{"invalid_scope", "Compare scopes"}},
 		"missing_org_info":        {func(r *remote) { r.refuses("missing_org_info") }, creds, 400, []string{"missing_org_info", "Write soid"}},
 		"HTTP 403 without a word": {func(r *remote) { r.answers(zohosim.Fault{Kind: zohosim.FaultAnswer, Status: 403, Body: `{}`}) }, creds, 400, []string{"HTTP 403", dc}},
 		"the own budget": {func(r *remote) {
@@ -175,7 +175,7 @@ func TestPlugin_TellsVaultItsKindVersionAndPaths(t *testing.T) {
 	paths := r.backend.SpecialPaths()
 	require.NotEmpty(t, paths.SealWrapStorage)
 	require.Empty(t, paths.LocalStorage, "Zoho's limits are global to a grant, so nothing is cluster-local")
-	require.Empty(t, paths.Unauthenticated)
+	require.Equal(t, []string{"callback"}, paths.Unauthenticated, "nothing else can be had without a Vault token")
 	require.Contains(t, r.send(logical.HelpOperation, "creds/x", nil).done(t).Data["help"], "cannot be renewed")
 	require.NoError(t, r.tick())
 }

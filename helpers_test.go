@@ -216,6 +216,7 @@ type simulation struct {
 	client       *zohosim.Client
 	clientSecret string
 	refreshToken string
+	web          *zohosim.Client // of role person, if awaitsConsent has written it
 }
 
 func newSimulation(t *testing.T, clock *zohosim.Clock) *simulation {

@@ -65,8 +65,8 @@ func TestConfig_IDAndSecretOfAClientGoTogether(t *testing.T) {
 
 func TestRole_AChangeOfServerOrClientNeedsItsSecretsAgain(t *testing.T) {
 	t.Parallel()
-	const refresh, secret = "write refresh_token in the same request", "write client_secret in the same request"
-	own := goodRole()
+	const refresh, secret = "write refresh_token or code in the same request", "write client_secret in the same request"
+	own, ofMount := goodRole(), fields{"refresh_token": "1000.r.r", "verify": false}
 	for name, c := range map[string]struct {
 		role, change fields
 		says         string
@@ -78,11 +78,16 @@ func TestRole_AChangeOfServerOrClientNeedsItsSecretsAgain(t *testing.T) {
 		"own client, another client with refresh token":           {own, fields{"client_id": "1000.OTHER", "refresh_token": "1000.n.n"}, secret},
 		"own client, another client with secret":                  {own, fields{"client_id": "1000.OTHER", "client_secret": "new"}, refresh},
 		"own client, the mount's instead":                         {own, fields{"client_id": ""}, refresh},
-		"mount's client, one of its own":                          {fields{"refresh_token": "1000.r.r"}, fields{"client_id": "1000.OWN", "client_secret": "new"}, refresh},
-		"mount's client, another data centre":                     {fields{"refresh_token": "1000.r.r"}, fields{"data_center": "eu"}, "write client_id and client_secret to the role"},
-		"mount's client, another data centre with refresh token":  {fields{"refresh_token": "1000.r.r"}, fields{"data_center": "eu", "refresh_token": "1000.n.n"}, "write client_id and client_secret to the role"},
-		"mount's client, another client ID without its secret":    {fields{"refresh_token": "1000.r.r"}, fields{"client_id": "1000.OWN", "refresh_token": "1000.n.n"}, "write both, or neither"},
-		"mount's client, a secret without the client ID of it":    {fields{"refresh_token": "1000.r.r"}, fields{"client_secret": "new", "refresh_token": "1000.n.n"}, "write both, or neither"},
+		"own client, another data centre with a code":             {own, fields{"data_center": "eu", "code": "1000.g.c"}, secret},
+		"own client, another client with a code":                  {own, fields{"client_id": "1000.OTHER", "code": "1000.g.c"}, secret},
+		"an organisation's, another data centre":                  {goodClientCredentials(), fields{"data_center": "eu"}, secret},
+		"an organisation's, another client":                       {goodClientCredentials(), fields{"client_id": "1000.OTHER"}, secret},
+		"not yet authorized, another data centre":                 {ownClient().with(fields{"scopes": "ZohoCRM.modules.ALL"}), fields{"data_center": "eu"}, secret},
+		"mount's client, one of its own":                          {ofMount, fields{"client_id": "1000.OWN", "client_secret": "new"}, refresh},
+		"mount's client, another data centre":                     {ofMount, fields{"data_center": "eu"}, "write client_id and client_secret to the role"},
+		"mount's client, another data centre with refresh token":  {ofMount, fields{"data_center": "eu", "refresh_token": "1000.n.n"}, "write client_id and client_secret to the role"},
+		"mount's client, another client ID without its secret":    {ofMount, fields{"client_id": "1000.OWN", "refresh_token": "1000.n.n"}, "write both, or neither"},
+		"mount's client, a secret without the client ID of it":    {ofMount, fields{"client_secret": "new", "refresh_token": "1000.n.n"}, "write both, or neither"},
 		"own client, back in another data centre by way of patch": {own.with(fields{"data_center": "eu"}), fields{"data_center": nil}, refresh},
 	} {
 		m := newMount(t)
@@ -114,7 +119,7 @@ func TestRole_NeverSendsItsRefreshTokenToAServerThatSomebodyPutIntoTheConfig(t *
 	m.write("roles/own", fields{"client_id": z.client.ID, "client_secret": z.clientSecret, "refresh_token": z.refreshToken}).done(t)
 
 	m.delete("config").done(t)
-	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "deleted", "no longer the mount's client", "write the role's refresh_token again", "or give the role client_id and client_secret of its own")
+	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "deleted", "no longer the mount's client", "write the role's credentials again", "or give the role client_id and client_secret of its own")
 	require.Equal(t, "refused", m.state("crm-sync"))
 
 	m.write("config", fields{"accounts_url": evil.url, "client_id": z.client.ID, "client_secret": "guessed"}).done(t)
@@ -131,7 +136,7 @@ func TestDataCentres_EachHasItsServerAndReadsBack(t *testing.T) {
 	for _, dc := range zoho.DataCenters() {
 		m := newMount(t)
 		m.write("config", fields{"data_center": dc.Name, "client_id": "1000.MOUNT", "client_secret": "secret"}).done(t)
-		m.write("roles/crm-sync", fields{"refresh_token": "1000.r.r"}).done(t)
+		m.write("roles/crm-sync", fields{"refresh_token": "1000.r.r", "verify": false}).done(t)
 		require.Equal(t, dc.AccountsURL, m.read("config").Data["accounts_url"])
 		require.Equal(t, dc.AccountsURL, m.read("roles/crm-sync").Data["accounts_url"])
 		require.Equal(t, dc.Name, m.read("roles/crm-sync").Data["data_center"])

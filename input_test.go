@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,8 +21,35 @@ func goodConfig() fields {
 	return fields{"accounts_url": loopback, "client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}
 }
 
+// goodRole has made-up credentials, so it cannot be tried.
 func goodRole() fields {
-	return fields{"client_id": "1000.ROLE", "client_secret": "secret-of-the-role", "refresh_token": "1000.refresh.token"}
+	return ownClient().with(fields{"refresh_token": "1000.refresh.token", "verify": false})
+}
+
+func ownClient() fields {
+	return fields{"client_id": "1000.ROLE", "client_secret": "secret-of-the-role"}
+}
+
+func goodClientCredentials() fields {
+	return ownClient().with(fields{"grant_type": "client_credentials", "soid": "ZohoCRM.123456789", "scopes": "ZohoCRM.modules.ALL", "verify": false})
+}
+
+// goodCode is good up to the exchange, which needs Zoho.
+func goodCode() fields {
+	return ownClient().with(fields{"code": "1000.grant.code", "redirect_uri": "https://vault.example.com/v1/zoho/callback"})
+}
+
+// goodFor is a role that a field belongs to: it would be written, or its code
+// exchanged, if the field were well.
+func goodFor(field string) fields {
+	switch field {
+	case "code", "redirect_uri":
+		return goodCode()
+	case "soid":
+		return goodClientCredentials()
+	default:
+		return goodRole()
+	}
 }
 
 // requireRefused requires a 400 that says all of this, and that storage is
@@ -80,6 +108,8 @@ func harmless(field, what string) bool {
 	switch field {
 	case "ttl": // longer than a token: a warning
 		return what == "a duration beyond the range" || what == "a number beyond the range"
+	case "scopes": // a list, whose entries are trimmed
+		return slices.Contains([]string{"a list", "an empty list", "an empty map", "a blank in front", "a trailing return"}, what)
 	default:
 		return false
 	}
@@ -90,10 +120,10 @@ func TestBadInput_InAnyFieldGetsA400ThatNamesTheFieldAndChangesNothing(t *testin
 	for _, target := range []struct {
 		path   string
 		fields map[string]*framework.FieldSchema
-		good   fields
+		good   func(field string) fields
 	}{
-		{"config", configFields(), goodConfig()},
-		{"roles/crm-sync", roleFields(), goodRole()},
+		{"config", configFields(), func(string) fields { return goodConfig() }},
+		{"roles/crm-sync", roleFields(), goodFor},
 	} {
 		for name, schema := range target.fields {
 			if name == "name" {
@@ -105,7 +135,7 @@ func TestBadInput_InAnyFieldGetsA400ThatNamesTheFieldAndChangesNothing(t *testin
 				full.write("config", goodConfig()).done(t)
 				full.write("roles/crm-sync", goodRole()).done(t)
 				for what, value := range hostile(schema.Type) {
-					data := target.good.with(fields{name: value})
+					data := target.good(name).with(fields{name: value})
 					for _, m := range []*mount{empty, full} {
 						if harmless(name, what) {
 							continue
@@ -127,7 +157,8 @@ func TestBadInput_ZeroAndEmptyAreRefusedWhereTheyMeanNothing(t *testing.T) {
 	m := newMount(t)
 	m.write("config", goodConfig()).done(t)
 	m.write("roles/crm-sync", goodRole()).done(t)
-	m.write("roles/of-mount", fields{"refresh_token": "1000.other.token"}).done(t)
+	m.write("roles/of-mount", fields{"refresh_token": "1000.other.token", "verify": false}).done(t)
+	m.write("roles/of-org", goodClientCredentials()).done(t)
 	before := m.stored()
 	for _, bad := range []struct {
 		path, field string
@@ -151,8 +182,15 @@ func TestBadInput_ZeroAndEmptyAreRefusedWhereTheyMeanNothing(t *testing.T) {
 		{"roles/crm-sync", "min_ttl", "1h", "Write less, for example 10m"},
 		{"roles/crm-sync", "client_id", "", "write"},
 		{"roles/crm-sync", "client_secret", "", "write both, or neither"},
-		{"roles/crm-sync", "refresh_token", "", "write it as refresh_token"},
-		{"roles/crm-sync", "refresh_token", nil, "write it as refresh_token"},
+		{"roles/crm-sync", "refresh_token", "", "vault write -f <mount>/roles/crm-sync/deauthorize"},
+		{"roles/crm-sync", "refresh_token", nil, "vault write -f <mount>/roles/crm-sync/deauthorize"},
+		{"roles/crm-sync", "grant_type", "", "grant_type is neither refresh_token nor client_credentials"},
+		{"roles/crm-sync", "code", "", "code is empty; write the grant code from Zoho's API console"},
+		{"roles/crm-sync", "code", nil, "code is empty; write the grant code from Zoho's API console"},
+		{"roles/of-org", "scopes", "", "grant_type=client_credentials needs scopes"},
+		{"roles/of-org", "scopes", nil, "grant_type=client_credentials needs scopes"},
+		{"roles/of-org", "scopes", " ,, ,", "grant_type=client_credentials needs scopes"},
+		{"roles/of-org", "grant_type", nil, "soid belongs to grant_type=client_credentials"},
 		{"roles/of-mount", "client_secret", "of-no-client", "write both, or neither"},
 	} {
 		m.requireRefused(m.write(bad.path, fields{bad.field: bad.value}), before, fmt.Sprintf("%s %s=%v", bad.path, bad.field, bad.value), bad.says)

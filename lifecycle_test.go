@@ -63,6 +63,13 @@ func TestSealWrap_EveryWrittenKeyIsCovered(t *testing.T) {
 	second := m.read("creds/crm-sync").done(t)
 	require.NotEqual(t, first.Data["token_id"], second.Data["token_id"])
 	note()
+	m.awaitsConsent(z)
+	m.write("roles/person/authorize", nil).done(t)
+	note() // nobody comes back from that one
+	m.completes(m.agree(z, "roles/person"))
+	m.read("creds/person").done(t)
+	m.completes(m.agree(z, "roles/person")) // the former refresh token is waiting for that lease to end
+	note()
 	z.sim.SetDown(true)
 	require.Error(t, m.revoke("creds/crm-sync", second))
 	require.Error(t, m.revoke("creds/crm-sync", first))

@@ -32,6 +32,11 @@ func TestBadInput_AnOddRoleNameGetsA400ThatSaysWhatANameIs(t *testing.T) {
 			"read":   m.read("roles/" + name),
 			"delete": m.delete("roles/" + name),
 			"creds":  m.read("creds/" + name),
+
+			"status":      m.read("roles/" + name + "/status"),
+			"authorize":   m.write("roles/"+name+"/authorize", nil),
+			"deauthorize": m.write("roles/"+name+"/deauthorize", nil),
+			"rotate":      m.write("roles/"+name+"/rotate", nil),
 		} {
 			m.requireRefused(got, before, what+" "+name, says)
 			require.Less(t, len(got.text), 500)

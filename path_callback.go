@@ -20,8 +20,8 @@ func (b *zohoBackend) pathCallback() []*framework.Path {
 		Pattern:      pathCallbackName,
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Fields: map[string]*framework.FieldSchema{
-			"state":           {Type: framework.TypeString, Query: true, Description: "The state of the authorization that was begun."},
-			"code":            {Type: framework.TypeString, Query: true, Description: "The grant code."},
+			"state":           {Type: framework.TypeString, Query: true, Description: "The state of the authorization that was begun.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+			"code":            {Type: framework.TypeString, Query: true, Description: "The grant code.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 			"error":           {Type: framework.TypeString, Query: true, Description: "Zoho's word for why there is no code."},
 			"location":        {Type: framework.TypeString, Query: true, Description: "Data centre of the person's account."},
 			"accounts-server": {Type: framework.TypeString, Query: true, Description: "Its Accounts server. It must be the role's; nothing is sent to any other."},
@@ -56,7 +56,7 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, _ *logical.Request, 
 		AccountsServer: text("accounts-server"),
 	})
 	if err == nil {
-		return page(http.StatusOK, "Authorized", "Role "+role+" can hand out access tokens now. You may close this window.")
+		return page(http.StatusOK, "Authorized", "Role \""+role+"\" can hand out access tokens now. You may close this window.")
 	}
 	answer, err := respond(err)
 	if text, told := toldTo(answer, err); told {
@@ -114,11 +114,12 @@ const pageTemplate = `<!DOCTYPE html>
 <meta name="referrer" content="no-referrer">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
 <title>{{.Title}}</title>
-<style>body{font:1rem/1.5 sans-serif;max-width:36em;margin:4em auto;padding:0 1em}h1{font-size:1.4em}p{overflow-wrap:anywhere}</style>
+<style>:root{color-scheme:light dark}body{font:1rem/1.5 sans-serif;max-width:36em;margin:4em auto;padding:0 1em}h1{font-size:1.4em}p{overflow-wrap:anywhere}footer{margin-top:2em;font-size:.8em;opacity:.7}</style>
 </head>
 <body>
 <h1>{{.Title}}</h1>
 <p>{{.Text}}</p>
+<footer>The Zoho secrets engine in Vault</footer>
 </body>
 </html>
 `

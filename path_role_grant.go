@@ -15,7 +15,7 @@ func (b *zohoBackend) pathRoleGrant() []*framework.Path {
 		b.pathRoleAction("authorize", "Begin to ask a person for consent, in a browser.", pathAuthorizeHelp, b.pathRoleAuthorize, nil,
 			ok(map[string]*framework.FieldSchema{
 				"authorization_url": {Type: framework.TypeString, Description: "Where to send the person. It can be used once."},
-				"expires_at":        {Type: framework.TypeString, Description: "Until when, RFC 3339."},
+				"expires_at":        {Type: framework.TypeString, Description: "Until when it can be used, RFC 3339."},
 			})),
 		b.pathRoleAction("deauthorize", "Revoke the role's refresh token at Zoho, and forget it.", pathDeauthorizeHelp, b.pathRoleDeauthorize,
 			map[string]*framework.FieldSchema{
@@ -23,9 +23,9 @@ func (b *zohoBackend) pathRoleGrant() []*framework.Path {
 			}, done()),
 		b.pathRoleAction("rotate", "Revoke the role's current access token at Zoho now, and mint a new one.", pathRotateHelp, b.pathRoleRotate, nil,
 			ok(map[string]*framework.FieldSchema{
-				"token_id":        {Type: framework.TypeString, Description: "The new access token's."},
+				"token_id":        {Type: framework.TypeString, Description: "A keyed hash that names the new access token."},
 				"expires_at":      {Type: framework.TypeString, Description: "When the new access token ends, RFC 3339."},
-				"former_token_id": {Type: framework.TypeString, Description: "The one that was revoked; empty if there was none."},
+				"former_token_id": {Type: framework.TypeString, Description: "The same of the one that was revoked; empty if there was none."},
 			})),
 	}
 }
@@ -41,15 +41,15 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Summary:      "Read how the role's grant is doing, without asking Zoho.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role-status"},
 				Responses: ok(map[string]*framework.FieldSchema{
-					"state":           {Type: framework.TypeString, Description: "never tried, ready, throttled, refused or unreachable: how the latest mint went."},
+					"state":           {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
 					"authorized":      {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
 					"grant":           {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
 					"shared_with":     {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
 					"scopes":          {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
 					"last_success":    {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
 					"last_error":      {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
-					"last_error_code": {Type: framework.TypeString, Description: "Zoho's own word for it."},
-					"last_error_at":   {Type: framework.TypeString, Description: "When, RFC 3339."},
+					"last_error_code": {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
+					"last_error_at":   {Type: framework.TypeString, Description: "When that was, RFC 3339; empty if it did not fail."},
 					"retry_at":        {Type: framework.TypeString, Description: "Until when Zoho is left alone, RFC 3339; empty: it may be asked, or somebody has to correct something."},
 					"requests_left":   {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
 					"live_tokens":     {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},

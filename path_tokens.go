@@ -25,7 +25,7 @@ func (b *zohoBackend) pathTokenList() *framework.Path {
 				Summary:      "List the live access tokens.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "tokens"},
 				Responses: ok(map[string]*framework.FieldSchema{
-					"keys":     {Type: framework.TypeStringSlice, Description: "Their token_ids."},
+					"keys":     {Type: framework.TypeStringSlice, Description: "The token_id of each."},
 					"key_info": {Type: framework.TypeMap, Description: "By token_id: roles, data_center, issued_at, expires_at, holders and state."},
 				}),
 				ForwardPerformanceStandby:   true,
@@ -180,7 +180,7 @@ func (b *zohoBackend) pathTokensList(ctx context.Context, _ *logical.Request, d 
 
 func (b *zohoBackend) pathTokenRead(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	id, _ := d.Get("token_id").(string)
-	info, err := b.engine.Token(ctx, id)
+	info, err := b.engine.KnownToken(ctx, id)
 	if err != nil || info == nil {
 		return nil, err
 	}
@@ -222,7 +222,8 @@ func (b *zohoBackend) pathTokenLookupWrite(ctx context.Context, _ *logical.Reque
 const pathTokenHelp = `
 A read tells which roles handed the access token out, who holds it now, with
 the Vault entity and the ID of the request that is in the audit log, and who was
-given it before. With many holders, read them in pages with "limit" and "after".
+given it before; also for a day after it has ended, when nobody holds it. With
+many holders, read them in pages with "limit" and "after".
 
 A delete revokes the token at Zoho now, whatever the leases say. The next read
 of a role that used it mints a new one. If Zoho cannot be asked, the answer says

@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,13 +13,14 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-// mutates tells which operations change something, here or at Zoho.
-func mutates(url string, op logical.Operation) bool {
+// isForwarded tells which operations are the active node's: those that change
+// something, here or at Zoho, and those that tell what only it knows.
+func isForwarded(url string, op logical.Operation) bool {
 	switch op {
 	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.DeleteOperation:
 		return true
 	default:
-		return op == logical.ReadOperation && url == "creds/crm-sync"
+		return strings.HasPrefix(url, "tokens/") || slices.Contains([]string{"creds/crm-sync", "callback", "roles/crm-sync/status"}, url)
 	}
 }
 
@@ -26,14 +29,15 @@ func TestForwarding_EveryMutatingOrIssuingOperationHasBothFlags(t *testing.T) {
 	forwarded := 0
 	for _, path := range newMount(t).inner.Paths {
 		for op, handler := range path.Operations {
-			if url := urlOf(path, "crm-sync"); mutates(url, op) {
-				require.True(t, handler.Properties().ForwardPerformanceStandby, "%s %s", op, url)
-				require.True(t, handler.Properties().ForwardPerformanceSecondary, "%s %s", op, url)
+			url := urlOf(path, "crm-sync")
+			require.Equal(t, isForwarded(url, op), handler.Properties().ForwardPerformanceStandby, "%s %s", op, url)
+			require.Equal(t, isForwarded(url, op), handler.Properties().ForwardPerformanceSecondary, "%s %s", op, url)
+			if isForwarded(url, op) {
 				forwarded++
 			}
 		}
 	}
-	require.GreaterOrEqual(t, forwarded, 9)
+	require.Equal(t, 18, forwarded)
 }
 
 // standbyStates are those in which a node may not write.
@@ -52,13 +56,19 @@ func TestStandby_NeverCallsZoho(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, z := newWorld(t)
-			before := m.stored()
+			m.awaitsConsent(z)
+			back := m.agree(z, "roles/person")
+			code := z.sim.Code(z.client, "us", zohosim.CodeSpec{Scopes: []string{"ZohoCRM.modules.ALL"}})
+			asked, before := len(z.sim.Requests()), m.stored()
 			m.system.ReplicationStateVal = state
 			for _, path := range m.inner.Paths {
 				for op := range path.Operations {
-					url := urlOf(path, "crm-sync")
-					resp, err := m.backend.HandleRequest(t.Context(), request(t, op, url, z.role()))
-					if mutates(url, op) {
+					url, data := urlOf(path, "crm-sync"), fields{"code": code}
+					if url == "callback" {
+						data = back
+					}
+					resp, err := m.backend.HandleRequest(t.Context(), request(t, op, url, data))
+					if isForwarded(url, op) {
 						require.Nil(t, resp, "%s %s", op, url)
 						require.Equal(t, logical.ErrReadOnly, err, "%s %s: bare, so that Vault forwards the request", op, url)
 					} else {
@@ -67,8 +77,12 @@ func TestStandby_NeverCallsZoho(t *testing.T) {
 					}
 				}
 			}
-			require.Empty(t, z.sim.Requests())
+			require.Len(t, z.sim.Requests(), asked)
 			require.Equal(t, before, m.stored())
+
+			m.system.ReplicationStateVal = consts.ReplicationState(0)
+			m.completes(back) // where it was forwarded to
+			m.write("roles/crm-sync", fields{"code": code}).done(t)
 		})
 	}
 }

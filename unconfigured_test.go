@@ -3,6 +3,7 @@ package zohosecrets
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -11,9 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// urlOf is a path's URL for a role name.
+// urlOf is a path's URL for a name.
 func urlOf(path *framework.Path, name string) string {
-	return strings.NewReplacer("^", "", "$", "", nameRegex, name, "/?", "/").Replace(path.Pattern)
+	named := regexp.MustCompile(`\(\?P<\w+>[^)]+\)`).ReplaceAllLiteralString(path.Pattern, name)
+	if named == path.Pattern { // what the name holds is none of ours
+		return strings.NewReplacer("^", "", "$", "", "/?", "/").Replace(named)
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(named, "^"), "$")
 }
 
 // everyRequest calls try with each operation on each path, with odd data, odd
@@ -22,7 +27,9 @@ func everyRequest(b *zohoBackend, try func(*logical.Request)) {
 	names := append(oddNames(), "crm-sync", "", "a/b", "../config")
 	datas := []map[string]any{
 		nil, {}, goodConfig(), goodRole(), {"name": nil}, {"name": []any{"x"}}, {"name": 1.5}, {"": ""}, {"no such field": "x"},
-		{"client_secret": nil}, {"refresh_token": map[string]any{}}, {"min_ttl": "-1"}, {"ttl": nil, "min_ttl": nil}, {"token_id": 1},
+		{"client_secret": nil}, {"refresh_token": map[string]any{}}, goodCode(), goodClientCredentials(), {"code": nil}, {"code": []any{}, "scopes": 1},
+		{"force": "perhaps"}, {"force": nil}, {"state": "x", "code": "x"}, {"state": []any{"x", "x"}}, {"state": nil, "error": nil, "accounts-server": nil},
+		{"token": []any{}}, {"token": "x"}, {"after": 1, "limit": -1}, {"limit": "many"}, {"min_ttl": "-1"}, {"ttl": nil, "min_ttl": nil}, {"token_id": 1},
 		{"request_budget": strings.Repeat("9", 1<<20)}, {"data_center": struct{}{}},
 	}
 	secrets := []*logical.Secret{
@@ -79,10 +86,21 @@ func TestUnconfigured_ReadsTellThatThereIsNothing(t *testing.T) {
 		m.delete(path).done(t)
 	}
 	require.Equal(t, 404, m.list("roles/").status)
-	m.requireRefused(m.read("creds/crm-sync"), map[string]string{}, "creds", "roles/crm-sync", "refresh_token=")
+	for what, got := range map[string]answer{
+		"creds": m.read("creds/crm-sync"), "status": m.read("roles/crm-sync/status"), "authorize": m.write("roles/crm-sync/authorize", nil),
+		"deauthorize": m.write("roles/crm-sync/deauthorize", nil), "rotate": m.write("roles/crm-sync/rotate", nil),
+	} {
+		m.requireRefused(got, map[string]string{}, what, `role "crm-sync" does not exist`, "roles/crm-sync", "refresh_token=", "code=", "scopes=")
+	}
 	m.requireRefused(m.write("roles/crm-sync", fields{"refresh_token": "1000.refresh.token"}), map[string]string{}, "role",
 		"write client_id and client_secret to it, or to this mount's config")
-	m.requireRefused(m.write("roles/crm-sync", nil), map[string]string{}, "role", "refresh_token")
+	m.requireRefused(m.write("roles/crm-sync", nil), map[string]string{}, "role", "write refresh_token", "or code", "or scopes", "grant_type=client_credentials")
+	for what, role := range map[string]fields{
+		"a code": {"code": "1000.g.c"}, "scopes": {"scopes": "ZohoCRM.modules.ALL"},
+		"an organisation": {"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.ALL"},
+	} {
+		m.requireRefused(m.write("roles/crm-sync", role), map[string]string{}, what, "write client_id and client_secret to it, or to this mount's config")
+	}
 	m.write("config", nil).done(t)
 	require.Equal(t, "us", m.read("config").Data["data_center"])
 }
@@ -124,11 +142,17 @@ func newBrokenMount(t *testing.T) vault {
 func TestPanic_InARequestIsA500AndLeavesTheMountUsable(t *testing.T) {
 	t.Parallel()
 	v := newBrokenMount(t)
-	for _, path := range []string{"config", "roles/crm-sync", "creds/crm-sync"} {
-		got := v.read(path)
-		require.Equal(t, 500, got.status)
-		require.Contains(t, got.text, "server log")
-		require.NotContains(t, got.text, "hunter2")
+	for what, got := range map[string]answer{
+		"config": v.read("config"), "role": v.read("roles/crm-sync"), "creds": v.read("creds/crm-sync"), "list": v.list("roles/"),
+		"status": v.read("roles/crm-sync/status"), "authorize": v.write("roles/crm-sync/authorize", nil),
+		"deauthorize": v.write("roles/crm-sync/deauthorize", nil), "rotate": v.write("roles/crm-sync/rotate", nil),
+		"tokens": v.list("tokens/"), "token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
+		"callback": v.send("read", "callback", fields{"state": "x", "code": "x"}), "delete role": v.delete("roles/crm-sync"),
+		"patch config": v.patch("config", goodConfig()), "patch role": v.patch("roles/crm-sync", goodCode()),
+	} {
+		require.Equal(t, 500, got.status, what)
+		require.Contains(t, got.text, "server log", what)
+		require.NotContains(t, got.text, "hunter2", what)
 	}
 	v.read("info").done(t)
 }
@@ -159,6 +183,10 @@ func TestStorage_AFailureIsAnErrorOfEveryOperationAndNeverSilence(t *testing.T) 
 		"read config": v.read("config"), "write config": v.write("config", goodConfig()), "delete config": v.delete("config"),
 		"read role": v.read("roles/crm-sync"), "write role": v.write("roles/crm-sync", goodRole()), "patch role": v.patch("roles/crm-sync", goodRole()),
 		"delete role": v.delete("roles/crm-sync"), "list roles": v.list("roles/"), "creds": v.read("creds/crm-sync"),
+		"write code": v.write("roles/crm-sync", goodCode()), "status": v.read("roles/crm-sync/status"), "authorize": v.write("roles/crm-sync/authorize", nil),
+		"deauthorize": v.write("roles/crm-sync/deauthorize", nil), "rotate": v.write("roles/crm-sync/rotate", nil),
+		"callback": v.send("read", "callback", fields{"state": "x", "code": "x"}),
+		"tokens":   v.list("tokens/"), "token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
 	} {
 		require.Equal(t, 500, got.status, what)
 		require.Contains(t, got.text, errDisk.Error(), what)
@@ -170,7 +198,10 @@ func TestStorage_AnEntryThatCannotBeDecodedIsToldOfWithoutItsContent(t *testing.
 	t.Parallel()
 	m, _ := newWorld(t)
 	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/broken", Value: []byte(`{"refresh_token": hunter2`)}))
-	for _, got := range []answer{m.read("roles/broken"), m.read("creds/broken"), m.write("roles/broken", goodRole())} {
+	for _, got := range []answer{
+		m.read("roles/broken"), m.read("creds/broken"), m.write("roles/broken", goodRole()), m.write("roles/broken", goodCode()),
+		m.read("roles/broken/status"), m.write("roles/broken/authorize", nil), m.write("roles/broken/deauthorize", nil), m.write("roles/broken/rotate", nil),
+	} {
 		require.Equal(t, 500, got.status)
 		require.Contains(t, got.text, `"roles/broken" cannot be decoded; restore it from a backup, or delete and write it again`)
 		require.NotContains(t, got.text, "hunter2")

@@ -17,6 +17,7 @@ func fullConfig(t *testing.T) (written, read fields) {
 		"data_center": "eu", "accounts_url": "HTTPS://Accounts.Example.com:443/portal/", "client_id": "1000.MOUNT",
 		"client_secret": "secret-of-the-mount", "redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": "15m",
 		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem,
+		"verify": "false",
 	}
 	read = fields{
 		"data_center": "eu", "accounts_url": "https://accounts.example.com/portal", "client_id": "1000.MOUNT",
@@ -83,6 +84,7 @@ func TestConfig_APatchWithNullTakesAFieldBackToItsDefault(t *testing.T) {
 		case "accounts_url": // another server: the secret is needed again
 			patch["client_id"], patch["client_secret"] = "1000.MOUNT", "secret-of-the-mount"
 			want["accounts_url"] = "https://accounts.zoho.eu"
+		case "verify": // not stored, so there is nothing to take back
 		default:
 			want[name] = defaults[name]
 		}
@@ -95,13 +97,19 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
 	m.write("config", goodConfig()).done(t)
-	written := goodRole().with(fields{"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true"})
-	require.Len(t, written, len(roleFields())-1, "a new field belongs here too; the name is in the path")
+	written := goodRole().with(fields{
+		"grant_type": "refresh_token", "scopes": "ZohoCRM.modules.ALL, ZohoCRM.settings.READ,,ZohoCRM.modules.ALL",
+		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true",
+	})
+	elsewhere := []string{"name", "code", "redirect_uri", "soid"} // the first is in the path
+	require.Len(t, written, len(roleFields())-len(elsewhere), "a new field belongs here too")
 	m.write("roles/crm-sync", written).done(t)
 	want := fields{
 		"name": "crm-sync", "grant_type": "refresh_token", "data_center": "eu", "accounts_url": "https://accounts.zoho.eu",
-		"client_id": "1000.ROLE", "ttl": int64(3000), "min_ttl": int64(300), "exclusive": true,
+		"client_id": "1000.ROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
+		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true,
 	}
+	require.Len(t, want, len(roleAnswer()), "a new field belongs here too")
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	before := m.stored()
 	m.write("roles/crm-sync", nil).done(t)
@@ -110,15 +118,39 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 
 	m.write("roles/crm-sync", fields{"ttl": 1800}).done(t)
 	want["ttl"] = int64(1800)
-	m.write("roles/crm-sync", fields{"refresh_token": "1000.another.token"}).done(t)
+	m.write("roles/crm-sync", fields{"refresh_token": "1000.another.token", "verify": false}).done(t)
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
-	m.patch("roles/crm-sync", fields{"ttl": nil, "min_ttl": nil, "exclusive": nil}).done(t)
-	want["ttl"], want["min_ttl"], want["exclusive"] = int64(0), int64(0), false
+	m.patch("roles/crm-sync", fields{"ttl": nil, "min_ttl": nil, "exclusive": nil, "scopes": nil, "soid": nil, "redirect_uri": nil, "grant_type": nil}).done(t)
+	want["ttl"], want["min_ttl"], want["exclusive"], want["scopes"] = int64(0), int64(0), false, []string{}
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 
-	m.patch("roles/crm-sync", fields{"data_center": nil, "client_id": nil, "client_secret": nil, "refresh_token": "1000.r.t"}).done(t)
+	m.patch("roles/crm-sync", fields{"data_center": nil, "client_id": nil, "client_secret": nil, "refresh_token": "1000.r.t", "verify": false}).done(t)
 	want["data_center"], want["accounts_url"], want["client_id"] = "us", loopback, ""
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
+}
+
+func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", goodConfig()).done(t)
+	m.write("roles/crm-sync", goodClientCredentials()).done(t)
+	want := fields{
+		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "us", "accounts_url": loopback, "client_id": "1000.ROLE",
+		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false,
+	}
+	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
+	before := m.stored()
+	m.write("roles/crm-sync", nil).done(t)
+	m.patch("roles/crm-sync", nil).done(t)
+	require.Equal(t, before, m.stored())
+
+	m.write("roles/crm-sync", fields{"scopes": []string{"ZohoBooks.invoices.READ"}, "soid": "", "verify": false}).done(t)
+	want["scopes"], want["soid"] = []string{"ZohoBooks.invoices.READ"}, ""
+	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
+	m.patch("roles/crm-sync", fields{"grant_type": nil, "verify": nil}).done(t)
+	want["grant_type"] = "refresh_token"
+	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
+	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "nobody has consented yet", "has no refresh token yet", "roles/crm-sync/authorize")
 }
 
 func TestSecrets_AreNeverReadBack(t *testing.T) {

@@ -113,7 +113,7 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 		e.log().Warn("an authorization failed", "role", pending.Role, "error", err)
 		return pending.Role, err
 	}
-	_, err = e.WriteRole(ctx, pending.Role, RoleChange{
+	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{
 		Code: &callback.Code, RedirectURI: &pending.RedirectURI, MustExist: true,
 		onlyAt: &Pin{AccountsURL: pending.AccountsURL, ClientID: pending.ClientID},
 	})
@@ -122,6 +122,9 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 		return pending.Role, err
 	}
 	e.log().Info("a role was authorized", "role", pending.Role)
+	for _, warning := range warnings { // the person at the browser could do nothing about it
+		e.log().Warn("a role was authorized, but", "role", pending.Role, "warning", warning)
+	}
 	return pending.Role, nil
 }
 

@@ -108,11 +108,19 @@ func (e *Engine) revokeGrant(ctx context.Context, role *Role) (gone bool, err er
 		if err := t.ledger.end(ctx, e.now()); err != nil {
 			return false, err
 		}
-		if err := e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.forget(ctx, t, "its refresh token was revoked") }); err != nil {
+		if err := e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithGrant(ctx, t) }); err != nil {
 			return false, err
 		}
 	}
 	return how == zoho.AlreadyGone, nil
+}
+
+// diedWithGrant drops an access token whose refresh token was revoked.
+func (e *Engine) diedWithGrant(ctx context.Context, t *token) error {
+	roles := rolesOf(t.ledger.readership())
+	e.log().Info("an access token was revoked with its refresh token", "roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
+	e.tellToken(EventTokenRevoke, t, roles, nil)
+	return e.forget(ctx, t, "its refresh token was revoked")
 }
 
 // Rotated is what came of a rotation.

@@ -2,7 +2,8 @@ package backend
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,7 +150,7 @@ func (e *Engine) fly(ctx context.Context, key string, fn func(context.Context) e
 		return errClosed
 	}
 	flight := e.flights.DoChan(key, func() (_ any, err error) {
-		defer recoverAs(&err)
+		defer e.recoverAs(&err)
 		ctx, cancel := context.WithTimeout(e.life, flightLimit)
 		defer cancel()
 		return nil, fn(ctx)
@@ -165,7 +166,7 @@ func (e *Engine) detach(ctx context.Context, fn func(context.Context) error) err
 		return errClosed
 	}
 	return e.await(ctx, func() (err error) {
-		defer recoverAs(&err)
+		defer e.recoverAs(&err)
 		ctx, cancel := context.WithTimeout(e.life, flightLimit)
 		defer cancel()
 		return fn(ctx)
@@ -200,7 +201,7 @@ func (e *Engine) spawn(fn func()) bool {
 				e.log().Error("background work failed", "error", err)
 			}
 		}()
-		defer recoverAs(&err)
+		defer e.recoverAs(&err)
 		fn()
 	}()
 	return true
@@ -217,10 +218,12 @@ func (e *Engine) begin() bool {
 }
 
 // recoverAs turns a panic into an error: one in a goroutine would end the
-// process, and with it every mount that it serves.
-func recoverAs(err *error) {
+// process, and with it every mount that it serves. What it says may hold a
+// secret, so it goes to the server log alone.
+func (e *Engine) recoverAs(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("internal error in the secrets engine: %v; please report it", p)
+		e.log().Error("panic in the secrets engine", "panic", p, "stack", string(debug.Stack()))
+		*err = errors.New("internal error in the Zoho secrets engine; the server log has it as \"panic in the secrets engine\", please report it")
 	}
 }
 

@@ -67,9 +67,16 @@ func (e *Engine) tellToken(eventType string, t *token, roles []string, err error
 		"token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt.UTC().Format(time.RFC3339))
 }
 
+// tellMint logs a new access token, and tells of it.
+func (e *Engine) tellMint(t *token, roles []string) {
+	e.log().Info("minted an access token", "roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	e.tellToken(EventTokenMint, t, roles, nil)
+}
+
 // tellFailure tells of a mint that failed, and why. former is the failure
-// before: a person is called for once, not with every attempt.
-func (e *Engine) tellFailure(g *grant, f, former *failure, roles []string) {
+// before: a person is called for once, not with every attempt, and not by a
+// trial, behind which one sits already.
+func (e *Engine) tellFailure(g *grant, f, former *failure, roles []string, trial bool) {
 	details := []string{"roles", strings.Join(roles, ","), "grant", g.id, "kind", f.Kind.String(), "code", f.Code}
 	path := ""
 	if len(roles) > 0 {
@@ -82,7 +89,7 @@ func (e *Engine) tellFailure(g *grant, f, former *failure, roles []string) {
 	case f.isThrottle():
 		e.tell(EventGrantThrottle, path, nil, append(details, "retry_at", f.RetryAt.UTC().Format(time.RFC3339))...)
 	}
-	if f.needsPerson() && (former == nil || !former.needsPerson()) {
+	if f.needsPerson() && !trial && (former == nil || !former.needsPerson()) {
 		e.tell(EventReauthorizeRequired, path, nil, details...)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // exchangeCode turns the change's grant code into the refresh token of updated,
 // and stores that role. What Zoho gives is stored or revoked, never lost: only
-// a crash between Zoho's answer and the second write can leave a refresh token
+// a crash between Zoho's answer and the first write can leave a refresh token
 // that nobody knows, and no order of writes can help against that.
 func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	app, err := updated.app(config)
@@ -21,14 +21,14 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	}
 	redirectURI := ""
 	set(&redirectURI, change.RedirectURI)
-	got, err := e.exchange(ctx, app, secret.New(*change.Code), redirectURI, config)
+	got, err := e.exchange(ctx, updated, app, secret.New(*change.Code), redirectURI, config)
 	if err != nil {
+		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		return nil, err
 	}
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
-	updated.RefreshToken = got.RefreshToken
 	g, cred, err := e.grantOf(ctx, updated, config)
 	if err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
@@ -40,6 +40,9 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	defer release()
 	if err := e.storeAuthorized(ctx, old, updated, app, config); err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
+	}
+	if err := e.store.Delete(ctx, got.keptAt); err != nil {
+		e.log().Warn("a refresh token that is stored is noted as not stored; Tick sees that it is", "role", updated.Name, "grant", g.id, "error", err)
 	}
 	if err := e.adoptExchanged(ctx, g, cred, got, updated.Exclusive, config); err != nil {
 		e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", updated.Name, "grant", g.id, "error", err)
@@ -68,12 +71,13 @@ func (e *Engine) storeAuthorized(ctx context.Context, old, updated *Role, app zo
 // exchanged is what a grant code gave, and when it was asked for.
 type exchanged struct {
 	zoho.Exchanged
-	asked time.Time
+	asked  time.Time
+	keptAt string // storage key of the refresh token, until its role is stored; empty: not there
 }
 
 // exchange asks Zoho, once. Zoho counts the request for the client: there is no
 // refresh token yet.
-func (e *Engine) exchange(ctx context.Context, app zoho.App, code secret.Value, redirectURI string, config *Config) (got exchanged, err error) {
+func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code secret.Value, redirectURI string, config *Config) (got exchanged, err error) {
 	client, err := e.accountsClient(config.CACert)
 	if err != nil {
 		return exchanged{}, err
@@ -105,6 +109,13 @@ func (e *Engine) exchange(ctx context.Context, app zoho.App, code secret.Value, 
 
 	ctx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancelNote()
+	updated.RefreshToken = got.RefreshToken
+	if !got.RefreshToken.IsZero() {
+		if got.keptAt, err = e.noteUnstored(ctx, updated, app, config); err != nil {
+			got.keptAt = ""
+			return exchanged{}, e.abandon(ctx, app, config, got, err)
+		}
+	}
 	if err := e.noteExchange(ctx, limits, config, failed); err != nil {
 		return exchanged{}, e.abandon(ctx, app, config, got, err)
 	}
@@ -154,6 +165,7 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, cred credential, 
 	if err := e.adopt(ctx, g, g, t, use{}); err != nil {
 		return fmt.Errorf("%w; revoked: %v", err, e.discard(ctx, t) == nil) //nolint:errorlint // one error, and how the clean-up went
 	}
+	e.tellMint(t, g.record().Roles)
 	if exclusive {
 		e.spawn(func() { e.endIfUnheld(e.life, t) })
 	}
@@ -165,13 +177,23 @@ func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got 
 	if got.RefreshToken.IsZero() {
 		return cause
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*config.RequestTimeout) // the cause may be a time that is up
+	defer cancel()
 	client, err := e.accountsClient(config.CACert)
 	if err == nil {
 		_, err = client.RevokeRefreshToken(ctx, app, got.RefreshToken)
 	}
+	if err != nil && got.keptAt != "" {
+		return fmt.Errorf("%w. Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code", cause, err) //nolint:errorlint // the first one is the cause
+	}
 	if err != nil {
 		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
 		return fmt.Errorf("%w. Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", cause, err) //nolint:errorlint // the first one is the cause
+	}
+	if got.keptAt != "" {
+		if err := e.store.Delete(ctx, got.keptAt); err != nil {
+			e.log().Warn("a refresh token that is revoked will be revoked again", "error", err)
+		}
 	}
 	return fmt.Errorf("%w. Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code", cause)
 }

@@ -26,11 +26,6 @@ func (e *Engine) joinGrant(ctx context.Context, r *Role, forgive bool) error {
 	if !joins && !refused {
 		return nil
 	}
-	if joins { // a role that takes up a retired refresh token means to keep it
-		if err := e.store.Delete(ctx, prefixRetired+id); err != nil {
-			return err
-		}
-	}
 	return e.updateGrant(ctx, g, func(rec *grantRecord) {
 		if refused {
 			rec.Failure = nil
@@ -39,6 +34,20 @@ func (e *Engine) joinGrant(ctx context.Context, r *Role, forgive bool) error {
 			rec.Roles = append(rec.Roles, r.Name)
 		}
 	})
+}
+
+// takeUp is for a role that takes up a refresh token which may be retired: it
+// means to keep it.
+func (e *Engine) takeUp(ctx context.Context, r *Role) error {
+	id, err := e.grantID(ctx, r)
+	if err != nil || id == "" {
+		return err
+	}
+	retired, err := orNone(get[retiredEntry](ctx, e.store, prefixRetired+id))
+	if err != nil || retired == nil {
+		return err
+	}
+	return e.store.Delete(ctx, prefixRetired+id)
 }
 
 // leaveGrant notes that a role that was stored no longer uses the grant, and
@@ -150,4 +159,13 @@ func (g *grant) state(cred credential) GrantState {
 	default:
 		return StateUnreachable
 	}
+}
+
+// rolesFor names the roles for which a token is minted.
+func (g *grant) rolesFor(use use) []string {
+	roles := g.record().Roles
+	if use.role == "" || slices.Contains(roles, use.role) {
+		return roles
+	}
+	return append(slices.Clone(roles), use.role)
 }

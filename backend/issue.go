@@ -44,6 +44,9 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 		if errors.Is(err, errEnding) {
 			continue // its last holder left, or the role changed, while we looked: take a newer one
 		}
+		if err != nil {
+			e.log().Debug("a read was refused", "role", roleName, "entity_id", reader.EntityID, "request_id", reader.RequestID, "error", err)
+		}
 		return issued, err
 	}
 }
@@ -65,6 +68,9 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 		return nil, err
 	}
 	t, warnings, err := e.tokenFor(ctx, role, config, g, cred, reader)
+	if err != nil && e.hasMoved(ctx, role, g) {
+		return nil, errEnding // the refusal is of credentials that the role has no longer
+	}
 	if err != nil {
 		return nil, inFront(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
@@ -74,6 +80,16 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	}
 	issued.DataCenter, issued.Warnings = role.EffectiveDataCenter(config), warnings
 	return issued, nil
+}
+
+// hasMoved reports whether a role was given another grant since it was looked at.
+func (e *Engine) hasMoved(ctx context.Context, role *Role, from *grant) bool {
+	now, err := e.Role(ctx, role.Name)
+	if err != nil || now == nil {
+		return false
+	}
+	id, err := e.grantID(ctx, now)
+	return err == nil && id != from.id
 }
 
 // tokenFor is the token of a lease: the grant's, or one of its own.

@@ -67,6 +67,7 @@ func (e *Engine) mintExclusive(ctx context.Context, g *grant, cred credential) (
 type use struct {
 	exclusive bool        // for one lease, not to become the grant's current token
 	trial     bool        // to try the credential: a refusal is told, not remembered
+	role      string      // of a trial: it may not be in the grant's record yet
 	needed    func() bool // asked when it is the mint's turn; nil: needed
 }
 
@@ -130,9 +131,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 		// A token that no record leads to could never be revoked again.
 		return nil, errors.Join(err, e.discard(ctx, t))
 	}
-	roles := g.record().Roles
-	e.log().Info("minted an access token", "roles", roles, "grant", g.id, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	e.tellToken(EventTokenMint, t, roles, nil)
+	e.tellMint(t, g.rolesFor(use))
 	return t, nil
 }
 
@@ -194,13 +193,16 @@ func (e *Engine) discard(ctx context.Context, t *token) error {
 	e.mu.Lock()
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()
+	log := e.log().With("grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
 	client, err := e.accountsClient(t.rec.CACert)
 	if err != nil {
 		return err
 	}
 	if _, err := client.RevokeAccessToken(ctx, t.rec.App, t.rec.AccessToken); err != nil {
+		log.Warn("an access token was minted, and could be neither stored nor revoked; it was given to nobody", "error", err)
 		return err
 	}
+	log.Warn("an access token was minted, could not be stored, and was revoked again")
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
 }
 
@@ -230,8 +232,8 @@ func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credent
 			}
 		})
 	}
-	roles := g.record().Roles
-	e.tellFailure(g, &f, former, roles)
+	roles := g.rolesFor(use)
+	e.tellFailure(g, &f, former, roles, use.trial)
 	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
 	if err != nil {
 		return err

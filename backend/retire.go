@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -16,8 +17,11 @@ import (
 // it, and no role uses it. Until then it is kept as a retired one.
 
 // retiredEntry is a refresh token that is waiting for its end, with all that is
-// needed to revoke it.
+// needed to revoke it. It is written before the role that gives the refresh token
+// up, or gets it: so it is void if that role has it after all.
 type retiredEntry struct {
+	Role         string    `json:"role"`
+	At           time.Time `json:"at"`
 	RefreshToken string    `json:"refresh_token"`
 	AccountsURL  string    `json:"accounts_url"`
 	ClientID     string    `json:"client_id"`
@@ -45,10 +49,26 @@ func (e *Engine) noteRetired(ctx context.Context, former *Role, config *Config) 
 	if movedAway != nil { // the secret is gone; the older endpoint wants none
 		app = zoho.App{AccountsURL: former.Pin.AccountsURL, ClientID: former.Pin.ClientID}
 	}
-	return e.store.put(ctx, prefixRetired+id, retiredEntry{
-		RefreshToken: former.RefreshToken.Reveal(), AccountsURL: app.AccountsURL, ClientID: app.ClientID,
-		ClientSecret: app.ClientSecret.Reveal(), CACert: config.CACert,
-	})
+	return e.store.put(ctx, prefixRetired+id, e.newRetired(former, app, config))
+}
+
+// noteUnstored keeps a refresh token that Zoho has just given, until its role is
+// stored: a crash before that leaves it to Tick, which lets the write be first.
+func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, config *Config) (key string, err error) {
+	id, err := e.grantID(ctx, updated)
+	if err != nil {
+		return "", err
+	}
+	entry := e.newRetired(updated, app, config)
+	entry.RetryAt = entry.At.Add(settled)
+	return prefixRetired + id, e.store.put(ctx, prefixRetired+id, entry)
+}
+
+func (e *Engine) newRetired(r *Role, app zoho.App, config *Config) retiredEntry {
+	return retiredEntry{
+		Role: r.Name, At: e.now(), RefreshToken: r.RefreshToken.Reveal(), AccountsURL: app.AccountsURL,
+		ClientID: app.ClientID, ClientSecret: app.ClientSecret.Reveal(), CACert: config.CACert,
+	}
 }
 
 // retireAll looks at every retired refresh token.
@@ -85,8 +105,16 @@ func (e *Engine) tryRetire(ctx context.Context, grantID string) error {
 	if err != nil || entry == nil || entry.RetryAt.After(e.now()) {
 		return err
 	}
-	needed, err := e.isNeeded(ctx, g)
-	if err != nil || needed {
+	users, err := e.users(ctx, g)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(users, entry.Role) && e.now().Sub(entry.At) > settled:
+		return e.store.Delete(ctx, prefixRetired+grantID) // void
+	case len(users) > 0:
+		return nil
+	}
+	if held, err := e.isHeld(ctx, g); err != nil || held {
 		return err
 	}
 	client, err := e.accountsClient(entry.CACert)
@@ -111,19 +139,18 @@ func (e *Engine) tryRetire(ctx context.Context, grantID string) error {
 	return e.store.Delete(ctx, prefixRetired+grantID)
 }
 
-// isNeeded reports whether a role or a lease would miss the grant.
-func (e *Engine) isNeeded(ctx context.Context, g *grant) (bool, error) {
-	users, err := e.users(ctx, g)
-	if err != nil || len(users) > 0 {
-		return true, err
-	}
+// isHeld reports whether a lease would miss the grant. From then on a token that
+// nobody holds gets no holder: a reader who is just about to become one, because
+// it began before the role was written, takes a newer token.
+func (e *Engine) isHeld(ctx context.Context, g *grant) (bool, error) {
 	tokens, err := e.liveTokens(ctx, g, g)
 	if err != nil {
 		return true, err
 	}
 	for _, t := range tokens {
-		if t.ledger.isHeld() {
-			return true, nil
+		ending, err := t.ledger.endIfUnheld(ctx, e.now())
+		if err != nil || !ending {
+			return true, err
 		}
 	}
 	return false, nil

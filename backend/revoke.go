@@ -31,6 +31,7 @@ type Lease struct {
 // being disabled and must not be held up; tainted is asked only if need be.
 func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) error {
 	if !lease.ExpiresAt.After(e.now()) {
+		e.log().Debug("a lease has ended with its access token", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt)
 		return nil // Zoho has ended it; Tick sweeps what is stored
 	}
 	t, err := e.token(ctx, lease.TokenID)
@@ -41,7 +42,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 		return nil // gone: revoked before
 	}
 	if h, held := t.ledger.holder(lease.HolderID); held {
-		e.log().Debug("a lease has ended", "role", h.Role, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
+		e.log().Debug("a lease has ended", "role", h.Role, "grant", t.rec.GrantID, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
 	}
 	ending, err := t.ledger.release(ctx, lease.HolderID, e.now())
 	if err != nil || !ending {
@@ -68,7 +69,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 func (e *Engine) finish(ctx context.Context, t *token) error {
 	return e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
 		if !t.rec.ExpiresAt.After(e.now()) {
-			return e.forget(ctx, t, "it expired")
+			return e.forgetExpired(ctx, t)
 		}
 		config, _, err := e.Config(ctx)
 		if err != nil {
@@ -140,6 +141,12 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	defer e.mu.Unlock()
 	delete(e.tokens, t.rec.ID)
 	return nil
+}
+
+// forgetExpired drops a token that died of age, which Zoho does by itself.
+func (e *Engine) forgetExpired(ctx context.Context, t *token) error {
+	e.log().Info("an access token has expired", "roles", rolesOf(t.ledger.readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	return e.forget(ctx, t, byExpiry)
 }
 
 // over notes that Zoho no longer counts a token among the living.

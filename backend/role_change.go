@@ -176,7 +176,8 @@ func (ch RoleChange) checkOrigin(r, old *Role) error {
 // credential and moves nothing leaves the pin alone, even if the config has
 // moved on since.
 func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) {
-	moves := ch.DataCenter != nil || ch.ClientID != nil || ch.RefreshToken != nil || ch.Code != nil ||
+	moves := ch.DataCenter != nil || ch.ClientID != nil || ch.RefreshToken != nil ||
+		(ch.Code != nil && ch.onlyAt == nil) || // a consent is for where the role is
 		(ch.namesClientGrant() && (old == nil || old.RefreshToken.IsZero()))
 	if old != nil && !moves {
 		return old.Pin, nil

@@ -43,6 +43,9 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	if err != nil {
 		return nil, err
 	}
+	if old == nil && change.onlyAt != nil {
+		return nil, userErrorf("role %q has been deleted since the authorization was begun", name)
+	}
 	if old == nil && change.MustExist {
 		return nil, userErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
 	}
@@ -81,6 +84,11 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	wanted := change.Verify == nil && (old == nil || change.namesCredential() || updated.Pin != old.Pin)
 	if (wanted || (change.Verify != nil && *change.Verify)) && updated.IsAuthorized() {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
+			return nil, err
+		}
+	}
+	if change.RefreshToken != nil {
+		if err := e.takeUp(ctx, updated); err != nil {
 			return nil, err
 		}
 	}

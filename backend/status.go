@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -43,6 +44,11 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	g, cred, err := e.grantOf(ctx, role, config)
+	var gone *UserError
+	if errors.As(err, &gone) { // its client is no longer the mount's
+		status.State, status.LastError = StateRefused, gone.Error()
+		return status, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	}
 	now := e.now()
 	if !t.rec.ExpiresAt.After(now) {
-		return e.forget(ctx, t, "it expired")
+		return e.forgetExpired(ctx, t)
 	}
 	t.ledger.flush()
 	for _, h := range t.ledger.list() {

@@ -2,9 +2,7 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -109,7 +107,7 @@ func (t *token) info() *TokenInfo {
 // no such token.
 func (e *Engine) Holders(ctx context.Context, tokenID, after string, limit int) (holders []Holder, next string, err error) {
 	t, err := e.token(ctx, tokenID)
-	if err != nil || t == nil {
+	if err != nil || t == nil || !t.rec.ExpiresAt.After(e.now()) {
 		return nil, "", err
 	}
 	all := t.ledger.list()
@@ -160,99 +158,14 @@ func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInf
 	if err != nil {
 		return nil, err
 	}
+	return e.KnownToken(ctx, id)
+}
+
+// KnownToken tells of an access token, also if it ended less than a day ago;
+// nil if there is none of that ID.
+func (e *Engine) KnownToken(ctx context.Context, id string) (*TokenInfo, error) {
 	if info, err := e.Token(ctx, id); err != nil || info != nil {
 		return info, err
 	}
 	return e.endedToken(ctx, id)
-}
-
-// keptAfterEnd is how long the memory of a dead token is kept.
-const keptAfterEnd = 24 * time.Hour
-
-// endedEntry is what is kept of a dead token. Its key begins with the hour of
-// its death, so that old ones are found without reading any.
-type endedEntry struct {
-	GrantID     string       `json:"grant_id"`
-	AccountsURL string       `json:"accounts_url"`
-	Scopes      []string     `json:"scopes,omitempty"`
-	IssuedAt    time.Time    `json:"issued_at"`
-	ExpiresAt   time.Time    `json:"expires_at"`
-	EndedAt     time.Time    `json:"ended_at"`
-	EndedBy     string       `json:"ended_by"`
-	Readers     []Readership `json:"readers,omitempty"`
-}
-
-// mostReaders bounds a dead token's entry to some hundred kilobytes.
-const mostReaders = 1000
-
-const hourForm = "2006-01-02T15"
-
-func endedKey(at time.Time, id string) string {
-	return prefixEnded + at.UTC().Format(hourForm) + "/" + id
-}
-
-// remember keeps what an auditor may ask of a token that has died.
-func (e *Engine) remember(ctx context.Context, t *token, how string) error {
-	now := e.now()
-	info := t.info()
-	if len(info.Readers) > mostReaders {
-		info.Readers = info.Readers[len(info.Readers)-mostReaders:]
-	}
-	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{
-		GrantID: info.GrantID, AccountsURL: info.AccountsURL, Scopes: info.Scopes,
-		IssuedAt: info.IssuedAt, ExpiresAt: info.ExpiresAt, EndedAt: now, EndedBy: how, Readers: info.Readers,
-	})
-}
-
-// endedToken finds a token among the dead; nil if it is not there.
-func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) {
-	if strings.Contains(id, "/") {
-		return nil, nil
-	}
-	now := e.now()
-	for age := time.Duration(0); age <= keptAfterEnd; age += time.Hour {
-		entry, err := orNone(get[endedEntry](ctx, e.store, endedKey(now.Add(-age), id)))
-		if err != nil {
-			return nil, err
-		}
-		if entry == nil {
-			continue
-		}
-		info := &TokenInfo{
-			ID: id, State: TokenEnded, GrantID: entry.GrantID, AccountsURL: entry.AccountsURL, Scopes: entry.Scopes,
-			Roles: rolesOf(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
-			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
-		}
-		if dc, known := zoho.ByAccountsURL(info.AccountsURL); known {
-			info.DataCenter = dc.Name
-		}
-		return info, nil
-	}
-	return nil, nil
-}
-
-// sweepEnded forgets the tokens that ended too long ago.
-func (e *Engine) sweepEnded(ctx context.Context) error {
-	hours, err := e.store.List(ctx, prefixEnded)
-	if err != nil {
-		return err
-	}
-	oldest := e.now().Add(-keptAfterEnd).UTC().Format(hourForm)
-	for _, hour := range hours {
-		if strings.TrimSuffix(hour, "/") >= oldest {
-			continue
-		}
-		ids, err := e.store.List(ctx, prefixEnded+hour)
-		if err != nil {
-			return err
-		}
-		var failed []error
-		for _, id := range ids {
-			failed = append(failed, e.store.Delete(ctx, path.Join(prefixEnded+hour, id)))
-		}
-		if err := errors.Join(failed...); err != nil {
-			return err
-		}
-	}
-	return nil
 }

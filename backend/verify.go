@@ -17,7 +17,7 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 	if err != nil {
 		return nil, err
 	}
-	t, err := e.try(ctx, g, cred, r.Exclusive)
+	t, err := e.try(ctx, g, cred, r)
 	var failed *GrantError
 	switch {
 	case err == nil:
@@ -35,15 +35,19 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 
 // try proves a credential by a token that was minted with it: one that lives,
 // or a new one, which is there for the first reader then.
-func (e *Engine) try(ctx context.Context, g *grant, cred credential, exclusive bool) (*token, error) {
-	if t := g.proof(e, cred); t != nil {
-		return t, nil
+func (e *Engine) try(ctx context.Context, g *grant, cred credential, r *Role) (*token, error) {
+	var proof *token // looked for when it is our turn: of many writes at once the first one pays
+	t, err := e.mint(ctx, g, cred, use{trial: true, role: r.Name, needed: func() bool {
+		proof = g.proof(e, cred)
+		return proof == nil
+	}})
+	if err != nil || proof != nil {
+		return proof, err
 	}
-	t, err := e.mint(ctx, g, cred, use{trial: true})
-	if err == nil && exclusive { // its readers get tokens of their own
+	if r.Exclusive { // its readers get tokens of their own
 		e.spawn(func() { e.endIfUnheld(e.life, t) })
 	}
-	return t, err
+	return t, nil
 }
 
 // proof returns the grant's living token if it was minted with this very
@@ -85,12 +89,12 @@ func (e *Engine) tryClient(ctx context.Context, config *Config) (warnings []stri
 		if err != nil {
 			return nil, err
 		}
-		_, err = e.try(ctx, g, cred, role.Exclusive)
+		_, err = e.try(ctx, g, cred, role)
 		var failed *GrantError
 		switch {
 		case err == nil:
 			return nil, nil
-		case errors.As(err, &failed) && failed.Kind == zoho.Misconfigured:
+		case errors.As(err, &failed) && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code):
 			return nil, inFront(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", name), err)
 		case errors.As(err, &failed), errors.Is(err, errReserved):
 			return []string{fmt.Sprintf("the new client secret was written, but could not be tried with role %q: %v", name, err)}, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
@@ -36,6 +37,8 @@ type world struct {
 	storage      *storage
 	engine       *backend.Engine
 	leases       []*backend.Issued // of tests that keep them
+	logger       hclog.Logger      // as of the next restart
+	notify       func(backend.Event)
 }
 
 // newWorld has a mount with a client, and a role crm-sync.
@@ -63,7 +66,7 @@ func newWorld(t tb) *world {
 }
 
 func (w *world) start() {
-	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.clock.Now, UserAgent: "test"})
+	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.clock.Now, UserAgent: "test", Logger: w.logger, Notify: w.notify})
 }
 
 // restart forgets everything but the storage, as a crash or a new leader does.

@@ -1,8 +1,14 @@
 //go:build unix
 
-// Command bench measures the engine on a real Vault with raft storage, side by
-// side with the floor: a plugin that only answers with a lease. It prints
-// ratios, since times say more about the machine than about the engine.
+// Command bench measures the engine on a real Vault with raft storage. It has
+// two parts, and without arguments runs both:
+//
+// "bench speed" sets it side by side with the floor: a plugin that only answers
+// with a lease. It prints ratios, since times say more about the machine than
+// about the engine.
+//
+// "bench scale" fills it with roles and leases, in several sizes, and prints how
+// the times grow, as a table in Markdown for docs/operating.md.
 package main
 
 import (
@@ -17,29 +23,49 @@ import (
 )
 
 func main() {
-	rounds := flag.Int("rounds", 7, "how often engine and floor take turns")
-	slice := flag.Duration("slice", 2*time.Second, "how long each turn takes")
-	grants := flag.Int("grants", 10_000, "grants for the measurement of background work; 0 leaves it out")
+	rounds := flag.Int("rounds", 7, "speed: how often engine and floor take turns")
+	slice := flag.Duration("slice", 2*time.Second, "speed: how long each turn takes")
+	grants := flag.Int("grants", 10_000, "speed: grants for the measurement of background work; 0 leaves it out")
+	sizes := flag.String("sizes", "1000,3000,10000", "scale: numbers of roles; there are ten leases for each")
+	idle := flag.Duration("idle", time.Minute, "scale: how long the work is measured that nobody asks for")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *rounds, *slice, *grants); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	parts := map[string]func() error{
+		"speed": func() error { return speed(ctx, *rounds, *slice, *grants) },
+		"scale": func() error { return scale(ctx, *sizes, *idle) },
+	}
+	names := flag.Args()
+	if len(names) == 0 {
+		names = []string{"speed", "scale"}
+	}
+	for _, name := range names {
+		part := parts[name]
+		if part == nil {
+			fmt.Fprintf(os.Stderr, "bench: there is no part %q, only speed and scale; flags come first\n", name)
+			os.Exit(2)
+		}
+		if err := part(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-func run(ctx context.Context, rounds int, slice time.Duration, grants int) error {
+func speed(ctx context.Context, rounds int, slice time.Duration, grants int) error {
 	dir, err := os.MkdirTemp("", "zoho")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b, err := newBench(ctx, filepath.Clean(dir))
+	b, err := newBench(ctx, filepath.Clean(dir), "")
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	if err := b.mountFloor(ctx); err != nil {
+		return err
+	}
 
 	for _, m := range []struct {
 		what   string

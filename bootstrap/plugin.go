@@ -112,9 +112,16 @@ func (v *Vault) RegisterPlugin(ctx context.Context, p Plugin) error {
 	return nil
 }
 
-// Mount enables the plugin at path, for instance "zoho".
+// AuditKeys are what the audit log is to have in clear of the plugin's answers, beside what it always has. None of
+// them is a secret; everything else stays hashed. docs/auditing.md builds on them.
+func AuditKeys() []string { return []string{"role", "token_id", "scopes", "data_center", "expires_at"} }
+
+// Mount enables the plugin at path, for instance "zoho", with AuditKeys in clear in the audit log.
 func (v *Vault) Mount(ctx context.Context, path string) error {
-	err := v.Client(v.rootToken).Sys().MountWithContext(ctx, path, &api.MountInput{Type: PluginName})
+	err := v.Client(v.rootToken).Sys().MountWithContext(ctx, path, &api.MountInput{
+		Type:   PluginName,
+		Config: api.MountConfigInput{AuditNonHMACResponseKeys: AuditKeys()},
+	})
 	if err != nil {
 		return v.explain("mount the plugin at "+path, err)
 	}

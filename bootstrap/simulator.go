@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,6 +94,29 @@ func (s *Simulator) take(assignments string) error {
 		return errors.New("it does not name its URL, client and refresh token")
 	}
 	return nil
+}
+
+// Code is a new grant code, as Zoho's API console gives one. It can be used once, within two minutes.
+func (s *Simulator) Code(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/sim/code", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the simulator gives no grant code: HTTP %d: %s", resp.StatusCode, body)
+	}
+	return strings.TrimSpace(string(body)), nil
 }
 
 // Stop ends the simulator, which forgets everything.

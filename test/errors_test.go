@@ -25,7 +25,9 @@ func TestErrors_ArriveWithTheirStatusAndSayWhatToDo(t *testing.T) {
 			func(m *mount) { m.sim.Kill(m.refreshToken) }, http.StatusBadRequest, "invalid_code",
 		},
 		"the client secret is wrong": {
-			func(m *mount) { m.write("config", map[string]any{"client_secret": "0123456789abcdef"}) },
+			func(m *mount) {
+				m.write("config", map[string]any{"client_secret": "0123456789abcdef", "verify": false})
+			},
 			http.StatusBadRequest, "data_center",
 		},
 		"the role does not exist": {
@@ -51,6 +53,7 @@ func TestErrors_ArriveWithTheirStatusAndSayWhatToDo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMount(t, zohosim.Options{})
+			m.revoke(m.read("crm-sync")) // the next read has to ask Zoho
 			c.prepare(m)
 			_, err := m.readAs(t.Context(), m.root, "crm-sync")
 			var failed *api.ResponseError
@@ -64,7 +67,8 @@ func TestErrors_ArriveWithTheirStatusAndSayWhatToDo(t *testing.T) {
 func TestHelp_OfTheMountAndOfEachPathIsThere(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
-	for _, path := range []string{"/", "/config", "/roles/", "/roles/crm-sync", "/creds/crm-sync", "/info"} {
+	for _, path := range []string{"/", "/config", "/roles/", "/roles/crm-sync", "/creds/crm-sync", "/info", "/callback",
+		"/roles/crm-sync/status", "/roles/crm-sync/authorize", "/roles/crm-sync/deauthorize", "/roles/crm-sync/rotate"} {
 		help := m.cli("path-help", m.path+path)
 		require.Contains(t, help, "DESCRIPTION", path)
 		require.NotContains(t, help, "<no value>", path)

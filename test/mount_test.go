@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"testing"
@@ -101,22 +102,41 @@ func (m *mount) readAs(ctx context.Context, client *api.Client, role string) (cr
 // accepted asks Zoho's API whether the token is good.
 func (m *mount) accepted(c creds) bool {
 	m.t.Helper()
-	req, err := http.NewRequestWithContext(m.t.Context(), http.MethodGet, m.accounts.URL+"/crm/v8/org", nil)
-	require.NoError(m.t, err)
-	authorization, ok := c.Data["authorization"].(string)
-	require.True(m.t, ok)
-	req.Header.Set("Authorization", authorization)
-	resp, err := cleanhttp.DefaultClient().Do(req)
-	require.NoError(m.t, err)
-	defer resp.Body.Close()
-	switch resp.StatusCode {
+	switch status, body := m.call(c); status {
 	case http.StatusOK:
 		return true
 	case http.StatusUnauthorized:
+		require.Contains(m.t, body, "INVALID_TOKEN")
+		return false
+	default:
+		m.t.Fatalf("the resource API answered with HTTP %d", status)
 		return false
 	}
-	m.t.Fatalf("the resource API answered with HTTP %d", resp.StatusCode)
-	return false
+}
+
+// call calls Zoho's API with the token.
+func (m *mount) call(c creds) (status int, body string) {
+	m.t.Helper()
+	authorization, ok := c.Data["authorization"].(string)
+	require.True(m.t, ok)
+	status, _, body = m.get(m.accounts.URL+"/crm/v8/org", "Authorization", authorization)
+	return status, body
+}
+
+// get sends a request without a Vault token.
+func (m *mount) get(url string, headers ...string) (status int, header http.Header, body string) {
+	m.t.Helper()
+	req, err := http.NewRequestWithContext(m.t.Context(), http.MethodGet, url, nil)
+	require.NoError(m.t, err)
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := cleanhttp.DefaultClient().Do(req)
+	require.NoError(m.t, err)
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	require.NoError(m.t, err)
+	return resp.StatusCode, resp.Header, string(content)
 }
 
 // revoke revokes a lease and waits for it.

@@ -96,6 +96,10 @@ func lookupRemedy(code string) (remedy, bool) {
 	}
 }
 
+// IsOfRole reports whether an error word blames what one role asks for, and not
+// the client that it asks with.
+func IsOfRole(code string) bool { return code == "invalid_scope" || code == "missing_org_info" }
+
 func errorFromCode(call call, code string, status int) *Error {
 	known, _ := lookupRemedy(code)
 	return &Error{Kind: known.kind, Code: code, Status: status,

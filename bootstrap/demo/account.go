@@ -14,12 +14,40 @@ import (
 
 // account is the Zoho to talk to.
 type account struct {
-	real                                 bool
-	description                          string
-	server                               string // the field of zoho/config that says where it is
-	control                              string // how to meddle with it, if that is possible
-	clientID, clientSecret, refreshToken string
-	close                                func() error
+	real                   bool
+	description            string
+	server                 string // the field of zoho/config that says where it is
+	control                string // how to meddle with it, if that is possible
+	clientID, clientSecret string
+	origin                 origin
+	close                  func() error
+}
+
+// origin is what the role gets its tokens from.
+type origin struct {
+	field, file string // zoho/roles/crm-sync field=@file
+	explained   string
+	secret      func(context.Context) (string, error)
+	// temporary: the role's refresh token is known to nobody else, so it goes when the environment does.
+	temporary bool
+}
+
+func fromCode(secret func(context.Context) (string, error)) origin {
+	return origin{
+		field: "code", file: "grant-code", secret: secret, temporary: true,
+		explained: "A role gets a grant code, as Zoho's API console gives one to a Self Client. The plugin exchanges it at once for a refresh token, which it keeps and gives to nobody.",
+	}
+}
+
+func fromRefreshToken(token string) origin {
+	return origin{
+		field: "refresh_token", file: "refresh-token", secret: given(token),
+		explained: "A role gets a refresh token, and gives it to nobody. The write tries it at Zoho, so that a wrong one is found now.",
+	}
+}
+
+func given(secret string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return secret, nil }
 }
 
 // openAccount takes the account that the environment names, or else starts a simulator, whose files go to dir.
@@ -28,13 +56,17 @@ func openAccount(ctx context.Context, dir string) (account, error) {
 		real:         true,
 		clientID:     os.Getenv("ZOHO_CLIENT_ID"),
 		clientSecret: os.Getenv("ZOHO_CLIENT_SECRET"),
-		refreshToken: os.Getenv("ZOHO_REFRESH_TOKEN"),
 	}
+	refreshToken, code := os.Getenv("ZOHO_REFRESH_TOKEN"), os.Getenv("ZOHO_CODE")
 	switch {
-	case a.clientID == "" && a.clientSecret == "" && a.refreshToken == "":
+	case a.clientID == "" && a.clientSecret == "" && refreshToken == "" && code == "":
 		return simulated(ctx, dir)
-	case a.clientID == "" || a.clientSecret == "" || a.refreshToken == "":
-		return account{}, errors.New("for a real account set all of ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_REFRESH_TOKEN; for the simulator none of them")
+	case a.clientID == "" || a.clientSecret == "" || (refreshToken == "" && code == ""):
+		return account{}, errors.New("for a real account set ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, and ZOHO_REFRESH_TOKEN or ZOHO_CODE; for the simulator none of them")
+	case code != "":
+		a.origin = fromCode(given(code))
+	default:
+		a.origin = fromRefreshToken(refreshToken)
 	}
 	dataCenter := os.Getenv("ZOHO_DATA_CENTER")
 	if dataCenter == "" {
@@ -56,7 +88,7 @@ func simulated(ctx context.Context, dir string) (account, error) {
 		control:      "The simulated Zoho shows what it has seen, and can be made to fail: curl " + sim.URL + "/sim/",
 		clientID:     sim.ClientID,
 		clientSecret: sim.ClientSecret,
-		refreshToken: sim.RefreshToken,
+		origin:       fromCode(sim.Code),
 		close:        sim.Stop,
 	}, nil
 }

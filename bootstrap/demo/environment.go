@@ -57,13 +57,10 @@ func start(ctx context.Context, out io.Writer) (env *environment, err error) {
 
 // setUp does what an operator does once: register, mount, configure, create a role.
 func (e *environment) setUp(ctx context.Context) error {
-	// The commands read the secrets from these two files, so that they are in no argument list.
-	for name, secret := range map[string]string{"client-secret": e.zoho.clientSecret, "refresh-token": e.zoho.refreshToken} {
-		if err := os.WriteFile(filepath.Join(e.dir, name), []byte(secret), 0o600); err != nil {
-			return err
-		}
+	// The commands read the secrets from files, so that they are in no argument list.
+	if err := e.writeFile("client-secret", e.zoho.clientSecret); err != nil {
+		return err
 	}
-
 	e.term.say("A real %s runs at %s. Zoho is %s.", e.product(), e.vault.Addr(), e.zoho.description)
 	e.term.say("Vault learns of the plugin, by the checksum of its binary, and mounts it.")
 	if _, err := e.term.run(ctx, "plugin", "register", "-sha256="+e.plugin.SHA256, "secret", bootstrap.PluginName); err != nil {
@@ -76,9 +73,25 @@ func (e *environment) setUp(ctx context.Context) error {
 	if _, err := e.term.run(ctx, "write", "zoho/config", e.zoho.server, "client_id="+e.zoho.clientID, "client_secret=@client-secret"); err != nil {
 		return err
 	}
-	e.term.say("A role holds a refresh token and gives it to nobody. The write tries it at Zoho, so that a wrong one is found now.")
-	_, err := e.term.run(ctx, "write", "zoho/roles/crm-sync", "refresh_token=@refresh-token")
+	return e.writeRole(ctx)
+}
+
+func (e *environment) writeRole(ctx context.Context) error {
+	origin := e.zoho.origin
+	secret, err := origin.secret(ctx) // not earlier: a grant code does not keep
+	if err != nil {
+		return err
+	}
+	if err := e.writeFile(origin.file, secret); err != nil {
+		return err
+	}
+	e.term.say("%s", origin.explained)
+	_, err = e.term.run(ctx, "write", "zoho/roles/crm-sync", origin.field+"=@"+origin.file)
 	return err
+}
+
+func (e *environment) writeFile(name, secret string) error {
+	return os.WriteFile(filepath.Join(e.dir, name), []byte(secret), 0o600)
 }
 
 // stayUp waits for Ctrl-C.
@@ -105,7 +118,7 @@ func (e *environment) close() error {
 	var errs []error
 	if e.vault != nil {
 		if e.zoho.real {
-			e.revokeLeases()
+			e.giveBack()
 		}
 		errs = append(errs, e.vault.Stop())
 	}
@@ -118,12 +131,18 @@ func (e *environment) close() error {
 	return errors.Join(errs...)
 }
 
-// revokeLeases revokes what the visit to a real account has left: once this Vault is gone, nobody else can.
-func (e *environment) revokeLeases() {
+// giveBack revokes what the visit to a real account has left: once this Vault is gone, nobody else can.
+func (e *environment) giveBack() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if _, _, err := e.vault.CLI(ctx, e.vault.RootToken(), "lease", "revoke", "-sync", "-prefix", "zoho/"); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: access tokens may live on for up to an hour:", err)
+	}
+	if !e.zoho.origin.temporary {
+		return
+	}
+	if _, _, err := e.vault.CLI(ctx, e.vault.RootToken(), "write", "-f", "zoho/roles/crm-sync/deauthorize"); err != nil {
+		fmt.Fprintln(os.Stderr, "demo: unless the role was never written, its refresh token lives on at Zoho, under Connected Apps of the user who consented:", err)
 	}
 }
 

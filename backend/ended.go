@@ -1,0 +1,119 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// keptAfterEnd is how long the memory of a dead token is kept.
+const keptAfterEnd = 24 * time.Hour
+
+// endedEntry is what is kept of a dead token. Its key begins with the hour of
+// its death, so that old ones are found without reading any.
+type endedEntry struct {
+	GrantID     string       `json:"grant_id"`
+	AccountsURL string       `json:"accounts_url"`
+	Scopes      []string     `json:"scopes,omitempty"`
+	IssuedAt    time.Time    `json:"issued_at"`
+	ExpiresAt   time.Time    `json:"expires_at"`
+	EndedAt     time.Time    `json:"ended_at"`
+	EndedBy     string       `json:"ended_by"`
+	Readers     []Readership `json:"readers,omitempty"`
+}
+
+// mostReaders bounds a dead token's entry to some hundred kilobytes.
+const mostReaders = 1000
+
+const hourForm = "2006-01-02T15"
+
+func endedKey(at time.Time, id string) string {
+	return prefixEnded + at.UTC().Format(hourForm) + "/" + id
+}
+
+// remember keeps what an auditor may ask of a token that has died.
+func (e *Engine) remember(ctx context.Context, t *token, how string) error {
+	now := e.now()
+	info := t.info()
+	if len(info.Readers) > mostReaders {
+		info.Readers = info.Readers[len(info.Readers)-mostReaders:]
+	}
+	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{
+		GrantID: info.GrantID, AccountsURL: info.AccountsURL, Scopes: info.Scopes,
+		IssuedAt: info.IssuedAt, ExpiresAt: info.ExpiresAt, EndedAt: t.endedAt(now), EndedBy: how, Readers: info.Readers,
+	})
+}
+
+// endedAt is when t ended if that is found out now.
+func (t *token) endedAt(now time.Time) time.Time {
+	if t.rec.ExpiresAt.Before(now) {
+		return t.rec.ExpiresAt
+	}
+	return now
+}
+
+const byExpiry = "it expired"
+
+// endedToken finds a token among the dead; nil if it is not there.
+func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) {
+	if strings.Contains(id, "/") {
+		return nil, nil
+	}
+	now := e.now()
+	if t, err := e.token(ctx, id); err != nil {
+		return nil, err
+	} else if t != nil && !t.rec.ExpiresAt.After(now) { // Tick has not come by yet
+		info := t.info()
+		info.State, info.EndedAt, info.EndedBy, info.Holders = TokenEnded, t.rec.ExpiresAt, byExpiry, 0
+		return info, nil
+	}
+	for age := time.Duration(0); age <= keptAfterEnd; age += time.Hour {
+		entry, err := orNone(get[endedEntry](ctx, e.store, endedKey(now.Add(-age), id)))
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
+			continue
+		}
+		info := &TokenInfo{
+			ID: id, State: TokenEnded, GrantID: entry.GrantID, AccountsURL: entry.AccountsURL, Scopes: entry.Scopes,
+			Roles: rolesOf(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
+			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
+		}
+		if dc, known := zoho.ByAccountsURL(info.AccountsURL); known {
+			info.DataCenter = dc.Name
+		}
+		return info, nil
+	}
+	return nil, nil
+}
+
+// sweepEnded forgets the tokens that ended too long ago.
+func (e *Engine) sweepEnded(ctx context.Context) error {
+	hours, err := e.store.List(ctx, prefixEnded)
+	if err != nil {
+		return err
+	}
+	oldest := e.now().Add(-keptAfterEnd).UTC().Format(hourForm)
+	for _, hour := range hours {
+		if strings.TrimSuffix(hour, "/") >= oldest {
+			continue
+		}
+		ids, err := e.store.List(ctx, prefixEnded+hour)
+		if err != nil {
+			return err
+		}
+		var failed []error
+		for _, id := range ids {
+			failed = append(failed, e.store.Delete(ctx, path.Join(prefixEnded+hour, id)))
+		}
+		if err := errors.Join(failed...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

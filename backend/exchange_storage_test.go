@@ -1,0 +1,125 @@
+package backend_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// failingFrom fails the writes from number k on, counted from 0; only that one
+// if once. It reports whether it came to that.
+func (w *world) failingFrom(k int, once bool) (failed *bool) {
+	failed = new(bool)
+	n := 0
+	w.storage.failing(func(string) bool {
+		n++
+		fails := n == k+1 || (n > k && !once)
+		*failed = *failed || fails
+		return fails
+	})
+	return failed
+}
+
+// Invariant 9: whatever write of a code exchange fails, the refresh token is
+// stored or revoked, and the former role is there and works.
+func TestExchange_StorageFailingAtEachWriteLosesNoRefreshToken(t *testing.T) {
+	for _, once := range []bool{true, false} {
+		for _, former := range []bool{true, false} {
+			t.Run(fmt.Sprintf("once=%t former role=%t", once, former), func(t *testing.T) {
+				for k, failed := 0, true; failed; k++ {
+					require.Less(t, k, 30)
+					failed = exchangeFailingAt(t, k, once, former)
+				}
+			})
+		}
+	}
+}
+
+func exchangeFailingAt(t *testing.T, k int, once, former bool) (failed bool) {
+	what := fmt.Sprintf("write %d fails", k)
+	w := newWorld(t)
+	w.deleteRole("crm-sync")
+	if former {
+		_, err := w.writeCode("crm-sync", w.code())
+		require.NoError(t, err)
+	} else {
+		w.sim.Kill(w.refreshToken)
+	}
+	w.sim.Kill(w.refreshToken)
+	before, err := w.engine.Role(t.Context(), "crm-sync")
+	require.NoError(t, err)
+	exchanges := w.asked()
+
+	hit := w.failingFrom(k, once)
+	_, err = w.writeCode("crm-sync", w.code())
+	w.settle()
+	w.storage.failing(nil)
+	require.Empty(t, w.unknown(), what)
+	after, readErr := w.engine.Role(t.Context(), "crm-sync")
+	require.NoError(t, readErr)
+	switch {
+	case err == nil:
+		require.NotEqual(t, before, after, what)
+	default:
+		require.ErrorIs(t, err, errDisk, what)
+		require.Equal(t, before, after, "%s: %v", what, err)
+		if w.asked() > exchanges {
+			require.Contains(t, err.Error(), "has been revoked", what)
+		}
+	}
+	w.restart()
+	if after != nil {
+		require.True(t, w.alive(w.read("crm-sync")), what)
+		require.True(t, w.sim.Alive(after.RefreshToken.Reveal()))
+	}
+	for range 4 { // what could not be tidied up at once is the work of a Tick
+		w.clock.Advance(2 * time.Minute)
+		w.tick()
+	}
+	if after == nil {
+		require.Empty(t, w.living("refresh"), what)
+	} else {
+		require.Len(t, w.living("refresh"), 1, what)
+		require.True(t, w.sim.Alive(after.RefreshToken.Reveal()), what)
+	}
+	return *hit
+}
+
+// Invariant 9: what can be neither stored nor revoked is told.
+func TestExchange_WhatCanBeNeitherStoredNorRevokedIsSaid(t *testing.T) {
+	w := newWorld(t)
+	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
+		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultHTML500})
+	}
+	code := w.code()
+	finish, done := w.holdBack(below("grants/"), func() error { _, err := w.writeCode("crm-sync", code); return err })
+	w.storage.failing(func(string) bool { return true })
+	finish(nil) // the request is counted; after it the disk is gone
+	err := <-done
+	w.storage.failing(nil)
+	require.ErrorIs(t, err, errDisk)
+	require.Contains(t, err.Error(), "lives on at Zoho")
+	require.Contains(t, err.Error(), "Connected Apps")
+	require.NotContains(t, err.Error(), code)
+	require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
+	require.True(t, w.alive(w.read("crm-sync")))
+}
+
+// The answer of an exchange may get lost. Its refresh token is then at Zoho and
+// nobody can know it; the former role is as it was, and nothing is repeated.
+func TestExchange_ALostAnswerLeavesTheFormerRole(t *testing.T) {
+	for _, kind := range []zohosim.FaultKind{zohosim.FaultClose, zohosim.FaultCut, zohosim.FaultTruncated, zohosim.FaultEmpty200} {
+		w := newWorld(t)
+		w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: kind, Processed: true, Count: 1})
+		_, err := w.writeCode("crm-sync", w.code())
+		require.False(t, grantError(t, err).Kind.Definite())
+		require.Equal(t, 1, w.asked())
+		require.Len(t, w.unknown(), 1)
+		require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
+		require.True(t, w.alive(w.read("crm-sync")))
+	}
+}

@@ -1,0 +1,24 @@
+# An application: reads access tokens of its roles, and gives them back.
+#
+# Replace crm-sync by the application's role, with one block for each role that
+# it reads, and zoho if the mount is elsewhere:
+#
+#   sed 's|zoho/|zoho-eu/|g; s|crm-sync|books-export|g' policies/application.hcl | vault policy write books-export -
+
+path "zoho/creds/crm-sync" {
+  capabilities = ["read"]
+}
+
+# To end a lease before its time. Renewing is of no use: Zoho cannot extend a token.
+path "sys/leases/revoke/zoho/creds/crm-sync/*" {
+  capabilities = ["update"]
+}
+
+path "sys/leases/revoke" {
+  capabilities = ["update"]
+  required_parameters = ["lease_id"]
+  allowed_parameters = {
+    "lease_id" = ["zoho/creds/crm-sync/*"]
+    "sync"     = []
+  }
+}

@@ -1,0 +1,41 @@
+# An operator: writes the config and the roles, sees how they are, and repairs
+# them. Reads no access token, and does not need to: roles/:name/status tells
+# whether a role works.
+#
+# If the mount is elsewhere:
+#
+#   sed 's|zoho/|zoho-eu/|g' policies/operator.hcl | vault policy write zoho-operator -
+
+path "zoho/config" {
+  capabilities = ["create", "read", "update", "patch", "delete"]
+}
+
+path "zoho/roles" {
+  capabilities = ["list"]
+}
+
+# Includes roles/:name/status, authorize, deauthorize and rotate. A "+" is one
+# name, so that nothing that a later version adds further down comes along.
+path "zoho/roles/+" {
+  capabilities = ["create", "read", "update", "patch", "delete", "list"]
+}
+
+path "zoho/roles/+/status" {
+  capabilities = ["read"]
+}
+
+path "zoho/roles/+/authorize" {
+  capabilities = ["update"]
+}
+
+path "zoho/roles/+/deauthorize" {
+  capabilities = ["update"]
+}
+
+path "zoho/roles/+/rotate" {
+  capabilities = ["update"]
+}
+
+path "zoho/info" {
+  capabilities = ["read"]
+}

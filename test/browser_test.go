@@ -1,0 +1,94 @@
+package test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// browser is a real Chromium without a window, with a profile of its own.
+type browser struct {
+	t    *testing.T
+	page context.Context
+}
+
+// newBrowser starts Chromium. Without one the test is skipped, unless
+// REQUIRE_BROWSER is set.
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.WindowSize(800, 600)}
+	for _, flag := range []string{
+		"headless", "no-sandbox", "disable-gpu", "disable-quic", "disable-dev-shm-usage", "hide-scrollbars", // no-sandbox: root may be all there is
+		"no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", // it calls nobody by itself
+	} {
+		options = append(options, chromedp.Flag(flag, true))
+	}
+	process, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	t.Cleanup(end)
+	silent := func(string, ...any) {} // it reports events that are newer than the library
+	page, closePage := chromedp.NewContext(process, chromedp.WithErrorf(silent))
+	t.Cleanup(closePage)
+	require.NoError(t, chromedp.Run(page)) // starts it; a time limit here would end it later
+	return &browser{t: t, page: page}
+}
+
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv("CHROMIUM_BIN"), "chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("REQUIRE_BROWSER") != "" {
+		t.Fatal("REQUIRE_BROWSER is set, and there is no Chromium")
+	}
+	t.Skip("no Chromium; install one (Debian: apt-get install chromium), or name one in CHROMIUM_BIN")
+	return ""
+}
+
+// shown is a page as a person sees it.
+type shown struct {
+	status int
+	url    string
+	title  string
+	text   string
+}
+
+func (b *browser) open(url string) shown { return b.do(chromedp.Navigate(url)) }
+
+func (b *browser) reload() shown { return b.do(chromedp.Reload()) }
+
+// click clicks what leads to another page.
+func (b *browser) click(selector string) shown {
+	return b.do(chromedp.Click(selector, chromedp.ByQuery))
+}
+
+// do does what loads a page, and waits for the page.
+func (b *browser) do(action chromedp.Action) shown {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.page, time.Minute)
+	defer cancel()
+	answer, err := chromedp.RunResponse(ctx, action)
+	require.NoError(b.t, err)
+	page := shown{status: int(answer.Status)}
+	require.NoError(b.t, chromedp.Run(ctx, chromedp.Location(&page.url), chromedp.Title(&page.title), chromedp.Text("body", &page.text, chromedp.ByQuery)))
+	return page
+}
+
+// picture saves what is to be seen, if SCREENSHOTS names a directory.
+func (b *browser) picture(name string) {
+	b.t.Helper()
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	var png []byte
+	require.NoError(b.t, chromedp.Run(b.page, chromedp.CaptureScreenshot(&png)))
+	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
+}

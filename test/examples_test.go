@@ -1,0 +1,274 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/bootstrap"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+const examplesDir = "../examples"
+
+// example is a copy of a directory of examples, to be run as it is: the mount
+// is at zoho/, and the policy is the one that the examples come with.
+type example struct {
+	*mount
+	dir string
+}
+
+// newExample copies the directory, on a server of its own. Tokens live for life.
+func newExample(t *testing.T, name string, life time.Duration) *example {
+	t.Helper()
+	m := newMountAt(t, "zoho", zohosim.Options{TokenLife: life})
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(examplesDir, name))))
+	policy, err := os.ReadFile(filepath.Join(examplesDir, "policy.hcl"))
+	require.NoError(t, err)
+	require.NoError(t, m.root.Sys().PutPolicyWithContext(t.Context(), "crm-sync", string(policy)))
+	return &example{mount: m, dir: dir}
+}
+
+// newMountAt mounts the plugin at path, on a server of its own.
+func newMountAt(t *testing.T, path string, options zohosim.Options) *mount {
+	t.Helper()
+	server := ownServer(t)
+	require.NoError(t, server.InstallPlugin(env.plugin))
+	m := &mount{t: t, server: server, root: server.Client(server.RootToken()), path: path, sim: zohosim.New(options)}
+	t.Cleanup(m.sim.Close)
+	var err error
+	m.accounts, err = m.sim.Listen("us")
+	require.NoError(t, err)
+	m.client = m.sim.AddClient(zohosim.ClientSpec{})
+	keepSecret("client secret", m.client.Secret("us"))
+	m.refreshToken = m.consent()
+	require.NoError(t, server.Mount(t.Context(), path))
+	m.write("config", map[string]any{"accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
+	m.write("roles/crm-sync", map[string]any{"refresh_token": m.refreshToken})
+	return m
+}
+
+// vaultToken makes a Vault token with the examples' policy and no more.
+func (e *example) vaultToken() string {
+	e.t.Helper()
+	answer, err := e.root.Auth().Token().CreateWithContext(e.t.Context(), &api.TokenCreateRequest{Policies: []string{"crm-sync"}, TTL: "1h"})
+	require.NoError(e.t, err)
+	keepSecret("Vault token", answer.Auth.ClientToken)
+	return answer.Auth.ClientToken
+}
+
+// appRole sets up the login that the Agent's examples have, and puts the IDs
+// where they look for them.
+func (e *example) appRole() {
+	e.t.Helper()
+	ctx := e.t.Context()
+	require.NoError(e.t, e.root.Sys().EnableAuthWithOptionsWithContext(ctx, "approle", &api.EnableAuthOptions{Type: "approle"}))
+	_, err := e.root.Logical().WriteWithContext(ctx, "auth/approle/role/crm-sync", map[string]any{"token_policies": "crm-sync"})
+	require.NoError(e.t, err)
+	roleID, err := e.root.Logical().ReadWithContext(ctx, "auth/approle/role/crm-sync/role-id")
+	require.NoError(e.t, err)
+	secretID, err := e.root.Logical().WriteWithContext(ctx, "auth/approle/role/crm-sync/secret-id", nil)
+	require.NoError(e.t, err)
+	for name, answer := range map[string]*api.Secret{"role-id": roleID, "secret-id": secretID} {
+		id := fmt.Sprint(answer.Data[strings.ReplaceAll(name, "-", "_")])
+		require.NoError(e.t, os.WriteFile(filepath.Join(e.dir, name), []byte(id), 0o600))
+	}
+}
+
+// command is a command in the example's directory that knows the server.
+func (e *example) command(ctx context.Context, vaultToken, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = e.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + e.dir, "VAULT_ADDR=" + e.server.Addr(), "VAULT_TOKEN=" + vaultToken}
+	return cmd
+}
+
+// start starts a command that goes on until the test ends, and returns its log.
+func (e *example) start(vaultToken, name string, args ...string) (log string) {
+	e.t.Helper()
+	log = filepath.Join(e.t.TempDir(), "log")
+	process, err := bootstrap.StartProcess(e.command(context.WithoutCancel(e.t.Context()), vaultToken, name, args...), log)
+	require.NoError(e.t, err)
+	e.t.Cleanup(func() {
+		require.NoError(e.t, process.Stop())
+		require.Empty(e.t, secretsIn(log))
+		if e.t.Failed() {
+			content, _ := os.ReadFile(log)
+			e.t.Logf("%s says:\n%s", name, content)
+		}
+	})
+	return log
+}
+
+func (e *example) file(name string) string { return filepath.Join(e.dir, name) }
+
+// tool returns the path of a program that tools/ pins.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "../scripts/tool-bin", name)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+// installed returns the path of a program that is on the machine, or skips.
+func installed(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed, so this example was not run", name)
+	}
+	return path
+}
+
+const exampleLife = 20 * time.Second
+
+// keepsFileAlive watches the file that an example renders, until it has held
+// three tokens: the one in it must never be dead.
+func (e *example) keepsFileAlive() {
+	e.t.Helper()
+	rendered, reloads := e.file("zoho.env"), e.file("reload.log")
+	eventually(e.t, "the first rendering", func() bool { _, err := os.Stat(reloads); return err == nil })
+	info, err := os.Stat(rendered)
+	require.NoError(e.t, err)
+	require.Equal(e.t, os.FileMode(0o600), info.Mode().Perm())
+
+	value := regexp.MustCompile(`(?m)^ZOHO_AUTHORIZATION="Zoho-oauthtoken ([^"]+)"$`)
+	told := regexp.MustCompile(`reloaded with token ([0-9a-f]{32})`)
+	seen := make(map[string]bool)
+	for deadline := time.Now().Add(5 * exampleLife); len(seen) < 3; time.Sleep(50 * time.Millisecond) {
+		content, err := os.ReadFile(rendered)
+		require.NoError(e.t, err)
+		found := value.FindSubmatch(content)
+		require.NotNil(e.t, found, "no header in what was rendered")
+		keepSecret("access token", string(found[1]))
+		require.True(e.t, e.sim.Alive(string(found[1])), "the rendered token is dead")
+		require.Contains(e.t, string(content), `ZOHO_API_DOMAIN="`+e.accounts.URL+`"`)
+		log, err := os.ReadFile(reloads)
+		require.NoError(e.t, err)
+		for _, id := range told.FindAllStringSubmatch(string(log), -1) {
+			seen[id[1]] = true
+		}
+		require.True(e.t, time.Now().Before(deadline), "only %d tokens were rendered", len(seen))
+	}
+}
+
+// restartsWithNewTokens waits until an example's program was started with three
+// tokens, each of which Zoho took.
+func (e *example) restartsWithNewTokens(log string) {
+	e.t.Helper()
+	started := regexp.MustCompile(`token ([0-9a-f]{32}): HTTP (\d+)`)
+	seen := make(map[string]bool)
+	for deadline := time.Now().Add(5 * exampleLife); len(seen) < 3; time.Sleep(50 * time.Millisecond) {
+		content, err := os.ReadFile(log)
+		require.NoError(e.t, err)
+		for _, found := range started.FindAllStringSubmatch(string(content), -1) {
+			require.Equal(e.t, "200", found[2])
+			seen[found[1]] = true
+		}
+		require.True(e.t, time.Now().Before(deadline), "the program was started with only %d tokens", len(seen))
+	}
+}
+
+func TestExamples_AgentRendersATokenThatIsNeverDead(t *testing.T) {
+	t.Parallel()
+	e := newExample(t, "agent-template", exampleLife)
+	e.appRole()
+	e.start("", e.server.Bin(), "agent", "-config=agent.hcl")
+	e.keepsFileAlive()
+	require.NoFileExists(t, e.file("secret-id"))
+}
+
+func TestExamples_AgentStartsAProgramAgainWithEachToken(t *testing.T) {
+	t.Parallel()
+	installed(t, "curl")
+	e := newExample(t, "agent-exec", exampleLife)
+	e.appRole()
+	e.restartsWithNewTokens(e.start("", e.server.Bin(), "agent", "-config=agent.hcl"))
+}
+
+func TestExamples_ConsulTemplateRendersATokenThatIsNeverDead(t *testing.T) {
+	t.Parallel()
+	bin := tool(t, "consul-template")
+	e := newExample(t, "consul-template", exampleLife)
+	e.start(e.vaultToken(), bin, "-config=config.hcl")
+	e.keepsFileAlive()
+}
+
+// envconsul is not among tools/: there is no module of it to build from.
+func TestExamples_EnvconsulStartsAProgramAgainWithEachToken(t *testing.T) {
+	t.Parallel()
+	installed(t, "curl")
+	bin := installed(t, "envconsul")
+	e := newExample(t, "envconsul", exampleLife)
+	e.restartsWithNewTokens(e.start(e.vaultToken(), bin, "-config=config.hcl"))
+}
+
+func TestExamples_CurlCallsZohoAndGivesItsLeaseBack(t *testing.T) {
+	t.Parallel()
+	installed(t, "curl")
+	e := newExample(t, "curl", time.Hour)
+	out, err := e.command(t.Context(), e.vaultToken(), "sh", "call-zoho.sh").CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "Zylker")
+	require.Contains(t, string(out), "HTTP 200")
+	eventually(t, "the end of the token at Zoho", func() bool { return e.sim.LiveTokens(e.refreshToken) == 0 })
+
+	out, err = e.command(t.Context(), e.vaultToken(), "sh", "call-zoho.sh", "no-such-role").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "permission denied")
+}
+
+func TestExamples_GoCallsZohoAndGivesItsLeaseBack(t *testing.T) {
+	t.Parallel()
+	e := newExample(t, "go", time.Hour)
+	program := e.goProgram()
+	out, err := e.command(t.Context(), e.vaultToken(), program).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "Zylker")
+	eventually(t, "the end of the token at Zoho", func() bool { return e.sim.LiveTokens(e.refreshToken) == 0 })
+}
+
+// Somebody else ends the token at Zoho, of which Vault cannot know.
+func TestExamples_GoGetsAnotherTokenWhenTheOneItHasIsDead(t *testing.T) {
+	t.Parallel()
+	e := newExample(t, "go", time.Hour)
+	program := e.goProgram()
+	dead := e.read("crm-sync")
+	require.True(t, e.sim.Kill(dead.token))
+	out, err := e.command(t.Context(), e.vaultToken(), program).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "Zylker")
+	require.Equal(t, 2, e.mints())
+	require.NotEqual(t, dead.Data["token_id"], e.read("crm-sync").Data["token_id"], "the next reader does not get the dead one")
+
+	// A 401 that another token does not help against costs no token request.
+	e.sim.Fault(zohosim.EndpointAPI, zohosim.Fault{
+		Kind: zohosim.FaultAnswer, Count: 1, Status: http.StatusUnauthorized, Body: `{"code":"OAUTH_SCOPE_MISMATCH"}`,
+	})
+	mints := e.mints()
+	out, err = e.command(t.Context(), e.vaultToken(), program).CombinedOutput()
+	require.Error(t, err, string(out))
+	require.Contains(t, string(out), "OAUTH_SCOPE_MISMATCH")
+	require.Equal(t, mints, e.mints())
+}
+
+func (e *example) goProgram() string {
+	e.t.Helper()
+	program := filepath.Join(e.t.TempDir(), "program")
+	out, err := exec.CommandContext(e.t.Context(), "go", "build", "-buildvcs=false", "-o", program, "../examples/go").CombinedOutput()
+	require.NoError(e.t, err, string(out))
+	return program
+}
