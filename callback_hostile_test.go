@@ -38,7 +38,8 @@ func TestCallback_ShowsNothingOfWhatItWasCalledWith(t *testing.T) {
 				require.NotContains(t, page.body, mark, what)
 				require.Less(t, len(page.body), 4096, what)
 				requireSelfContained(t, page.body)
-				if field == "no-such-field" {
+				_, isText := value.(string)
+				if field == "no-such-field" || (field == "location" && isText) { // which says nothing of a server that is none of Zoho's
 					require.Equal(t, http.StatusOK, page.status, what)
 					continue
 				}
@@ -85,7 +86,7 @@ func TestCallback_FromAnAccountInAnotherDataCentreSaysWhatToDo(t *testing.T) {
 	_, err := z.sim.Listen("eu")
 	require.NoError(t, err)
 	z.sim.SetUser("user@example.eu", "eu")
-	back := m.agree(z, "roles/person")
+	back := m.agree("roles/person")
 	require.Equal(t, "eu", back["location"])
 	page := m.callback(back)
 	require.Equal(t, http.StatusBadRequest, page.status, page)
@@ -111,13 +112,13 @@ func TestCallback_ForARoleThatHasChangedSinceChangesNothing(t *testing.T) {
 	}{
 		"deleted":        {func(m *mount, _ *simulation) { m.delete("roles/person").done(m.t) }, "has been deleted since the authorization was begun"},
 		"another client": {func(m *mount, z *simulation) { m.awaitsConsent(z) }, "has been changed since the authorization was begun"},
-		"an organisation": {func(m *mount, z *simulation) {
+		"an organisation": {func(m *mount, _ *simulation) {
 			m.write("roles/person", fields{"grant_type": "client_credentials", "verify": false}).done(m.t)
 		}, "needs no code"},
 	} {
 		m, z := newWorld(t)
 		m.awaitsConsent(z)
-		back := m.agree(z, "roles/person")
+		back := m.agree("roles/person")
 		c.change(m, z)
 		role, asked := m.stored()["roles/person"], len(z.sim.Requests())
 		page := m.callback(back)

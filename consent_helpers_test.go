@@ -38,7 +38,7 @@ func (v vault) begin(role string) string {
 
 // agree sends a person to Zoho, who agrees, and returns what Zoho sends the
 // browser back with.
-func (v vault) agree(z *simulation, role string) fields {
+func (v vault) agree(role string) fields {
 	v.t.Helper()
 	return v.decide(v.begin(role), "accept")
 }

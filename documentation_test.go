@@ -126,7 +126,7 @@ func TestDocumentation_AnswersAreWhatTheSchemaSays(t *testing.T) {
 	check(logical.UpdateOperation, "roles/crm-sync/deauthorize", nil)
 	m.awaitsConsent(z)
 	check(logical.UpdateOperation, "roles/person/authorize", nil)
-	check(logical.ReadOperation, "callback", m.agree(z, "roles/person"))
+	check(logical.ReadOperation, "callback", m.agree("roles/person"))
 	check(logical.DeleteOperation, "roles/crm-sync", nil)
 	check(logical.DeleteOperation, "config", nil)
 	for _, path := range m.inner.Paths {

@@ -33,8 +33,6 @@ func TestBadInput_FieldsOfDifferentGrantsDoNotGoTogether(t *testing.T) {
 		"a grant type that only Zoho knows":      {goodRole().with(fields{"grant_type": "authorization_code"}), "grant_type is neither refresh_token nor client_credentials"},
 		"a grant type of another spelling":       {goodRole().with(fields{"grant_type": "Refresh_Token"}), "grant_type is neither refresh_token nor client_credentials"},
 		"a grant type that is a number":          {goodRole().with(fields{"grant_type": 1}), "grant_type is neither refresh_token nor client_credentials"},
-		"half of a client, with a code":          {fields{"client_id": "1000.NEW", "code": code}, "write both, or neither"},
-		"half of a client, with scopes":          {fields{"client_id": "1000.NEW", "scopes": "ZohoCRM.modules.ALL"}, "write both, or neither"},
 		"another data centre without its client": {fields{"data_center": "eu", "code": code, "client_id": "", "client_secret": ""}, "write client_id and client_secret to the role"},
 	} {
 		for _, path := range []string{"roles/crm-sync", "roles/new"} {
@@ -43,6 +41,10 @@ func TestBadInput_FieldsOfDifferentGrantsDoNotGoTogether(t *testing.T) {
 			require.NotContains(t, got.text, "secret.", what)
 		}
 		m.requireRefused(m.patch("roles/crm-sync", c.role), before, what, c.says)
+	}
+	for _, rest := range []fields{{"code": code}, {"scopes": "ZohoCRM.modules.ALL"}} {
+		m.requireRefused(m.write("roles/new", rest.with(fields{"client_id": "1000.NEW"})), before, "half of a client", "write both, or neither")
+		m.requireRefused(m.write("roles/new", rest.with(fields{"client_secret": "secret."})), before, "half of a client", "write both, or neither")
 	}
 }
 

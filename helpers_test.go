@@ -203,8 +203,9 @@ func stored(t *testing.T, storage logical.Storage) map[string]string {
 	for _, key := range keys {
 		entry, err := storage.Get(context.Background(), key)
 		require.NoError(t, err)
-		require.NotNil(t, entry)
-		all[key] = string(entry.Value)
+		if entry != nil { // or something in the background was faster
+			all[key] = string(entry.Value)
+		}
 	}
 	return all
 }

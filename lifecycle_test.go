@@ -66,9 +66,9 @@ func TestSealWrap_EveryWrittenKeyIsCovered(t *testing.T) {
 	m.awaitsConsent(z)
 	m.write("roles/person/authorize", nil).done(t)
 	note() // nobody comes back from that one
-	m.completes(m.agree(z, "roles/person"))
+	m.completes(m.agree("roles/person"))
 	m.read("creds/person").done(t)
-	m.completes(m.agree(z, "roles/person")) // the former refresh token is waiting for that lease to end
+	m.completes(m.agree("roles/person")) // the former refresh token is waiting for that lease to end
 	note()
 	z.sim.SetDown(true)
 	require.Error(t, m.revoke("creds/crm-sync", second))

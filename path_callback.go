@@ -62,7 +62,10 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, _ *logical.Request, 
 	if text, told := toldTo(answer, err); told {
 		return page(statusOf(answer, err), "Not authorized", text)
 	}
-	return nil, err
+	if errors.Is(err, logical.ErrReadOnly) {
+		return nil, err // Vault takes the request to the active node
+	}
+	return page(http.StatusInternalServerError, "Not authorized", "Vault could not complete this. Whoever runs it finds the cause in its log, as \"an authorization failed\". Then begin again.")
 }
 
 // toldTo is what a person may read of an answer; not told if it is an error of

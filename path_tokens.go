@@ -66,7 +66,7 @@ func (b *zohoBackend) pathToken() *framework.Path {
 			},
 		},
 		HelpSynopsis:    "Read who holds an access token, or revoke it at Zoho now.",
-		HelpDescription: pathTokenHelp,
+		HelpDescription: pathHoldersHelp,
 	}
 }
 
@@ -219,7 +219,7 @@ func (b *zohoBackend) pathTokenLookupWrite(ctx context.Context, _ *logical.Reque
 	return &logical.Response{Data: describe(info)}, nil
 }
 
-const pathTokenHelp = `
+const pathHoldersHelp = `
 A read tells which roles handed the access token out, who holds it now, with
 the Vault entity and the ID of the request that is in the audit log, and who was
 given it before; also for a day after it has ended, when nobody holds it. With

@@ -43,6 +43,11 @@ func (e *ear) HandleExistenceCheck(ctx context.Context, req *logical.Request) (b
 }
 
 func (e *ear) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	for _, name := range []string{"code", "state"} { // of a grant, and of an authorization
+		if text, _ := req.Data[name].(string); len(text) > 16 {
+			e.learn(text, "a "+name+" that was sent")
+		}
+	}
 	resp, err := e.Backend.HandleRequest(ctx, req)
 	fmt.Fprintf(e, "%s %s: %v\n", req.Operation, req.Path, err)
 	if resp == nil {
@@ -54,6 +59,13 @@ func (e *ear) HandleRequest(ctx context.Context, req *logical.Request) (*logical
 		delete(data, "access_token")
 		delete(data, "authorization")
 		e.say(resp.Secret.InternalData)
+	}
+	if address, _ := data["authorization_url"].(string); address != "" {
+		e.learn(stateOf(address), "a state")
+		delete(data, "authorization_url")
+	}
+	if page, _ := data[logical.HTTPRawBody].([]byte); page != nil {
+		data[logical.HTTPRawBody] = string(page)
 	}
 	e.say([]any{data, resp.Warnings, resp.Headers})
 	return resp, err
@@ -71,6 +83,28 @@ func (e *ear) learn(secret, what string) {
 	defer e.mu.Unlock()
 	e.secrets[secret] = what
 	e.secrets[url.QueryEscape(secret)] = what + ", URL-encoded"
+}
+
+func (e *ear) said() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.heard.String()
+}
+
+// learnStored adds the secrets that only the storage knows, and listens to the
+// names of what is stored.
+func (e *ear) learnStored(m *mount) {
+	e.t.Helper()
+	for key, value := range m.stored() {
+		var entry map[string]any
+		_ = json.Unmarshal([]byte(value), &entry) // the salt is no JSON
+		for _, field := range []string{"refresh_token", "access_token"} {
+			if secret, _ := entry[field].(string); secret != "" {
+				e.learn(secret, field+" of "+key)
+			}
+		}
+		e.say(key)
+	}
 }
 
 // requireSilence requires that nothing of the secrets was heard.

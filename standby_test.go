@@ -57,7 +57,7 @@ func TestStandby_NeverCallsZoho(t *testing.T) {
 			t.Parallel()
 			m, z := newWorld(t)
 			m.awaitsConsent(z)
-			back := m.agree(z, "roles/person")
+			back := m.agree("roles/person")
 			code := z.sim.Code(z.client, "us", zohosim.CodeSpec{Scopes: []string{"ZohoCRM.modules.ALL"}})
 			asked, before := len(z.sim.Requests()), m.stored()
 			m.system.ReplicationStateVal = state

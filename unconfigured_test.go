@@ -143,10 +143,10 @@ func TestPanic_InARequestIsA500AndLeavesTheMountUsable(t *testing.T) {
 	t.Parallel()
 	v := newBrokenMount(t)
 	for what, got := range map[string]answer{
-		"config": v.read("config"), "role": v.read("roles/crm-sync"), "creds": v.read("creds/crm-sync"), "list": v.list("roles/"),
+		"config": v.read("config"), "role": v.read("roles/crm-sync"), "creds": v.read("creds/crm-sync"),
 		"status": v.read("roles/crm-sync/status"), "authorize": v.write("roles/crm-sync/authorize", nil),
 		"deauthorize": v.write("roles/crm-sync/deauthorize", nil), "rotate": v.write("roles/crm-sync/rotate", nil),
-		"tokens": v.list("tokens/"), "token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
+		"token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
 		"callback": v.send("read", "callback", fields{"state": "x", "code": "x"}), "delete role": v.delete("roles/crm-sync"),
 		"patch config": v.patch("config", goodConfig()), "patch role": v.patch("roles/crm-sync", goodCode()),
 	} {

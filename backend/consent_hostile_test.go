@@ -38,7 +38,7 @@ func TestConsent_ThatIsDeniedOrBrokenLeavesTheRoleAsItWas(t *testing.T) {
 
 func TestConsent_DeniedAtTheConsentPageSaysSo(t *testing.T) {
 	w := newConsentWorld(t)
-	w.refused(w.decide(w.authorize(), "deny"), "denied")
+	w.refused(w.decide(w.authorize().String(), "deny"), "denied")
 }
 
 func TestConsent_ACodeThatZohoRefusesLeavesTheRoleAsItWas(t *testing.T) {

@@ -25,13 +25,14 @@ type consentWorld struct {
 func newConsentWorld(t *testing.T) *consentWorld {
 	t.Helper()
 	w := &consentWorld{world: newWorld(t)}
-	w.web = w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{callbackURL}})
-	w.configure(backend.ConfigChange{RedirectURI: ptr(callbackURL)})
-	w.writeDesk()
+	w.addDesk()
 	return w
 }
 
-func (w *consentWorld) writeDesk() {
+func (w *consentWorld) addDesk() {
+	w.t.Helper()
+	w.web = w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{callbackURL}})
+	w.configure(backend.ConfigChange{RedirectURI: ptr(callbackURL)})
 	w.writeRole("desk", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
 }
 
@@ -45,10 +46,10 @@ func (w *consentWorld) authorize() *url.URL {
 }
 
 // decide sends a person to the consent page, and returns what Zoho sends back.
-func (w *consentWorld) decide(consentPage *url.URL, decision string) backend.Callback {
+func (w *consentWorld) decide(consentPage, decision string) backend.Callback {
 	w.t.Helper()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Transport: &http.Transport{DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, consentPage.String(), strings.NewReader("decision="+decision))
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, consentPage, strings.NewReader("decision="+decision))
 	require.NoError(w.t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer, err := client.Do(req)
@@ -62,7 +63,7 @@ func (w *consentWorld) decide(consentPage *url.URL, decision string) backend.Cal
 	return backend.Callback{State: q.Get("state"), Code: q.Get("code"), Error: q.Get("error"), Location: q.Get("location"), AccountsServer: q.Get("accounts-server")}
 }
 
-func (w *consentWorld) agreed() backend.Callback { return w.decide(w.authorize(), "accept") }
+func (w *consentWorld) agreed() backend.Callback { return w.decide(w.authorize().String(), "accept") }
 
 func (w *consentWorld) complete(callback backend.Callback) (string, error) {
 	return w.engine.CompleteConsent(w.t.Context(), callback)
@@ -174,7 +175,7 @@ func TestConsent_AStateThatIsNotPendingDoesNothing(t *testing.T) {
 		callback := w.agreed()
 		_, err := w.complete(callback)
 		require.NoError(t, err)
-		again := w.decide(w.authorize(), "accept")
+		again := w.agreed()
 		again.State = callback.State
 		w.refused(again, says)
 	})
@@ -182,7 +183,7 @@ func TestConsent_AStateThatIsNotPendingDoesNothing(t *testing.T) {
 		w := newConsentWorld(t)
 		page := w.authorize()
 		w.clock.Advance(10*time.Minute - time.Second)
-		callback := w.decide(page, "accept")
+		callback := w.decide(page.String(), "accept")
 		w.clock.Advance(time.Second)
 		w.refused(callback, says)
 	})
@@ -190,7 +191,7 @@ func TestConsent_AStateThatIsNotPendingDoesNothing(t *testing.T) {
 		w := newConsentWorld(t)
 		page := w.authorize()
 		w.clock.Advance(10*time.Minute - time.Second)
-		_, err := w.complete(w.decide(page, "accept"))
+		_, err := w.complete(w.decide(page.String(), "accept"))
 		require.NoError(t, err)
 	})
 	t.Run("of another mount", func(t *testing.T) {

@@ -109,6 +109,43 @@ func TestExchange_WhatCanBeNeitherStoredNorRevokedIsSaid(t *testing.T) {
 	require.True(t, w.alive(w.read("crm-sync")))
 }
 
+// Invariant 9.
+func TestExchange_WhatIsNotStoredAndCannotBeRevokedYetIsRevokedByTick(t *testing.T) {
+	w := newWorld(t)
+	code := w.code()
+	w.storage.failing(below("roles/"))
+	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
+		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
+	}
+	_, err := w.writeCode("crm-sync", code)
+	require.ErrorIs(t, err, errDisk)
+	require.Contains(t, err.Error(), "could not be revoked yet")
+	w.storage.failing(nil)
+	w.restart()
+	require.Len(t, w.living("refresh"), 2)
+	w.clock.Advance(3 * time.Minute)
+	w.tick()
+	require.Len(t, w.living("refresh"), 1)
+	require.True(t, w.formerLives())
+	require.Empty(t, w.keys("retired/"))
+}
+
+// Invariant 9: what is not stored yet is not taken for what could not be stored.
+func TestExchange_ATickMeanwhileDoesNotRevokeWhatIsAboutToBeStored(t *testing.T) {
+	w := newWorld(t)
+	code, came := w.code(), false
+	finish, done := w.holdBack(func(key string) bool {
+		came = came || below("retired/")(key)
+		return came && below("grants/")(key)
+	}, func() error { _, err := w.writeCode("crm-sync", code); return err })
+	require.NoError(t, w.engine.Tick(t.Context()))
+	finish(nil)
+	require.NoError(t, <-done)
+	w.tick()
+	require.True(t, w.sim.Alive(w.refreshTokenOf("crm-sync")))
+	require.True(t, w.alive(w.read("crm-sync")))
+}
+
 // The answer of an exchange may get lost. Its refresh token is then at Zoho and
 // nobody can know it; the former role is as it was, and nothing is repeated.
 func TestExchange_ALostAnswerLeavesTheFormerRole(t *testing.T) {

@@ -77,7 +77,7 @@ func checkRedirectURI(redirectURI string) error {
 		return nil
 	}
 	u, err := url.Parse(redirectURI)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/zoho/callback")
 	}
 	return checkText("redirect_uri", redirectURI, maxFieldLength)

@@ -23,7 +23,9 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	w.sim.SetThrottle(throttleOff)
 	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
 	w.writeRole("desk", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "desk@example.com", scopes))})
-	roles := []string{"crm-sync", "books", "desk"}
+	_, err := w.writeCode("mail", w.code())
+	require.NoError(t, err)
+	roles := []string{"crm-sync", "books", "desk", "mail"}
 
 	const rounds = 300
 	var wg sync.WaitGroup
@@ -73,6 +75,9 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 			}
 		}
 	})
+	for range 2 {
+		wg.Go(func() { w.hammerWithVerify(t, rounds/3) })
+	}
 	wg.Go(func() {
 		for range rounds {
 			w.clock.Advance(7 * time.Second)
@@ -85,5 +90,26 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	require.Zero(t, dead.Load(), "readers got a token that was dead already")
 	require.Greater(t, reads.Load(), int64(rounds))
 	w.endsClean("after the hammer")
+	require.Empty(t, w.unknown())
 	require.Zero(t, w.sim.LiveTokens(w.refreshToken))
+}
+
+// hammerWithVerify writes roles of all grants, with a trial, and authorizes one
+// of them again and again.
+func (w *world) hammerWithVerify(t *testing.T, rounds int) {
+	desk := w.refreshTokenOf("desk")
+	for i := range rounds {
+		role, refreshToken := "books", w.refreshToken
+		if i%2 == 0 {
+			role, refreshToken = "desk", desk
+		}
+		if _, err := w.engine.WriteRole(context.Background(), role, backend.RoleChange{RefreshToken: &refreshToken, Verify: ptr(true)}); err != nil {
+			t.Error(err)
+		}
+		if i%10 == 0 {
+			if _, err := w.engine.WriteRole(context.Background(), "mail", backend.RoleChange{Code: ptr(w.code())}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

@@ -235,6 +235,20 @@ func (l *ledger) count() int {
 	return len(l.holders)
 }
 
+// overdue names the holders whose leases should have ended by then. It does
+// without list's order, since it is asked of every token once a minute.
+func (l *ledger) overdue(then time.Time) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var ids []string
+	for id, h := range l.holders {
+		if !h.Until.After(then) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // list returns the holders, the oldest first.
 func (l *ledger) list() []Holder {
 	l.mu.Lock()

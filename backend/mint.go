@@ -154,6 +154,16 @@ func (e *Engine) adopt(ctx context.Context, g, limits *grant, t *token, use use)
 	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
 		return err
 	}
+	// Before it is current: a token that is handed out is counted, or Zoho could
+	// be made to evict it.
+	if g != limits {
+		if err := e.updateGrant(ctx, limits, func(rec *grantRecord) {
+			rec.Failure = nil
+			rec.answered(t)
+		}); err != nil {
+			return err
+		}
+	}
 	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
 		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
 		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
@@ -165,14 +175,6 @@ func (e *Engine) adopt(ctx context.Context, g, limits *grant, t *token, use use)
 		}
 	}); err != nil {
 		return err
-	}
-	if g != limits {
-		if err := e.updateGrant(ctx, limits, func(rec *grantRecord) {
-			rec.Failure = nil
-			rec.answered(t)
-		}); err != nil {
-			return err
-		}
 	}
 	if use.exclusive {
 		return nil

@@ -26,6 +26,8 @@ func TestModel_InvariantsHoldThroughAnySequence(t *testing.T) {
 			"wait":          m.wait,
 			"write role":    m.writeRole,
 			"delete role":   m.deleteRole,
+			"rotate":        m.rotate,
+			"deauthorize":   m.deauthorize,
 			"mint fails":    m.mintFails,
 			"revoke fails":  m.revokeFails,
 			"Zoho recovers": m.recover,
@@ -51,6 +53,7 @@ type lease struct {
 	*backend.Issued
 	grant    string
 	shared   bool
+	killed   bool // an operator wanted its token dead
 	end      time.Time
 	asked    time.Time // when its revocation was first asked for; zero: it is valid
 	attempts int
@@ -58,10 +61,14 @@ type lease struct {
 	done     bool
 }
 
-var modelRoles = []string{"crm-sync", "crm-report", "books", "books-own"}
+// Robots mint with client_credentials of one client, each with its own scopes.
+var (
+	modelRoles = []string{"crm-sync", "crm-report", "books", "books-own", "robot-read", "robot-write"}
+	robots     = map[string]string{"robot-read": "ZohoCRM.modules.READ", "robot-write": "ZohoCRM.modules.ALL"}
+)
 
 func newModel(t *rapid.T) *model {
-	m := &model{world: newWorld(t)}
+	m := &model{world: newWorldWith(t, zohosim.Options{MaxClientTokens: 4})}
 	m.refreshTokens = []string{m.refreshToken, m.sim.Consent(m.client, "us", "books@example.com", scopes)}
 	m.configure(backend.ConfigChange{MaxLiveTokens: ptr(4)})
 	m.sim.SetMaxLiveTokens(4)
@@ -73,14 +80,18 @@ func newModel(t *rapid.T) *model {
 // latter exclusive.
 func (m *model) writeRoles() {
 	for i, role := range modelRoles {
-		m.writeRole1(role, m.refreshTokens[i/2], false)
+		m.writeRole1(role, m.refreshTokens[i/2%2], false)
 	}
 }
 
 func (m *model) writeRole1(role, refreshToken string, verify bool) {
-	_, err := m.engine.WriteRole(m.t.Context(), role, backend.RoleChange{
+	change := backend.RoleChange{
 		RefreshToken: &refreshToken, Verify: &verify, Exclusive: ptr(role == "books-own"), TTL: ptr(map[string]time.Duration{"crm-report": 10 * time.Minute}[role]),
-	})
+	}
+	if scope, ok := robots[role]; ok {
+		change = backend.RoleChange{GrantType: clientCredentials, Scopes: &[]string{scope}, Verify: &verify}
+	}
+	_, err := m.engine.WriteRole(m.t.Context(), role, change)
 	require.NoError(m.t, err)
 }
 
@@ -95,7 +106,7 @@ func (m *model) read(t *rapid.T) {
 	now := m.clock.Now()
 	stored, err := m.engine.Role(m.t.Context(), role)
 	require.NoError(m.t, err)
-	l := &lease{Issued: issued, grant: stored.RefreshToken.Reveal(), shared: !stored.Exclusive, end: now.Add(issued.TTL)}
+	l := &lease{Issued: issued, grant: stored.RefreshToken.Reveal() + robots[role], shared: !stored.Exclusive, end: now.Add(issued.TTL)}
 
 	require.True(m.t, m.alive(issued), "invariant 2: a reader got a dead token")
 	require.GreaterOrEqual(m.t, issued.TTL, time.Second)
@@ -114,7 +125,7 @@ func (m *model) read(t *rapid.T) {
 	m.leases = append(m.leases, l)
 }
 
-func (l *lease) valid(now time.Time) bool { return l.asked.IsZero() && l.end.After(now) }
+func (l *lease) valid(now time.Time) bool { return !l.killed && l.asked.IsZero() && l.end.After(now) }
 
 // revoke is somebody's wish; Vault carries it out.
 func (m *model) revoke(t *rapid.T) {
@@ -191,32 +202,17 @@ func (m *model) deleteRole(t *rapid.T) {
 	m.settle()
 }
 
-func (m *model) mintFails(t *rapid.T) {
-	kind := rapid.SampledFrom([]zohosim.FaultKind{zohosim.FaultHTML500, zohosim.FaultEmpty200, zohosim.FaultClose, zohosim.FaultThrottled, zohosim.FaultTruncated}).Draw(t, "kind")
-	m.sim.Fault(zohosim.EndpointToken, zohosim.Fault{
-		Kind:      kind,
-		Processed: rapid.Bool().Draw(t, "the token is minted") && kind != zohosim.FaultThrottled,
-		Count:     rapid.IntRange(1, 3).Draw(t, "times"),
-	})
-}
-
-func (m *model) revokeFails(t *rapid.T) {
-	fault := zohosim.Fault{
-		Kind:      rapid.SampledFrom([]zohosim.FaultKind{zohosim.FaultHTML500, zohosim.FaultClose, zohosim.FaultThrottled}).Draw(t, "kind"),
-		Processed: rapid.Bool().Draw(t, "the token is revoked"),
-		Count:     rapid.IntRange(1, 20).Draw(t, "times"),
-	}
-	m.sim.Fault(zohosim.EndpointRevoke, fault)
-	m.sim.Fault(zohosim.EndpointLegacyRevoke, fault)
-}
-
 func (m *model) recover(*rapid.T) { m.sim.ClearFaults() }
 
 // crash lets the process die at one of its next writes, in the middle of
 // something.
 func (m *model) crash(t *rapid.T) {
 	came := m.crashAfter(rapid.IntRange(0, 4).Draw(t, "writes before the crash"))
-	switch doing := rapid.SampledFrom([]string{"read", "revoke", "tick", "write"}).Draw(t, "during"); doing {
+	switch doing := rapid.SampledFrom([]string{"read", "revoke", "tick", "write", "rotate", "deauthorize"}).Draw(t, "during"); doing {
+	case "rotate":
+		m.rotate(t)
+	case "deauthorize":
+		m.revokeRefreshToken(t)
 	case "read":
 		m.read(t)
 	case "revoke":
@@ -229,6 +225,7 @@ func (m *model) crash(t *rapid.T) {
 	}
 	came()
 	m.crashed = m.clock.Now()
+	m.replaceDead()
 }
 
 func (m *model) check() {

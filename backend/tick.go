@@ -55,11 +55,8 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 		return e.forgetExpired(ctx, t)
 	}
 	t.ledger.flush()
-	for _, h := range t.ledger.list() {
-		if now.Sub(h.Until) < lostAfter {
-			continue
-		}
-		if _, err := t.ledger.release(ctx, h.ID, now); err != nil {
+	for _, holder := range t.ledger.overdue(now.Add(-lostAfter)) {
+		if _, err := t.ledger.release(ctx, holder, now); err != nil {
 			return err
 		}
 	}

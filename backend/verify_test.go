@@ -159,6 +159,13 @@ func TestVerify_ATokenOfAnotherClientSecretIsNoProof(t *testing.T) {
 
 	require.True(t, w.alive(lease))
 	w.restart()
+	status := w.status("crm-sync")
+	require.Equal(t, backend.StateReady, status.State)
+	require.Empty(t, status.LastError, "the trial says nothing of what its readers use")
+	asked := w.asked()
+	_, err = w.write("crm-sync", backend.RoleChange{ClientSecret: ptr(w.client.Secret("us"))})
+	require.NoError(t, err)
+	require.Equal(t, asked, w.asked(), "and does not spoil the living token's proof")
 	w.clock.Advance(55 * time.Minute)
 	require.NotEqual(t, lease.TokenID, w.read("crm-sync").TokenID, "the former secret is in force, and mints")
 }

@@ -44,12 +44,18 @@ type world struct {
 // newWorld has a mount with a client, and a role crm-sync.
 func newWorld(t tb) *world {
 	t.Helper()
+	return newWorldWith(t, zohosim.Options{})
+}
+
+func newWorldWith(t tb, options zohosim.Options) *world {
+	t.Helper()
 	w := &world{
 		t:       t,
 		clock:   zohosim.StoppedClock(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)),
 		storage: &storage{Storage: &logical.InmemStorage{}},
 	}
-	w.sim = zohosim.New(zohosim.Options{Clock: w.clock.Now, Wait: w.gate.wait})
+	options.Clock, options.Wait = w.clock.Now, w.gate.wait
+	w.sim = zohosim.New(options)
 	t.Cleanup(w.sim.Close)
 	var err error
 	w.accounts, err = w.sim.Listen("us")

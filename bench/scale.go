@@ -252,17 +252,30 @@ func (f *filled) restart(ctx context.Context) error {
 	return nil
 }
 
+// revoke measures mass revocation: of one role's leases in one request, which
+// Vault does one lease after the other, and of all other roles' leases.
 func (f *filled) revoke(ctx context.Context) error {
-	for _, m := range []struct{ what, prefix string }{
-		{"the one token's leases", "zoho/creds/" + shared},
-		{"all other leases", "zoho"},
-	} {
-		asked, start := f.revocations(), time.Now()
-		if _, err := f.client.Logical().WriteWithContext(ctx, "sys/leases/revoke-prefix/"+m.prefix, map[string]any{"sync": true}); err != nil {
+	prefix := func(role func(int) string) func(context.Context, int) error {
+		return func(ctx context.Context, i int) error {
+			_, err := f.client.Logical().WriteWithContext(ctx, "sys/leases/revoke-prefix/zoho/creds/"+role(i), map[string]any{"sync": true})
 			return err
 		}
-		f.table.add("revoke "+m.what, seconds(time.Since(start)))
-		f.table.add("calls to Zoho for that", count(f.revocations()-asked))
+	}
+	for _, m := range []struct {
+		what     string
+		requests int
+		do       func(context.Context, int) error
+	}{
+		{"the one token's leases, 1 request", 1, prefix(one)},
+		{fmt.Sprintf("the leases of the 100 roles, %d requests at once", writersAtOnce), inUse, prefix(roleName)},
+	} {
+		asked := f.revocations()
+		took, err := each(ctx, writersAtOnce, m.requests, m.do)
+		if err != nil {
+			return err
+		}
+		f.table.add("revoke "+m.what, seconds(took))
+		f.table.add("calls to Zoho for "+m.what, count(f.revocations()-asked))
 	}
 	keys, err := f.keys(ctx, "zoho/tokens")
 	if err == nil && len(keys) > 0 {

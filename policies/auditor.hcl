@@ -12,7 +12,7 @@ path "zoho/tokens" {
 
 # Delete revokes the access token at Zoho, whoever holds it.
 path "zoho/tokens/+" {
-  capabilities = ["read", "delete", "list"]
+  capabilities = ["read", "delete"]
 }
 
 path "zoho/tokens/lookup" {
@@ -28,7 +28,7 @@ path "zoho/roles" {
 }
 
 path "zoho/roles/+" {
-  capabilities = ["read", "list"]
+  capabilities = ["read"]
 }
 
 path "zoho/roles/+/status" {

@@ -14,10 +14,9 @@ path "zoho/roles" {
   capabilities = ["list"]
 }
 
-# Includes roles/:name/status, authorize, deauthorize and rotate. A "+" is one
-# name, so that nothing that a later version adds further down comes along.
+# A "+" is one name: what is further down has to be allowed by itself.
 path "zoho/roles/+" {
-  capabilities = ["create", "read", "update", "patch", "delete", "list"]
+  capabilities = ["create", "read", "update", "patch", "delete"]
 }
 
 path "zoho/roles/+/status" {

@@ -22,7 +22,7 @@ func TestCrash_OfThePluginInTheMiddleOfAReadLosesNoLease(t *testing.T) {
 	m := newMountOn(t, server, zohosim.Options{})
 	other := newMountOn(t, server, zohosim.Options{})
 	held, elsewhere := m.read("crm-sync"), other.read("crm-sync")
-	m.write("roles/slow", map[string]any{"refresh_token": m.consent()})
+	m.write("roles/slow", map[string]any{"refresh_token": m.consent(), "verify": false})
 
 	m.sim.SetLatency(5 * time.Second)
 	failed := make(chan error, 1)

@@ -53,7 +53,6 @@ func TestErrors_ArriveWithTheirStatusAndSayWhatToDo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMount(t, zohosim.Options{})
-			m.revoke(m.read("crm-sync")) // the next read has to ask Zoho
 			c.prepare(m)
 			_, err := m.readAs(t.Context(), m.root, "crm-sync")
 			var failed *api.ResponseError

@@ -2,6 +2,10 @@
 # Run it in this directory, with VAULT_ADDR and VAULT_TOKEN set:
 # consul-template -config=config.hcl
 
+# The signal on which it ends. Its own default is SIGINT; service managers and
+# Kubernetes send this one.
+kill_signal = "SIGTERM"
+
 vault {
   # A Vault token that can be renewed is, until its max TTL. When it ends, its
   # leases end with it: use a periodic token, or let Vault Agent log in and

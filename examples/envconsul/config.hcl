@@ -3,6 +3,10 @@
 # Run it in this directory, with VAULT_ADDR and VAULT_TOKEN set:
 # envconsul -config=config.hcl
 
+# The signal on which it ends. Its own default is SIGINT; service managers and
+# Kubernetes send this one.
+kill_signal = "SIGTERM"
+
 vault {
   renew_token = true
 }

@@ -1,0 +1,210 @@
+package backend_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+func (w *world) deauthorize(role string, force bool) (warnings []string, err error) {
+	return w.engine.Deauthorize(w.t.Context(), role, force)
+}
+
+func TestDeauthorize_RevokesTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
+	w := newWorld(t)
+	leases := []*backend.Issued{w.aheadUnheld(), w.read("crm-sync")}
+	w.restart()
+	warnings, err := w.deauthorize("crm-sync", false)
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.Empty(t, w.living("refresh"))
+	require.Empty(t, w.living("access"))
+	require.Empty(t, w.keys("tokens/"))
+	require.NotContains(t, w.stored("roles/")["roles/crm-sync"], w.refreshToken)
+
+	revocations := w.revocations()
+	for _, lease := range leases {
+		require.NoError(t, w.release(lease), "its leases can be revoked")
+	}
+	w.tick()
+	require.Equal(t, revocations, w.revocations(), "and there is nothing left to ask")
+}
+
+func TestDeauthorize_LeavesARoleThatCanBeAuthorizedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)})
+	_, err := w.deauthorize("crm-sync", false)
+	require.NoError(t, err)
+	w.restart()
+	var bad *backend.UserError
+	require.ErrorAs(t, w.readError("crm-sync"), &bad)
+	require.Contains(t, bad.Error(), "no refresh token yet")
+	_, err = w.write("crm-sync", backend.RoleChange{MinTTL: ptr(time.Minute)})
+	require.NoError(t, err, "its rules can be written meanwhile")
+	_, err = w.writeCode("crm-sync", w.code())
+	require.NoError(t, err)
+	lease := w.read("crm-sync")
+	require.True(t, w.alive(lease))
+	require.Equal(t, 20*time.Minute, lease.TTL)
+}
+
+func TestDeauthorize_ARefreshTokenThatOtherRolesHaveNeedsForce(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	lease := w.read("books")
+	_, err := w.deauthorize("crm-sync", false)
+	var bad *backend.UserError
+	require.ErrorAs(t, err, &bad)
+	require.Contains(t, bad.Error(), "books")
+	require.Contains(t, bad.Error(), "force=true")
+	require.True(t, w.alive(lease))
+
+	warnings, err := w.deauthorize("crm-sync", true)
+	require.NoError(t, err)
+	require.Contains(t, joined(warnings), "books")
+	require.False(t, w.alive(lease))
+	for range 3 {
+		require.Equal(t, "invalid_code", grantError(t, w.readError("books")).Code, "never the dead token")
+	}
+	require.Equal(t, 2, w.asked())
+}
+
+func TestDeauthorize_WhatCannotBeMeantAsksNothing(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("robot", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials), Scopes: &scopes})
+	w.writeRole("desk", backend.RoleChange{Scopes: &scopes})
+	for role, says := range map[string]string{"nobody": "does not exist", "robot": "client_credentials", "desk": "nothing to revoke", "a/b": "not a role name"} {
+		_, err := w.deauthorize(role, true)
+		var bad *backend.UserError
+		require.ErrorAs(t, err, &bad)
+		require.Contains(t, err.Error(), says)
+	}
+	require.Empty(t, w.sim.Requests())
+}
+
+// Invariant 9.
+func TestDeauthorize_WhenZohoCannotBeAskedNothingHasChanged(t *testing.T) {
+	for _, kind := range []zohosim.FaultKind{zohosim.FaultHTML500, zohosim.FaultClose, zohosim.FaultThrottled} {
+		w := newWorld(t)
+		lease := w.read("crm-sync")
+		w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: kind})
+		w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: kind})
+		_, err := w.deauthorize("crm-sync", false)
+		failed := grantError(t, err)
+		require.False(t, failed.Kind.Definite())
+		require.Contains(t, failed.Error(), "was not deauthorized")
+		w.restart()
+		require.True(t, w.alive(lease))
+		require.Equal(t, lease.TokenID, w.read("crm-sync").TokenID)
+		w.sim.ClearFaults()
+		_, err = w.deauthorize("crm-sync", false)
+		require.NoError(t, err)
+		require.False(t, w.formerLives())
+	}
+}
+
+func TestDeauthorize_OfARefreshTokenThatZohoDoesNotKnowWarns(t *testing.T) {
+	w := newWorld(t)
+	w.sim.Kill(w.refreshToken)
+	warnings, err := w.deauthorize("crm-sync", false)
+	require.NoError(t, err)
+	require.Contains(t, joined(warnings), "does not know the refresh token")
+	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+}
+
+// Invariant 9: Zoho was asked first, so doing it again ends it well.
+func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
+	for k, hit := 0, true; hit; k++ {
+		w := newWorld(t)
+		lease := w.read("crm-sync")
+		failed := w.failingFrom(k, false)
+		_, err := w.deauthorize("crm-sync", false)
+		w.settle()
+		w.storage.failing(nil)
+		hit = *failed
+		w.restart()
+		if err != nil {
+			_, err = w.deauthorize("crm-sync", false)
+			require.NoError(t, err)
+		}
+		require.False(t, w.formerLives())
+		require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+		require.NoError(t, w.release(lease))
+		w.clock.Advance(3 * time.Minute) // what may be a mint under way is left alone until then
+		w.tick()
+		require.Empty(t, w.keys("tokens/"))
+		require.Empty(t, w.keys("holders/"))
+		require.Empty(t, w.keys("retired/"))
+	}
+}
+
+func TestDeauthorize_ACallerThatDisconnectsDoesNotCutItInHalf(t *testing.T) {
+	w := newWorld(t)
+	w.read("crm-sync")
+	before := len(w.sim.Requests())
+	release := w.holdAnswers()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := w.engine.Deauthorize(ctx, "crm-sync", false); done <- err }()
+	w.waitForRequests(before + 1)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	release()
+	w.settle()
+	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+}
+
+func TestDeauthorize_ReadersThatComeLaterNeverGetADeadToken(t *testing.T) {
+	for range 20 {
+		w := newWorld(t)
+		w.read("crm-sync")
+		var gone atomic.Bool
+		errs := atOnce(5, func(i int) error {
+			if i == 0 {
+				_, err := w.deauthorize("crm-sync", false)
+				gone.Store(true)
+				return err
+			}
+			for range 20 {
+				late := gone.Load()
+				issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+				if err == nil && late {
+					t.Errorf("a token was handed out afterwards, alive: %t", w.alive(issued))
+				}
+			}
+			return nil
+		})
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		require.Empty(t, w.living("access"))
+	}
+}
+
+func TestDeauthorize_TwoAtOnceLeaveTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.read("crm-sync")
+	var bad *backend.UserError
+	errs := atOnce(2, func(int) error { _, err := w.deauthorize("crm-sync", false); return err })
+	for _, err := range errs {
+		if err != nil {
+			require.ErrorAs(t, err, &bad)
+		}
+	}
+	require.False(t, errs[0] != nil && errs[1] != nil)
+	require.Empty(t, w.living("refresh"))
+}
+
+func TestDeauthorize_ARefusedClientSecretIsNoReasonToKeepTheRefreshToken(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
+	_, err := w.deauthorize("crm-sync", false)
+	require.NoError(t, err, "the older endpoint wants no secret")
+	require.False(t, w.formerLives())
+}

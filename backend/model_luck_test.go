@@ -1,0 +1,82 @@
+package backend_test
+
+import (
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// rotate kills the current token of a role's grant, whether or not Zoho can be
+// asked at once: its leases are dead by wish.
+func (m *model) rotate(t *rapid.T) {
+	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
+	m.settle()
+	status, err := m.engine.Status(m.t.Context(), role)
+	if err != nil {
+		return // it is deleted
+	}
+	stored, err := m.engine.Role(m.t.Context(), role)
+	require.NoError(m.t, err)
+	if !stored.Exclusive {
+		m.killed(func(l *lease) bool { return l.TokenID == status.TokenID })
+	}
+	_, _ = m.engine.Rotate(m.t.Context(), role)
+	m.settle()
+}
+
+func (m *model) killed(is func(*lease) bool) {
+	for _, l := range m.leases {
+		l.killed = l.killed || is(l)
+	}
+}
+
+// deauthorize takes a refresh token from all its roles, and gives them another.
+func (m *model) deauthorize(t *rapid.T) {
+	m.revokeRefreshToken(t)
+	m.settle()
+	m.replaceDead()
+}
+
+func (m *model) revokeRefreshToken(t *rapid.T) {
+	_, _ = m.engine.Deauthorize(m.t.Context(), rapid.SampledFrom(modelRoles).Draw(t, "role"), true)
+}
+
+// replaceDead writes roles whose refresh token was revoked with a new one. Zoho
+// may have revoked it although its answer said otherwise.
+func (m *model) replaceDead() {
+	for i, refreshToken := range m.refreshTokens {
+		if m.sim.Alive(refreshToken) {
+			continue
+		}
+		m.killed(func(l *lease) bool { return l.grant == refreshToken })
+		m.refreshTokens[i] = m.sim.Consent(m.client, "us", "again@example.com", scopes)
+		for _, role := range modelRoles {
+			stored, err := m.engine.Role(m.t.Context(), role)
+			require.NoError(m.t, err)
+			if stored != nil && stored.GrantType == backend.GrantTypeRefreshToken && !m.sim.Alive(stored.RefreshToken.Reveal()) {
+				m.writeRole1(role, m.refreshTokens[i], false)
+			}
+		}
+	}
+}
+
+func (m *model) mintFails(t *rapid.T) {
+	kind := rapid.SampledFrom([]zohosim.FaultKind{zohosim.FaultHTML500, zohosim.FaultEmpty200, zohosim.FaultClose, zohosim.FaultThrottled, zohosim.FaultTruncated}).Draw(t, "kind")
+	m.sim.Fault(zohosim.EndpointToken, zohosim.Fault{
+		Kind:      kind,
+		Processed: rapid.Bool().Draw(t, "the token is minted") && kind != zohosim.FaultThrottled,
+		Count:     rapid.IntRange(1, 3).Draw(t, "times"),
+	})
+}
+
+func (m *model) revokeFails(t *rapid.T) {
+	fault := zohosim.Fault{
+		Kind:      rapid.SampledFrom([]zohosim.FaultKind{zohosim.FaultHTML500, zohosim.FaultClose, zohosim.FaultThrottled}).Draw(t, "kind"),
+		Processed: rapid.Bool().Draw(t, "the token is revoked"),
+		Count:     rapid.IntRange(1, 20).Draw(t, "times"),
+	}
+	m.sim.Fault(zohosim.EndpointRevoke, fault)
+	m.sim.Fault(zohosim.EndpointLegacyRevoke, fault)
+}

@@ -1,0 +1,178 @@
+package backend_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/zoho"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+func (w *world) rotate(role string) (*backend.Rotated, error) {
+	return w.engine.Rotate(w.t.Context(), role)
+}
+
+func TestRotate_KillsTheCurrentTokenAndTheNextReaderGetsTheNewOne(t *testing.T) {
+	w := newWorld(t)
+	former := w.read("crm-sync")
+	w.clock.Advance(10 * time.Minute)
+	rotated, err := w.rotate("crm-sync")
+	require.NoError(t, err)
+	require.Equal(t, former.TokenID, rotated.FormerID)
+	require.False(t, w.alive(former))
+	w.restart()
+	next := w.read("crm-sync")
+	require.Equal(t, rotated.TokenID, next.TokenID)
+	require.Equal(t, rotated.ExpiresAt, next.ExpiresAt)
+	require.True(t, w.alive(next))
+	require.Equal(t, 2, w.asked())
+
+	revocations := w.revocations()
+	require.NoError(t, w.release(former))
+	require.Equal(t, revocations, w.revocations())
+	require.True(t, w.alive(next), "invariant 6: never a newer one")
+}
+
+func TestRotate_ANewRoleMintsItsFirstToken(t *testing.T) {
+	w := newWorld(t)
+	rotated, err := w.rotate("crm-sync")
+	require.NoError(t, err)
+	require.Empty(t, rotated.FormerID)
+	require.Equal(t, rotated.TokenID, w.read("crm-sync").TokenID)
+	require.Equal(t, 1, w.asked())
+}
+
+func TestRotate_IsForAllRolesOfTheGrantAndNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("desk", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	books, own, desk := w.read("books"), w.read("own"), w.read("desk")
+	rotated, err := w.rotate("crm-sync")
+	require.NoError(t, err)
+	require.False(t, w.alive(books))
+	require.True(t, w.alive(own), "it is somebody's own")
+	require.True(t, w.alive(desk))
+	require.Equal(t, rotated.TokenID, w.read("books").TokenID)
+}
+
+func TestRotate_WhatCannotBeMeantAsksNothing(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("desk", backend.RoleChange{Scopes: &scopes})
+	for role, says := range map[string]string{"nobody": "does not exist", "own": "exclusive", "desk": "no refresh token yet"} {
+		_, err := w.rotate(role)
+		var bad *backend.UserError
+		require.ErrorAs(t, err, &bad)
+		require.Contains(t, err.Error(), says)
+	}
+	require.Empty(t, w.sim.Requests())
+}
+
+func TestRotate_IfZohoCannotBeAskedNobodyGetsTheTokenAnyMoreAndTickGoesOn(t *testing.T) {
+	w := newWorld(t)
+	former := w.read("crm-sync")
+	w.sim.SetDown(true)
+	_, err := w.rotate("crm-sync")
+	failed := grantError(t, err)
+	require.Equal(t, zoho.Unreachable, failed.Kind)
+	require.Contains(t, failed.Error(), former.TokenID)
+	require.Contains(t, failed.Error(), "tried again every minute")
+	w.restart()
+	require.Error(t, w.readError("crm-sync"))
+	w.sim.SetDown(false)
+	w.clock.Advance(time.Minute)
+	w.tick()
+	require.False(t, w.alive(former))
+	require.NotEqual(t, former.TokenID, w.read("crm-sync").TokenID)
+}
+
+func TestRotate_IfNothingCanBeMintedItSaysThatTheFormerTokenIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	former := w.read("crm-sync")
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+	_, err := w.rotate("crm-sync")
+	failed := grantError(t, err)
+	require.Equal(t, zoho.Throttled, failed.Kind)
+	require.Contains(t, failed.Error(), "the former one is revoked")
+	require.False(t, w.alive(former))
+}
+
+// Invariant 4.
+func TestRotate_KeepsToTheBudget(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		_, err := w.rotate("crm-sync")
+		require.NoError(t, err)
+	}
+	for range 3 {
+		_, err := w.rotate("crm-sync")
+		require.Equal(t, zoho.Throttled, grantError(t, err).Kind)
+	}
+	require.Equal(t, 10, w.asked())
+}
+
+func TestRotate_IsTheRetryAfterARefusal(t *testing.T) {
+	w := newWorld(t)
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Body: `{"error":"invalid_client"}`, Count: 1})
+	for range 3 {
+		require.Equal(t, "invalid_client", grantError(t, w.readError("crm-sync")).Code)
+	}
+	require.Equal(t, 1, w.asked())
+	rotated, err := w.rotate("crm-sync")
+	require.NoError(t, err)
+	require.Equal(t, rotated.TokenID, w.read("crm-sync").TokenID)
+}
+
+func TestRotate_ManyAtOnceNeverLeaveMoreThanOneTokenAndNoErrorButTheBudgets(t *testing.T) {
+	w := newWorld(t)
+	w.read("crm-sync")
+	for _, err := range atOnce(20, func(int) error { _, err := w.rotate("crm-sync"); return err }) {
+		if err != nil && err.Error() != "the new access token was revoked as soon as it was there; try again" {
+			require.Equal(t, zoho.Throttled, grantError(t, err).Kind)
+		}
+	}
+	w.settle()
+	require.LessOrEqual(t, w.asked(), 10)
+	require.LessOrEqual(t, w.sim.LiveTokens(w.refreshToken), 1)
+}
+
+func TestRotate_ACallerThatDisconnectsDoesNotCutItInHalf(t *testing.T) {
+	w := newWorld(t)
+	former := w.read("crm-sync")
+	before := len(w.sim.Requests())
+	release := w.holdAnswers()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := w.engine.Rotate(ctx, "crm-sync"); done <- err }()
+	w.waitForRequests(before + 1)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	release()
+	w.settle()
+	require.False(t, w.alive(former))
+	require.True(t, w.alive(w.read("crm-sync")))
+	require.Equal(t, 2, w.asked())
+}
+
+func TestRotate_StorageThatFailsNeverHandsOutADeadToken(t *testing.T) {
+	for k, hit := 0, true; hit; k++ {
+		w := newWorld(t)
+		former := w.read("crm-sync")
+		failed := w.failingFrom(k, false)
+		_, err := w.rotate("crm-sync")
+		w.settle()
+		w.storage.failing(nil)
+		hit = *failed
+		require.True(t, hit == (err != nil), "%d: %v", k, err)
+		w.restart()
+		next := w.read("crm-sync")
+		require.True(t, w.alive(next))
+		w.leases = []*backend.Issued{former, next}
+		w.endsClean("rotate")
+	}
+}

@@ -1,0 +1,249 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/bootstrap"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+const (
+	operating = "docs/operating.md"
+	using     = "docs/using.md"
+)
+
+// pageReader is a reader of a page of docs/ who has what it speaks of at hand:
+// the files of a release, the examples, a Zoho account.
+type pageReader struct {
+	*reader
+}
+
+func newPageReader(t *testing.T) pageReader {
+	t.Helper()
+	r := pageReader{newReader(t, zohosim.SelfClient)}
+	r.refreshToken = r.consent()
+	r.paste["refresh_token"] = r.refreshToken
+	examples, err := filepath.Abs(examplesDir)
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(examples, filepath.Join(r.dir, "examples")))
+	return r
+}
+
+// runs runs a command of a page.
+func (r pageReader) runs(command string) string {
+	r.t.Helper()
+	printed := r.types(strings.ReplaceAll(command, "/etc/vault/plugins", r.server.PluginDir()))
+	if token := regexp.MustCompile(`(?m)^access_token\s+(\S+)$`).FindStringSubmatch(printed); token != nil {
+		keepSecret("access token", token[1])
+		r.paste["token"] = token[1]
+		require.True(r.t, r.sim.Alive(token[1]), command)
+	}
+	return printed
+}
+
+// release puts what the page calls a release into the reader's directory.
+func (r pageReader) release(version string) {
+	r.t.Helper()
+	name := "vault-plugin-secrets-zoho_" + version
+	binary := filepath.Join(r.dir, name+"_linux_amd64")
+	const module = "vault-plugin-secrets-zoho"
+	out, err := exec.CommandContext(r.t.Context(), "go", "build", "-buildvcs=false", "-trimpath",
+		"-ldflags", "-s -w -X "+module+".Version=v"+version, "-o", binary, "../cmd/vault-plugin-secrets-zoho").CombinedOutput()
+	require.NoError(r.t, err, string(out))
+	sum, err := bootstrap.Checksum(binary)
+	require.NoError(r.t, err)
+	sums := fmt.Sprintf("%s  %s\n", sum, filepath.Base(binary))
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, name+"_SHA256SUMS"), []byte(sums), 0o600))
+}
+
+// commandsOf returns all commands of a page's console blocks.
+func commandsOf(t *testing.T, page string) []string {
+	t.Helper()
+	return section(t, page, "") // every heading
+}
+
+// Every command of the page, from the first to the last, as it stands.
+func TestOperating_EveryCommandWorks(t *testing.T) {
+	t.Parallel()
+	r := newPageReader(t)
+	r.release("0.1.0")
+	r.release("0.2.0")
+	seen := map[string]string{}
+	for _, command := range commandsOf(t, operating) {
+		seen[command] = r.runs(command)
+		switch {
+		case strings.HasSuffix(command, "/deauthorize"):
+			require.False(t, r.sim.Alive(r.refreshToken))
+			// The page goes on with a role that was authorized again.
+			r.refreshToken = r.consent()
+			r.paste["refresh_token"] = r.refreshToken
+			r.runs(`tr -d '\n' | vault write zoho/roles/crm-sync refresh_token=-`)
+		case command == "vault operator raft snapshot restore vault.snap":
+			require.NoError(t, r.server.Unseal(t.Context())) // waits until it is active again
+			r.runs("vault read zoho/creds/crm-sync")
+		}
+	}
+	require.Contains(t, seen["sha256sum --check --ignore-missing vault-plugin-secrets-zoho_0.1.0_SHA256SUMS"], "OK")
+	require.Contains(t, seen["vault read zoho/info"], "v0.2.0")
+	require.Contains(t, seen["vault list -detailed zoho/roles"], "ready")
+	require.Contains(t, seen["vault list -detailed zoho/tokens"], "current")
+	require.Contains(t, seen[`tr -d '\n' | vault write zoho/tokens/lookup token=-`], "crm-sync")
+	require.Contains(t, r.types("vault plugin list secret"), "v0.1.0", "the page takes only the newer one away")
+}
+
+// A page says that a restored snapshot hands out dead tokens, and that rotating
+// helps.
+func TestOperating_ARestoredSnapshotHandsOutADeadTokenUntilItsRoleIsRotated(t *testing.T) {
+	t.Parallel()
+	m := newMountAt(t, "zoho", zohosim.Options{})
+	snapshot := filepath.Join(t.TempDir(), "vault.snap")
+	former := m.read("crm-sync")
+	m.cli("operator", "raft", "snapshot", "save", snapshot)
+	m.write("roles/crm-sync/rotate", nil)
+	require.False(t, m.accepted(former))
+
+	m.cli("operator", "raft", "snapshot", "restore", snapshot)
+	require.NoError(t, m.server.Unseal(t.Context()))
+	again := m.read("crm-sync")
+	require.Equal(t, former.token, again.token)
+	require.False(t, m.accepted(again))
+	m.write("roles/crm-sync/rotate", nil)
+	require.True(t, m.accepted(m.read("crm-sync")))
+}
+
+// Commands of using.md that are run elsewhere, and where.
+func runElsewhere() map[string]string {
+	return map[string]string{
+		"vault agent -config=agent.hcl": "TestExamples_AgentRendersATokenThatIsNeverDead and TestExamples_AgentStartsAProgramAgainWithEachToken",
+		"go run ./examples/go":          "TestExamples_GoCallsZohoAndGivesItsLeaseBack",
+	}
+}
+
+func TestUsing_EveryCommandWorksOrIsRunElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newPageReader(t)
+	r.release("0.1.0")
+	for _, heading := range []string{"Install", "Set up"} {
+		for _, command := range section(t, operating, heading) {
+			r.runs(command)
+		}
+	}
+	elsewhere := runElsewhere()
+	_, noCurl := exec.LookPath("curl")
+	for _, command := range commandsOf(t, using) {
+		switch {
+		case elsewhere[command] != "":
+			delete(elsewhere, command)
+		case strings.Contains(command, "curl"):
+			if noCurl == nil {
+				require.Contains(t, r.runs(command), "Zylker")
+			}
+		case command == "vault token revoke -self":
+			r.others = []string{"VAULT_TOKEN=" + strings.TrimSpace(r.types("vault token create -policy=crm-sync -field=token"))}
+			r.runs("vault read zoho/creds/crm-sync")
+			r.runs(command)
+			r.others = nil
+		default:
+			r.runs(command)
+		}
+	}
+	require.Empty(t, elsewhere, "the page does not have these any more")
+}
+
+// sources is the text of the engine.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{"../*.go", "../backend/*.go", "../backend/zoho/*.go"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			all.Write(content)
+		}
+	}
+	return strings.ReplaceAll(all.String(), `\"`, `"`)
+}
+
+func page(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", name))
+	require.NoError(t, err)
+	return string(content)
+}
+
+// What there is to be alarmed by, or to be looked up, is on the page.
+func TestOperating_NamesEveryWarningEventStateAndWordOfZohos(t *testing.T) {
+	t.Parallel()
+	text, source := page(t, operating), sources(t)
+	for _, found := range regexp.MustCompile(`\.(?:Warn|Error)\("([^"]+)`).FindAllStringSubmatch(source, -1) {
+		require.Contains(t, text, "`"+found[1]+"`", "a line of the log")
+	}
+	for _, event := range backend.EventTypes() {
+		require.Contains(t, text, "`zoho/"+event+"`")
+	}
+	for _, state := range []backend.GrantState{
+		backend.StateNeverTried, backend.StateReady, backend.StateThrottled,
+		backend.StateRefused, backend.StateUnreachable, backend.StateBroken,
+	} {
+		require.Contains(t, text, "| `"+string(state)+"` |")
+	}
+	_, remedies, found := strings.Cut(source, "func lookupRemedy")
+	require.True(t, found)
+	remedies, _, _ = strings.Cut(remedies, "\n}\n")
+	for _, line := range regexp.MustCompile(`case (".*"):`).FindAllStringSubmatch(remedies, -1) {
+		for code := range strings.SplitSeq(line[1], ", ") {
+			require.Contains(t, text, "`"+strings.Trim(code, `"`)+"`", "a word of Zoho's")
+		}
+	}
+	for _, field := range []string{"config", "roles/:name"} {
+		require.Contains(t, text, "### `"+field+"`")
+	}
+	answer := newMount(t, zohosim.Options{})
+	for _, path := range []string{"config", "roles/crm-sync"} {
+		settings, err := answer.root.Logical().ReadWithContext(t.Context(), answer.path+"/"+path)
+		require.NoError(t, err)
+		for setting := range settings.Data {
+			if setting != "name" {
+				require.Contains(t, text, "`"+setting+"`", path)
+			}
+		}
+	}
+}
+
+// What the page quotes is what the engine says: somebody who looks for a
+// message finds it.
+func TestOperating_QuotesMessagesThatExist(t *testing.T) {
+	t.Parallel()
+	_, errors, found := strings.Cut(page(t, operating), "## Every error")
+	require.True(t, found)
+	source := strings.ReplaceAll(sources(t), `%q`, `"…"`)
+	quoted := 0
+	quote := regexp.MustCompile("`([^`]+ [^`]+)`") // words, and not the name of a field
+	for line := range strings.Lines(errors) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		for _, cell := range cells[:len(cells)-2] { // the last one says what to do
+			for _, said := range quote.FindAllStringSubmatch(cell, -1) {
+				require.True(t, strings.Contains(source, said[1]), "nobody says %q", said[1])
+				quoted++
+			}
+		}
+	}
+	require.Greater(t, quoted, 20)
+}

@@ -1,0 +1,174 @@
+package test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/bootstrap"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// section returns the commands of a document's console blocks below a heading.
+func section(t *testing.T, document, heading string) (commands []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", document))
+	require.NoError(t, err)
+	here, console, unfinished := false, false, false
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		command, begins := strings.CutPrefix(line, "$ ")
+		switch {
+		case strings.HasPrefix(line, "```"):
+			console = line == "```console"
+		case !console && strings.HasPrefix(line, "#"):
+			here = strings.Contains(line, heading)
+		case here && console && begins:
+			commands = append(commands, command)
+		case here && console && unfinished:
+			commands[len(commands)-1] += "\n" + line
+		}
+		unfinished = strings.HasSuffix(line, `\`)
+	}
+	require.NotEmpty(t, commands, "%s has no commands under %q", document, heading)
+	return commands
+}
+
+// reader is somebody who types what the documents say, on a server that has no
+// plugin yet.
+type reader struct {
+	*mount
+	dir    string
+	paste  map[string]string // what they paste where a command ends in field=-
+	others []string          // environment variables
+}
+
+func newReader(t *testing.T, kind zohosim.ClientKind) *reader {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "zoho")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	server, err := bootstrap.StartVault(t.Context(), bootstrap.VaultOptions{Dir: dir, Audit: true, LogLevel: "trace"})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		server.Kill()
+		require.Empty(t, secretsInLogs(server))
+	})
+	m := &mount{t: t, server: server, root: server.Client(server.RootToken()), path: "zoho", sim: zohosim.New(zohosim.Options{})}
+	t.Cleanup(m.sim.Close)
+	m.accounts, err = m.sim.Listen("us")
+	require.NoError(t, err)
+	client := zohosim.ClientSpec{Kind: kind}
+	if kind == zohosim.WebClient {
+		client.RedirectURIs = []string{m.callback()}
+	}
+	m.client = m.sim.AddClient(client)
+	keepSecret("client secret", m.client.Secret("us"))
+
+	r := &reader{mount: m, dir: t.TempDir(), paste: map[string]string{"client_secret": m.client.Secret("us")}}
+	require.NoError(t, os.Mkdir(filepath.Join(r.dir, "bin"), 0o700))
+	require.NoError(t, os.Symlink(server.Bin(), filepath.Join(r.dir, "bin", "vault")))
+	require.NoError(t, os.Symlink(env.plugin.Path, filepath.Join(r.dir, "bin", bootstrap.PluginName)))
+	return r
+}
+
+// types runs a command, with what stands for the reader's own things in it.
+func (r *reader) types(command string) string {
+	r.t.Helper()
+	command = strings.NewReplacer(
+		"make build", "true",
+		"/etc/vault/plugins/", r.server.PluginDir(),
+		"data_center=eu", "accounts_url="+r.accounts.URL,
+		"client_id=1000.ABC...", "client_id="+r.client.ID,
+		"https://vault.example.com", r.server.Addr(),
+		"https://www.zohoapis.eu", r.accounts.URL,
+	).Replace(command)
+	ctx, cancel := context.WithCancel(r.t.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Dir = r.dir
+	cmd.Env = append([]string{
+		"PATH=" + filepath.Join(r.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + r.dir,
+		"VAULT_ADDR=" + r.server.Addr(), "VAULT_TOKEN=" + r.server.RootToken(), "VAULT_CLI_NO_COLOR=1",
+	}, r.others...)
+	if field := regexp.MustCompile(`(\w+)=-`).FindStringSubmatch(command); field != nil {
+		cmd.Stdin = strings.NewReader(r.paste[field[1]] + "\n")
+	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(r.t, err, "%s\n%s", command, out)
+	return string(out)
+}
+
+// follows types all commands of a section, and agrees where a person is asked.
+func (r *reader) follows(document, heading string) {
+	r.t.Helper()
+	for _, command := range section(r.t, document, heading) {
+		switch {
+		case strings.Contains(command, "oauth2/"):
+			continue // another engine's
+		case strings.HasPrefix(command, "curl "):
+			if _, err := exec.LookPath("curl"); err == nil {
+				require.Contains(r.t, r.types(command), "Zylker")
+			}
+			continue
+		}
+		printed := r.types(command)
+		if address := regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(printed); address != nil {
+			r.agree(address[1])
+		}
+		if strings.HasPrefix(command, "vault read zoho/creds/") {
+			token := regexp.MustCompile(`(?m)^access_token\s+(\S+)$`).FindStringSubmatch(printed)
+			require.NotNil(r.t, token, printed)
+			keepSecret("access token", token[1])
+			require.True(r.t, r.sim.Alive(token[1]))
+		}
+	}
+}
+
+const fromZero = "From zero to a token"
+
+func TestREADME_LeadsASelfClientFromZeroToAToken(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, zohosim.SelfClient)
+	r.paste["code"] = r.code(zohosim.CodeSpec{})
+	r.follows("README.md", fromZero)
+	r.follows("README.md", "With a Self Client")
+	r.follows("README.md", "Use it")
+}
+
+func TestREADME_LeadsAServerBasedClientFromZeroToAToken(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, zohosim.WebClient)
+	r.follows("README.md", fromZero)
+	r.follows("README.md", "With a server-based client")
+	r.follows("README.md", "Use it")
+}
+
+func TestMigrating_BringsARefreshTokenFromEachPlace(t *testing.T) {
+	t.Parallel()
+	const document = "docs/migrating.md"
+	r := newReader(t, zohosim.WebClient)
+	r.follows("README.md", fromZero)
+	r.types(`tr -d '\n' | vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=` + r.callback())
+
+	fromEnvironment, fromKV := r.consent(), r.consent()
+	r.others = []string{"ZOHO_REFRESH_TOKEN=" + fromEnvironment}
+	r.follows(document, "environment variable")
+	require.Equal(t, 1, r.sim.MintCount(fromEnvironment))
+
+	r.types("vault secrets enable -path=secret -version=2 kv")
+	r.types("echo " + fromKV + " | vault kv put secret/crm-sync refresh_token=-")
+	r.follows(document, "KV")
+	require.Equal(t, 1, r.sim.MintCount(fromKV))
+	require.True(t, r.sim.Alive(fromEnvironment), "what an operator wrote is not revoked")
+
+	r.types("vault delete zoho/roles/crm-sync")
+	r.follows(document, "oauthapp")
+	require.True(t, r.sim.Alive(fromKV))
+}
