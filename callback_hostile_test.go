@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/zohosim"
@@ -138,4 +139,15 @@ func TestCallback_WhatAnAccountsURLSaysIsEscaped(t *testing.T) {
 	page := m.callback(fields{"state": stateOf(m.begin("roles/person")), "code": "1000.c.c"})
 	require.NotEqual(t, http.StatusOK, page.status)
 	requireSelfContained(t, page.body)
+}
+
+func TestCallback_ShowsAPageWhenVaultItselfFails(t *testing.T) {
+	m := newMount(t)
+	m.storage.Underlying().FailGet(true)
+	resp, err := m.backend.HandleRequest(t.Context(), request(t, logical.ReadOperation, "callback", fields{"state": "x", "code": "y"}))
+	m.storage.Underlying().FailGet(false)
+	require.NoError(t, err)
+	require.Equal(t, 500, resp.Data[logical.HTTPStatusCode])
+	body, _ := resp.Data[logical.HTTPRawBody].([]byte)
+	require.Contains(t, string(body), "finds the cause in its log")
 }

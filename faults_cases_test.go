@@ -12,14 +12,13 @@ import (
 
 // faultCase is a request to a mount with a role crm-sync.
 type faultCase struct {
-	what         string // beside operation and path
-	op           logical.Operation
-	path         string
-	data         fields
-	arrange      func(*scene)                     // before; may set path and data
-	holds        func(*testing.T, *scene, answer) // after a success
-	once         bool                             // what it is done with is used up: a second attempt may be refused
-	mayBeWritten bool                             // a failure may come after the role is stored
+	what    string // beside operation and path
+	op      logical.Operation
+	path    string
+	data    fields
+	arrange func(*scene)                     // before; may set path and data
+	holds   func(*testing.T, *scene, answer) // after a success
+	once    bool                             // what it is done with is used up: a second attempt may be refused
 }
 
 func (c faultCase) name() string { return string(c.op) + " " + c.path + " " + c.what }
@@ -95,15 +94,15 @@ func faultCasesOfRoles() []faultCase {
 
 		{op: logical.ListOperation, path: "roles/"},
 		{op: logical.ReadOperation, path: "roles/crm-sync"},
-		{op: logical.CreateOperation, path: "roles/new", arrange: tried, holds: reads("roles/new", "grant_type", "refresh_token"), mayBeWritten: true},
-		{op: logical.UpdateOperation, path: "roles/crm-sync", data: fields{"ttl": "40m"}, holds: reads("roles/crm-sync", "ttl", 2400), mayBeWritten: true},
-		{what: "with another token", op: logical.UpdateOperation, path: "roles/crm-sync", arrange: another, holds: reads("roles/crm-sync/status", "state", "ready"), mayBeWritten: true},
-		{what: "with a code", op: logical.UpdateOperation, path: "roles/crm-sync", arrange: coded, holds: reads("roles/crm-sync/status", "state", "ready"), once: true, mayBeWritten: true},
-		{op: logical.PatchOperation, path: "roles/crm-sync", data: fields{"ttl": "40m"}, holds: reads("roles/crm-sync", "ttl", 2400), mayBeWritten: true},
-		{op: logical.DeleteOperation, path: "roles/crm-sync", holds: isGone("roles/crm-sync"), mayBeWritten: true},
+		{op: logical.CreateOperation, path: "roles/new", arrange: tried, holds: reads("roles/new", "grant_type", "refresh_token")},
+		{op: logical.UpdateOperation, path: "roles/crm-sync", data: fields{"ttl": "40m"}, holds: reads("roles/crm-sync", "ttl", 2400)},
+		{what: "with another token", op: logical.UpdateOperation, path: "roles/crm-sync", arrange: another, holds: reads("roles/crm-sync/status", "state", "ready")},
+		{what: "with a code", op: logical.UpdateOperation, path: "roles/crm-sync", arrange: coded, holds: reads("roles/crm-sync/status", "authorized", true), once: true},
+		{op: logical.PatchOperation, path: "roles/crm-sync", data: fields{"ttl": "40m"}, holds: reads("roles/crm-sync", "ttl", 2400)},
+		{op: logical.DeleteOperation, path: "roles/crm-sync", holds: isGone("roles/crm-sync")},
 		{what: "with a token that nobody holds", op: logical.DeleteOperation, path: "roles/crm-sync", arrange: func(s *scene) {
 			s.write("roles/crm-sync", fields{"refresh_token": s.zoho.refreshToken}).done(s.t)
-		}, holds: isGone("roles/crm-sync"), mayBeWritten: true},
+		}, holds: isGone("roles/crm-sync")},
 
 		{op: logical.ReadOperation, path: "roles/crm-sync/status", arrange: withLease},
 		{op: logical.UpdateOperation, path: "roles/person/authorize", arrange: person},

@@ -165,31 +165,35 @@ func (c faultCase) try(t *testing.T, fail int, forGood bool) (failed bool) {
 	got := s.ask(c.op)
 	failed = s.faulty.heal()
 	require.NotContains(t, got.text, "internal error", what)
+	tolerated := failed && c.op == logical.RollbackOperation // what fails is logged, and left to the next
 	switch status := got.statusOfPage(); status {
 	case 200, 204:
-		if failed && forGood && c.holds != nil {
+		if c.holds != nil && !tolerated {
 			c.holds(t, s, got)
 		}
 	case 500:
 		require.True(t, failed, "%s: %s", what, got)
-		require.Contains(t, got.text, errDisk.Error(), what)
+		if c.path != pathCallbackName { // a person need not know
+			require.Contains(t, got.text, errDisk.Error(), what)
+		}
 		if c.path != "config" {
 			require.Equal(t, config, s.stored()["config"], what)
 		}
-		if !c.mayBeWritten && (c.path == "config" || strings.HasPrefix(c.path, "roles/")) {
+		if c.path == "config" || strings.HasPrefix(c.path, "roles/") {
 			require.Equal(t, role, s.stored()[c.path], "%s: what fails changes nothing", what)
 		}
 	default:
 		require.Fail(t, "neither success nor an error of storage", "%s: %d %s", what, status, got)
 	}
 
-	again := s.ask(c.op)
-	if c.once && got.status >= 400 && again.statusOfPage() == 400 {
-		return failed
-	}
-	require.Contains(t, []int{200, 204}, again.statusOfPage(), "%s, and again: %s", what, again)
-	if c.holds != nil {
-		c.holds(t, s, again)
+	if got.statusOfPage() == 500 || tolerated {
+		again := s.ask(c.op)
+		if !c.once || again.statusOfPage() != 400 {
+			require.Contains(t, []int{200, 204}, again.statusOfPage(), "%s, and again: %s", what, again)
+			if c.holds != nil {
+				c.holds(t, s, again)
+			}
+		}
 	}
 	s.inner.Cleanup(context.Background())
 	s.ear.requireSilence()
@@ -214,15 +218,16 @@ func TestStorage_AFailureAtAnyCallIsAnErrorAndPasses(t *testing.T) {
 func TestStorage_TheCasesAreEveryOperationOfEveryPath(t *testing.T) {
 	t.Parallel()
 	b := newMount(t).inner
+	b.Route("") // from here on, the patterns are as Route gives them
 	missing := map[string]bool{}
 	for _, path := range b.Paths {
 		for op := range path.Operations {
-			missing[fmt.Sprint(op, " ", path.Pattern)] = true
+			missing[path.Pattern+" "+string(op)] = true
 		}
 	}
 	for _, c := range faultCases() {
 		if path := b.Route(c.path); path != nil {
-			delete(missing, fmt.Sprint(c.op, " ", path.Pattern))
+			delete(missing, path.Pattern+" "+string(c.op))
 		}
 	}
 	require.Empty(t, missing)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path"
 	"time"
@@ -104,34 +105,44 @@ type Callback struct {
 // *UserError or *GrantError whose text is meant for the person at the browser;
 // then the role is as it was.
 func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, err error) {
+	role, err = e.completeConsent(ctx, callback)
+	var bad *UserError
+	switch {
+	case err == nil:
+		e.log().Info("a role was authorized", "role", role)
+	case role == "" && errors.As(err, &bad): // anybody can send such a state, as often as they like
+		e.log().Debug("a callback was refused", "error", err)
+	default:
+		e.log().Warn("an authorization failed", "role", role, "error", err)
+	}
+	if role != "" {
+		e.tellRole(EventRoleAuthorize, role, err)
+	}
+	return role, err
+}
+
+func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role string, err error) {
 	pending, err := e.takeConsent(ctx, callback.State)
 	if err != nil {
 		return "", err
 	}
-	defer func() { e.tellRole(EventRoleAuthorize, pending.Role, err) }()
 	if err := pending.check(callback); err != nil {
-		e.log().Warn("an authorization failed", "role", pending.Role, "error", err)
 		return pending.Role, err
 	}
 	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{
 		Code: &callback.Code, RedirectURI: &pending.RedirectURI, MustExist: true,
 		onlyAt: &Pin{AccountsURL: pending.AccountsURL, ClientID: pending.ClientID},
 	})
-	if err != nil {
-		e.log().Warn("an authorization failed", "role", pending.Role, "error", err)
-		return pending.Role, err
-	}
-	e.log().Info("a role was authorized", "role", pending.Role)
 	for _, warning := range warnings { // the person at the browser could do nothing about it
 		e.log().Warn("a role was authorized, but", "role", pending.Role, "warning", warning)
 	}
-	return pending.Role, nil
+	return pending.Role, err
 }
 
 // takeConsent takes the pending authorization out of storage: of two callbacks
 // at once one finds it.
 func (e *Engine) takeConsent(ctx context.Context, state string) (*consentEntry, error) {
-	stale := userErrorf("This link is not valid: it was used already, is older than %s, or was not begun here. Ask for a new one: vault write -f <mount>/roles/<name>/authorize", consentLife)
+	stale := userErrorf("This link is not valid: it was used already, is older than ten minutes, or was not begun here. Ask for a new one: vault write -f <mount>/roles/<name>/authorize")
 	const longest = 128
 	if state == "" || len(state) > longest {
 		return nil, stale
@@ -204,7 +215,7 @@ func (c *consentEntry) checkHome(callback Callback) error {
 }
 
 func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
-	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account of that data centre, or write the role for %s, with the client secret that Zoho's API console shows for it: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=...", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, home.Name)
+	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account of that data centre, or write the role for %s, with the client secret that Zoho's API console shows for it: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=... - after <mount>/roles/%s/deauthorize, if it is authorized already", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, home.Name, c.Role)
 }
 
 // sweepConsents deletes what nobody came back for.

@@ -38,7 +38,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
 	defer release()
-	if err := e.storeAuthorized(ctx, old, updated, app, config); err != nil {
+	if err := e.storeAuthorized(ctx, old, updated, config); err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
 	if err := e.store.Delete(ctx, got.keptAt); err != nil {
@@ -56,7 +56,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 
 // storeAuthorized stores a role with a new refresh token, and retires the
 // former one before that: afterwards nobody would know it.
-func (e *Engine) storeAuthorized(ctx context.Context, old, updated *Role, app zoho.App, config *Config) error {
+func (e *Engine) storeAuthorized(ctx context.Context, old, updated *Role, config *Config) error {
 	if err := e.joinGrant(ctx, updated, true); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, cred credential, 
 		return err
 	}
 	if err := e.adopt(ctx, g, g, t, use{}); err != nil {
-		return fmt.Errorf("%w; revoked: %v", err, e.discard(ctx, t) == nil) //nolint:errorlint // one error, and how the clean-up went
+		return fmt.Errorf("%w; revoked: %v", err, e.discard(ctx, t) == nil)
 	}
 	e.tellMint(t, g.record().Roles)
 	if exclusive {

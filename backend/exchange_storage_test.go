@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,15 +62,12 @@ func exchangeFailingAt(t *testing.T, k int, once, former bool) (failed bool) {
 	require.Empty(t, w.unknown(), what)
 	after, readErr := w.engine.Role(t.Context(), "crm-sync")
 	require.NoError(t, readErr)
-	switch {
-	case err == nil:
+	if err == nil {
 		require.NotEqual(t, before, after, what)
-	default:
+	} else {
 		require.ErrorIs(t, err, errDisk, what)
-		require.Equal(t, before, after, "%s: %v", what, err)
-		if w.asked() > exchanges {
-			require.Contains(t, err.Error(), "has been revoked", what)
-		}
+		require.Equal(t, before, after, what)
+		require.Equal(t, w.asked() > exchanges, strings.Contains(err.Error(), "has been revoked"), what)
 	}
 	w.restart()
 	if after != nil {

@@ -223,3 +223,21 @@ func TestRetire_AReaderOfTheFormerRoleNeverGetsADeadToken(t *testing.T) {
 		require.Zero(t, dead.Load())
 	}
 }
+
+func TestRetire_AReaderWhoseMintWasUnderWayNeverGetsADeadToken(t *testing.T) {
+	for range 100 {
+		w := newWorld(t)
+		code := w.code()
+		var issued *backend.Issued
+		finish, done := w.holdBack(below("tokens/"), func() (err error) {
+			issued, err = w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+			return err
+		})
+		_, err := w.writeCode("crm-sync", code)
+		require.NoError(t, err)
+		finish(nil)
+		require.NoError(t, <-done)
+		w.settle()
+		require.True(t, w.alive(issued))
+	}
+}

@@ -138,8 +138,10 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 		return err
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	delete(e.tokens, t.rec.ID)
+	e.mu.Unlock()
+	// It may have been the last one that kept a retired refresh token alive.
+	e.spawn(func() { e.retire(e.life, t.rec.GrantID) })
 	return nil
 }
 

@@ -74,8 +74,8 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 		return nil, err
 	}
 	sharing, err := e.sharingWarning(ctx, updated)
-	if err != nil {
-		return nil, err
+	if err != nil { // the role is written, which an error would deny
+		e.log().Warn("could not look which roles share the grant of one that was written", "role", updated.Name, "error", err)
 	}
 	return append(warnings, sharing...), nil
 }

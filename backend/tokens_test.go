@@ -62,7 +62,7 @@ func TestTokens_AreListedWithTheirStateWhileTheyLive(t *testing.T) {
 	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	old := w.readAs("crm-sync", "anna")
 	own := w.readAs("own", "ben")
-	w.clock.Advance(35 * time.Minute)
+	w.clock.Advance(40 * time.Minute)
 	w.tick() // mints ahead
 	current := w.readAs("crm-sync", "carla")
 	require.ElementsMatch(t, []string{old.TokenID, own.TokenID, current.TokenID}, w.ids("", 0))

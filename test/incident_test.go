@@ -22,24 +22,31 @@ func (m *mount) login(name string, policies ...string) (client *api.Client, enti
 		require.NoError(m.t, err)
 		return answer
 	}
-	methods, err := m.root.Sys().ListAuthWithContext(m.t.Context())
-	require.NoError(m.t, err)
-	if methods["approle/"] == nil {
-		require.NoError(m.t, m.root.Sys().EnableAuthWithOptionsWithContext(m.t.Context(), "approle", &api.EnableAuthOptions{Type: "approle"}))
-		methods, err = m.root.Sys().ListAuthWithContext(m.t.Context())
-		require.NoError(m.t, err)
-	}
+	accessor := m.authMethod("approle")
 	role := "auth/approle/role/" + name
 	write(role, map[string]any{"token_policies": policies, "token_ttl": "1h"})
 	got, err := m.root.Logical().ReadWithContext(m.t.Context(), role+"/role-id")
 	require.NoError(m.t, err)
 	roleID := text(m.t, got, "role_id")
 	entityID = text(m.t, write("identity/entity", map[string]any{"name": name}), "id")
-	write("identity/entity-alias", map[string]any{"name": roleID, "canonical_id": entityID, "mount_accessor": methods["approle/"].Accessor})
+	write("identity/entity-alias", map[string]any{"name": roleID, "canonical_id": entityID, "mount_accessor": accessor})
 	answer := write("auth/approle/login", map[string]any{"role_id": roleID, "secret_id": text(m.t, write(role+"/secret-id", nil), "secret_id")})
 	require.Equal(m.t, entityID, answer.Auth.EntityID)
 	keepSecret("Vault token", answer.Auth.ClientToken)
 	return m.server.Client(answer.Auth.ClientToken), entityID
+}
+
+// authMethod enables an auth method, unless it is, and returns its accessor.
+func (m *mount) authMethod(kind string) string {
+	m.t.Helper()
+	for {
+		methods, err := m.root.Sys().ListAuthWithContext(m.t.Context())
+		require.NoError(m.t, err)
+		if method := methods[kind+"/"]; method != nil {
+			return method.Accessor
+		}
+		require.NoError(m.t, m.root.Sys().EnableAuthWithOptionsWithContext(m.t.Context(), kind, &api.EnableAuthOptions{Type: kind}))
+	}
 }
 
 // An access token of the role crm-sync is found in a repository. Who had it,
