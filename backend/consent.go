@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"path"
 	"time"
 
@@ -220,6 +219,12 @@ func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
 
 // sweepConsents deletes what nobody came back for.
 func (e *Engine) sweepConsents(ctx context.Context) error {
+	return e.dropConsents(ctx, func(c *consentEntry) bool { return !e.now().Before(c.ExpiresAt) })
+}
+
+// dropConsents deletes the pending authorizations that match, and those that
+// cannot be decoded.
+func (e *Engine) dropConsents(ctx context.Context, match func(*consentEntry) bool) error {
 	keys, err := e.store.List(ctx, prefixConsent)
 	if err != nil {
 		return err
@@ -230,11 +235,11 @@ func (e *Engine) sweepConsents(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if pending != nil && e.now().Before(pending.ExpiresAt) {
+		if pending != nil && !match(pending) {
 			continue
 		}
 		if err := e.store.Delete(ctx, key); err != nil {
-			return fmt.Errorf("could not delete an authorization that has expired: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -223,3 +223,12 @@ func TestConsent_ThatNobodyCameBackForIsSwept(t *testing.T) {
 	w.tick()
 	require.Len(t, w.keys("consents/"), 1)
 }
+
+func TestConsent_OfARoleThatWasDeletedDoesNotCompleteOneOfTheSameName(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	came := w.agreed()
+	w.deleteRole("desk")
+	w.writeRole("desk", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL"})})
+	w.refused(came, "not valid")
+}

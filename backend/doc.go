@@ -51,7 +51,9 @@
 //	             │  ╰──── written over by hand, or role deleted ───► left at Zoho, with a warning
 //	             ╰─────── deauthorized ────► revoked at once
 //
-// A refresh token that the engine got from Zoho and cannot store is revoked.
+// A refresh token that the engine got from Zoho is noted as retired first, and
+// is so no longer when its role is stored: if that fails, or a crash comes
+// between, it is revoked.
 //
 // # Who may change what
 //

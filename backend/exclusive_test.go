@@ -71,7 +71,7 @@ func TestExclusive_ASharedTokenThatNobodyHoldsMakesRoomAndIsNotServedAfterwards(
 	w.sim.SetMaxLiveTokens(2)
 	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	held := w.read("crm-sync")
-	w.clock.Advance(35 * time.Minute)
+	w.clock.Advance(40 * time.Minute)
 	w.tick() // a shared token is minted ahead; nobody holds it yet
 	w.clock.Advance(time.Minute)
 	require.NoError(t, w.release(held))

@@ -85,32 +85,6 @@ type request struct {
 	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
 }
 
-// failure is the latest failed mint, remembered so that retrying readers
-// neither spend the budget nor break Zoho's silence.
-type failure struct {
-	At       time.Time `json:"at"`
-	Kind     zoho.Kind `json:"kind"`
-	Code     string    `json:"code,omitempty"`
-	Text     string    `json:"text"`
-	RetryAt  time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
-	InARow   int       `json:"in_a_row"`
-	SecretID string    `json:"secret_id"` // of the client secret that was refused
-}
-
-// isDefiniteFor reports whether asking again with cred is useless.
-func (f *failure) isDefiniteFor(cred credential) bool {
-	return f.Kind.Definite() && f.SecretID == cred.secretID
-}
-
-func (f *failure) isThrottle() bool { return f.Kind == zoho.Throttled }
-
-// needsPerson: only somebody's consent brings a new refresh token.
-func (f *failure) needsPerson() bool { return f.Kind == zoho.Refused }
-
-func (f *failure) err() error {
-	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
-}
-
 // grantOf finds the grant that a role names, and what it is minted with now.
 func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, credential, error) {
 	if !r.IsAuthorized() {

@@ -208,54 +208,6 @@ func (e *Engine) discard(ctx context.Context, t *token) error {
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
 }
 
-// noteFailure remembers why there is no token, and returns it. A trial that is
-// refused says nothing about what the grant's readers use.
-func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credential, config *Config, use use, cause error) error {
-	var refused *zoho.Error
-	if !errors.As(cause, &refused) {
-		return cause
-	}
-	f := failure{At: e.now(), Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1, SecretID: cred.secretID}
-	former := g.record().Failure
-	err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		f.follow(rec.Failure, config)
-		if !use.trial || !refused.Kind.Definite() {
-			rec.Failure = &f
-		}
-		if g == limits {
-			rec.latestRequest().Over = refused.NoToken()
-		}
-	})
-	if err == nil && g != limits {
-		err = e.updateGrant(ctx, limits, func(rec *grantRecord) {
-			rec.latestRequest().Over = refused.NoToken()
-			if refused.Kind == zoho.Throttled {
-				rec.Failure = &f
-			}
-		})
-	}
-	roles := g.rolesFor(use)
-	e.tellFailure(g, &f, former, roles, use.trial)
-	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
-	if err != nil {
-		return err
-	}
-	return f.err()
-}
-
-// follow counts the failures in a row, and says when Zoho may be asked again.
-func (f *failure) follow(former *failure, config *Config) {
-	if former != nil {
-		f.InARow = former.InARow + 1
-	}
-	switch {
-	case f.Kind == zoho.Throttled:
-		f.RetryAt = f.At.Add(config.RequestWindow)
-	case !f.Kind.Definite():
-		f.RetryAt = f.At.Add(backoff(f.InARow))
-	}
-}
-
 // answered enters the token that came of the latest request.
 func (rec *grantRecord) answered(t *token) {
 	sent := rec.latestRequest()

@@ -163,6 +163,10 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 			warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
 		}
 	}
+	// A consent that was begun must not complete a role of the same name.
+	if err := e.dropConsents(ctx, func(c *consentEntry) bool { return c.Role == name }); err != nil {
+		return nil, err
+	}
 	if err := e.dropRole(ctx, name); err != nil {
 		return nil, err
 	}

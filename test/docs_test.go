@@ -190,7 +190,7 @@ func TestOperating_NamesEveryWarningEventStateAndWordOfZohos(t *testing.T) {
 	t.Parallel()
 	text, source := page(t, operating), sources(t)
 	for _, found := range regexp.MustCompile(`\.(?:Warn|Error)\("([^"]+)`).FindAllStringSubmatch(source, -1) {
-		require.Contains(t, text, "`"+found[1]+"`", "a line of the log")
+		require.True(t, strings.Contains(text, "`"+found[1]+"`"), "a line of the log is not on the page: %s", found[1])
 	}
 	for _, event := range backend.EventTypes() {
 		require.Contains(t, text, "`zoho/"+event+"`")

@@ -1,0 +1,70 @@
+package backend
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// scopeWarnings compares what Zoho granted, if it says, with what the role asks.
+func (r *Role) scopeWarnings(granted []string) []string {
+	if len(granted) == 0 || len(r.Scopes) == 0 {
+		return nil
+	}
+	var warnings []string
+	if missing := without(r.Scopes, granted); len(missing) > 0 {
+		warnings = append(warnings, fmt.Sprintf("Zoho did not grant %s, which the role asks for: calls that need it will fail with OAUTH_SCOPE_MISMATCH", strings.Join(missing, ", ")))
+	}
+	if more := without(granted, r.Scopes); len(more) > 0 {
+		warnings = append(warnings, fmt.Sprintf("Zoho granted %s, which the role does not ask for: its tokens can do more than is meant", strings.Join(more, ", ")))
+	}
+	return warnings
+}
+
+// distinct leaves out what is there twice, or empty.
+func distinct(scopes []string) []string {
+	var once []string
+	for _, scope := range scopes {
+		if scope != "" && !slices.Contains(once, scope) {
+			once = append(once, scope)
+		}
+	}
+	return once
+}
+
+// without returns the scopes of list that are not in other. Zoho does not keep
+// to one spelling of capitals.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(scope string) bool {
+		return slices.ContainsFunc(other, func(o string) bool { return strings.EqualFold(o, scope) })
+	})
+}
+
+var (
+	soidForm  = regexp.MustCompile(`^[A-Za-z]\w*\.\w+$`)
+	scopeForm = regexp.MustCompile(`^[A-Za-z]\w*(\.[\w-]+)*$`)
+)
+
+func checkSOID(soid string) error {
+	if err := checkLength("soid", soid, maxFieldLength); err != nil {
+		return err
+	}
+	if soid != "" && !soidForm.MatchString(soid) {
+		return userErrorf("soid is not the name of a service and an organisation's ID with a dot between; write it like ZohoCRM.123456789")
+	}
+	return nil
+}
+
+func checkScopes(scopes []string) error {
+	const most = 200
+	if len(scopes) > most {
+		return userErrorf("scopes has %d entries, and at most %d make sense", len(scopes), most)
+	}
+	for _, scope := range scopes {
+		if len(scope) > 100 || !scopeForm.MatchString(scope) {
+			return userErrorf("scopes has an entry that is no scope of Zoho's; write them with commas between, and no blanks: ZohoCRM.modules.ALL,ZohoCRM.settings.READ")
+		}
+	}
+	return nil
+}
