@@ -115,7 +115,7 @@ func TestConsent_CannotTouchARoleThatIsAnotherByNow(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
 		w.deleteRole("desk")
-		w.refused(callback, "has been deleted")
+		w.refused(callback, "not valid")
 	})
 	t.Run("of another client", func(t *testing.T) {
 		w := newConsentWorld(t)
