@@ -111,7 +111,7 @@ func TestCallback_ForARoleThatHasChangedSinceChangesNothing(t *testing.T) {
 		change func(m *mount, z *simulation)
 		says   string
 	}{
-		"deleted":        {func(m *mount, _ *simulation) { m.delete("roles/person").done(m.t) }, "has been deleted since the authorization was begun"},
+		"deleted":        {func(m *mount, _ *simulation) { m.delete("roles/person").done(m.t) }, "This link is not valid"},
 		"another client": {func(m *mount, z *simulation) { m.awaitsConsent(z) }, "has been changed since the authorization was begun"},
 		"an organisation": {func(m *mount, _ *simulation) {
 			m.write("roles/person", fields{"grant_type": "client_credentials", "verify": false}).done(m.t)

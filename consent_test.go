@@ -169,7 +169,7 @@ func (m *mount) requireStale(back fields, what string) {
 	m.t.Helper()
 	page := m.callback(back)
 	require.Equal(m.t, http.StatusBadRequest, page.status, what)
-	require.Contains(m.t, page.body, "This link is not valid: it was used already, is older than 10m0s, or was not begun here.", what)
+	require.Contains(m.t, page.body, "This link is not valid: it was used already, is older than ten minutes, or was not begun here.", what)
 	requireShowsNothingOf(m.t, page.body, back)
 }
 

@@ -185,12 +185,14 @@ func TestStorage_AFailureIsAnErrorOfEveryOperationAndNeverSilence(t *testing.T) 
 		"delete role": v.delete("roles/crm-sync"), "list roles": v.list("roles/"), "creds": v.read("creds/crm-sync"),
 		"write code": v.write("roles/crm-sync", goodCode()), "status": v.read("roles/crm-sync/status"), "authorize": v.write("roles/crm-sync/authorize", nil),
 		"deauthorize": v.write("roles/crm-sync/deauthorize", nil), "rotate": v.write("roles/crm-sync/rotate", nil),
-		"callback": v.send("read", "callback", fields{"state": "x", "code": "x"}),
-		"tokens":   v.list("tokens/"), "token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
+		"tokens": v.list("tokens/"), "token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
 	} {
 		require.Equal(t, 500, got.status, what)
 		require.Contains(t, got.text, errDisk.Error(), what)
 	}
+	// A browser gets a page, which says nothing of the disk.
+	page := v.send("read", "callback", fields{"state": "x", "code": "x"})
+	require.Equal(t, 500, page.Data[logical.HTTPStatusCode])
 	require.ErrorIs(t, v.tick(), errDisk)
 }
 
