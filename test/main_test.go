@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"vault-plugin-secrets-zoho/bootstrap"
 )
 
@@ -55,6 +57,11 @@ func run(m *testing.M) (int, error) {
 	}
 	if found := secretsInLogs(env.server); len(found) > 0 {
 		return 1, fmt.Errorf("secrets in clear in the logs:\n%s", strings.Join(found, "\n"))
+	}
+	if code == 0 { // a test that fails may well leave something behind
+		if err := goleak.Find(); err != nil {
+			return 1, err
+		}
 	}
 	return code, nil
 }
