@@ -4,7 +4,7 @@
 .POSIX:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## build the plugin to bin/vault-plugin-secrets-zoho
 	scripts/build bin/vault-plugin-secrets-zoho
@@ -30,10 +30,13 @@ check: ## gofmt, go vet and golangci-lint
 release-check: ## make a release without publishing it, and check it: licences, same bytes, checksums, SBOM, vulnerabilities
 	scripts/release-check
 
+docs: ## write docs/reference.md anew, from the plugin's schemas
+	go test -count=1 -run TestReference . -args write-reference
+
 fmt: ## format the Go files
 	gofmt -w .
 
 clean: ## remove what was built in this repository (the cached Vault stays)
 	rm -rf bin
 
-.PHONY: help build demo dev test bench check release-check fmt clean
+.PHONY: help build demo dev test bench check release-check docs fmt clean
