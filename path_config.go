@@ -151,7 +151,9 @@ centre with its Accounts server, and the limits that the engine keeps to.
 A client secret is sent only to the Accounts server for which it was written.
 To change the server or the client ID, write the client secret in the same
 request. A new secret of the same client is tried at Zoho, with a role that uses
-it; if Zoho refuses, the former one stays in force. A write keeps the fields that
+it; if Zoho refuses, the former one stays in force. "ca_cert" says whom the
+engine takes for the Accounts server, so whoever may write it is trusted with the
+secrets. A write keeps the fields that
 it does not name; a patch with null takes a field back to its default.
 
 Deleting the config leaves roles, leases and tokens as they are: what is out

@@ -123,7 +123,7 @@ func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request,
 	if err != nil {
 		return respond(err)
 	}
-	return &logical.Response{Data: map[string]any{
+	return &logical.Response{Warnings: begun.Warnings, Data: map[string]any{
 		"authorization_url": begun.URL,
 		"expires_at":        instant(begun.ExpiresAt),
 	}}, nil
@@ -165,7 +165,9 @@ const pathAuthorizeHelp = `
 Answers an address at Zoho, good for ten minutes and for one use. A person who
 opens it in a browser is asked to agree to the role's "scopes", and comes back
 to the mount's "redirect_uri", its callback, which completes the role. Register
-that address in Zoho's API console. Until then nothing changes.
+that address in Zoho's API console. Until then nothing changes. Give the address
+to the person who is meant and to nobody else: whoever opens it can put their own
+account behind the role.
 
 A role that is authorized again gets a new refresh token. The former one is
 revoked at Zoho when nobody holds its access tokens and no other role uses it.

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -23,13 +25,17 @@ type consentEntry struct {
 	AccountsURL string    `json:"accounts_url"`
 	ClientID    string    `json:"client_id"`
 	RedirectURI string    `json:"redirect_uri"`
+	GrantID     string    `json:"grant_id,omitempty"` // that the role has now; it is to be replaced, and no other
+	Scopes      []string  `json:"scopes"`
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
-// Authorization is where to send a person, and until when.
+// Authorization is where to send a person, and until when. Whoever has the URL
+// can put an account of theirs behind the role.
 type Authorization struct {
 	URL       string
 	ExpiresAt time.Time
+	Warnings  []string
 }
 
 // Authorize begins to ask a person for consent. The role must exist, with
@@ -61,7 +67,14 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	}
 	entry := consentEntry{
 		Role: name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID,
-		RedirectURI: config.RedirectURI, ExpiresAt: e.now().Add(consentLife),
+		RedirectURI: config.RedirectURI, Scopes: role.Scopes, ExpiresAt: e.now().Add(consentLife),
+	}
+	if entry.GrantID, err = e.grantID(ctx, role); err != nil {
+		return nil, err
+	}
+	var warnings []string
+	if role.IsAuthorized() {
+		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
 	}
 	if err := e.store.put(ctx, key, entry); err != nil {
 		return nil, err
@@ -72,6 +85,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 			RedirectURI: entry.RedirectURI, State: state, Scopes: role.Scopes,
 		}),
 		ExpiresAt: entry.ExpiresAt,
+		Warnings:  warnings,
 	}, nil
 }
 
@@ -130,12 +144,31 @@ func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role s
 	}
 	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{
 		Code: &callback.Code, RedirectURI: &pending.RedirectURI, MustExist: true,
-		onlyAt: &Pin{AccountsURL: pending.AccountsURL, ClientID: pending.ClientID},
+		consent: pending,
 	})
 	for _, warning := range warnings { // the person at the browser could do nothing about it
 		e.log().Warn("a role was authorized, but", "role", pending.Role, "warning", warning)
 	}
 	return pending.Role, err
+}
+
+// fits fails if the role is another by now than the one that was asked for:
+// what a person agreed to then must not undo what was written since.
+func (c *consentEntry) fits(role *Role, grantID string) error {
+	var changed string
+	switch {
+	case role == nil:
+		changed = "deleted"
+	case role.Pin != Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}:
+		changed = "changed: it belongs to another client or Accounts server now"
+	case grantID != c.GrantID:
+		changed = "authorized, deauthorized or given other credentials"
+	case !slices.Equal(role.Scopes, c.Scopes):
+		changed = "given other scopes"
+	default:
+		return nil
+	}
+	return userErrorf("role %q has been %s since the authorization was begun. Begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, changed, c.Role)
 }
 
 // takeConsent takes the pending authorization out of storage: of two callbacks

@@ -133,7 +133,7 @@ func TestConsent_CannotTouchARoleThatIsAnotherByNow(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
 		w.writeRole("desk", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials)})
-		w.refused(callback, "needs no code")
+		w.refused(callback, "given other credentials")
 	})
 	t.Run("of a client that the mount has no longer", func(t *testing.T) {
 		w := newConsentWorld(t)
@@ -176,9 +176,8 @@ func TestConsent_TwoAuthorizationsOfOneRoleLeaveOneRefreshTokenAndLoseNone(t *te
 	w := newConsentWorld(t)
 	w.sim.Kill(w.refreshToken)
 	callbacks := []backend.Callback{w.agreed(), w.agreed()}
-	for _, err := range atOnce(2, func(i int) error { _, err := w.complete(callbacks[i]); return err }) {
-		require.NoError(t, err)
-	}
+	errs := atOnce(2, func(i int) error { _, err := w.complete(callbacks[i]); return err })
+	require.True(t, (errs[0] == nil) != (errs[1] == nil), "the first one wins: %v", errs)
 	require.True(t, w.alive(w.read("desk")))
 	w.clock.Advance(time.Minute)
 	w.tick()

@@ -45,7 +45,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 	case !role.IsAuthorized():
 		return nil, userErrorf("role %q has no refresh token, so there is nothing to revoke", name)
 	}
-	others, err := e.otherUsers(ctx, role)
+	others, err := e.otherClaimants(ctx, role)
 	if err != nil {
 		return nil, err
 	}
@@ -55,25 +55,23 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 	if len(others) > 0 {
 		warnings = append(warnings, fmt.Sprintf("%s had the same refresh token and cannot mint any more", strings.Join(others, ", ")))
 	}
-	gone, err := e.revokeGrant(ctx, role)
+	updated := *role
+	updated.RefreshToken = secret.Value{}
+	gone, err := e.revokeGrant(ctx, role, &updated)
 	if err != nil {
-		return nil, inFront(fmt.Sprintf("Role %q was not deauthorized, and is as it was. ", name), asGrantError(err))
+		return nil, err
 	}
 	if gone {
 		warnings = append(warnings, "Zoho answered that it does not know the refresh token: it was revoked before, or belongs to another client or data centre")
 	}
-	updated := *role
-	updated.RefreshToken = secret.Value{}
-	if err := e.storeRole(ctx, &updated); err != nil {
-		return nil, err
-	}
-	return warnings, e.leaveFormerGrant(ctx, role, &updated)
+	e.leaveFormerGrant(ctx, role, &updated)
+	return warnings, nil
 }
 
-// revokeGrant revokes the role's refresh token, and forgets the access tokens
-// that have died with it. Leases on them stay until they end; there is nothing
-// left for them to give up.
-func (e *Engine) revokeGrant(ctx context.Context, role *Role) (gone bool, err error) {
+// revokeGrant revokes the role's refresh token, stores the role as updated, and
+// forgets the access tokens that have died. Leases on them stay until they end;
+// there is nothing left for them to give up.
+func (e *Engine) revokeGrant(ctx context.Context, role, updated *Role) (gone bool, err error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return false, err
@@ -95,24 +93,31 @@ func (e *Engine) revokeGrant(ctx context.Context, role *Role) (gone bool, err er
 	defer cancel()
 	how, err := client.RevokeRefreshToken(callCtx, cred.app, cred.refreshToken)
 	if err != nil {
-		return false, err
+		return false, inFront(fmt.Sprintf("Role %q was not deauthorized, and is as it was. ", role.Name), asGrantError(err))
 	}
 	e.log().Info("revoked a refresh token", "role", role.Name, "grant", g.id)
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
-	tokens, err := e.liveTokens(ctx, g, g)
-	if err != nil {
-		return false, err
+	if err := e.storeRole(ctx, updated); err != nil {
+		return false, fmt.Errorf("the refresh token of role %q is revoked at Zoho, but Vault could not note that: %w; deauthorize the role again", role.Name, err)
 	}
-	for _, t := range tokens {
-		if err := t.ledger.end(ctx, e.now()); err != nil {
-			return false, err
-		}
-		if err := e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithGrant(ctx, t) }); err != nil {
-			return false, err
-		}
+	if err := e.buryTokens(ctx, g); err != nil {
+		e.log().Warn("could not forget the access tokens of a refresh token that is revoked; they are dead, and are forgotten when they expire", "role", role.Name, "grant", g.id, "error", err)
 	}
 	return how == zoho.AlreadyGone, nil
+}
+
+// buryTokens forgets the access tokens that have died with their refresh token.
+func (e *Engine) buryTokens(ctx context.Context, g *grant) error {
+	tokens, err := e.liveTokens(ctx, g, g)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		err = errors.Join(err, t.ledger.end(ctx, e.now()),
+			e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithGrant(ctx, t) }))
+	}
+	return err
 }
 
 // diedWithGrant drops an access token whose refresh token was revoked.

@@ -49,6 +49,7 @@ type Engine struct {
 	salt     *salt.Salt
 	grants   map[string]*grant
 	tokens   map[string]*token
+	idle     map[string]bool         // grants that may be needless
 	accounts map[string]*zoho.Client // by CA certificate
 
 	// Flights outlive the request that started them, so they run under the
@@ -56,7 +57,8 @@ type Engine struct {
 	life    context.Context
 	end     context.CancelFunc
 	running sync.WaitGroup
-	closed  bool // guarded by mu
+	active  int  // what runs; guarded by mu
+	closed  bool // likewise
 }
 
 // New returns an Engine. It touches neither storage nor network.
@@ -68,6 +70,7 @@ func New(opts Options) *Engine {
 		userAgent: opts.UserAgent,
 		grants:    make(map[string]*grant),
 		tokens:    make(map[string]*token),
+		idle:      make(map[string]bool),
 		accounts:  make(map[string]*zoho.Client),
 	}
 	if opts.Logger == nil {
@@ -177,7 +180,7 @@ func (e *Engine) detach(ctx context.Context, fn func(context.Context) error) err
 func (e *Engine) await(ctx context.Context, run func() error) error {
 	finished := make(chan error, 1)
 	go func() {
-		defer e.running.Done()
+		defer e.done()
 		finished <- run()
 	}()
 	select {
@@ -194,7 +197,7 @@ func (e *Engine) spawn(fn func()) bool {
 		return false
 	}
 	go func() {
-		defer e.running.Done()
+		defer e.done()
 		var err error
 		defer func() {
 			if err != nil {
@@ -210,11 +213,21 @@ func (e *Engine) spawn(fn func()) bool {
 func (e *Engine) begin() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
+	// What is under way while the engine closes may begin what it needs for a
+	// good end: a token that Zoho has given is stored by a flight of its own.
+	if e.closed && e.active == 0 {
 		return false
 	}
+	e.active++
 	e.running.Add(1)
 	return true
+}
+
+func (e *Engine) done() {
+	e.mu.Lock()
+	e.active--
+	e.mu.Unlock()
+	e.running.Done()
 }
 
 // recoverAs turns a panic into an error: one in a goroutine would end the

@@ -47,6 +47,17 @@ func inFront(text string, err error) error {
 	return err
 }
 
+// behind says after a failure what became of the rest.
+func behind(err error, text string) error {
+	var failed *GrantError
+	if errors.As(err, &failed) {
+		told := *failed
+		told.Text = failed.Text + " " + text + "."
+		return &told
+	}
+	return fmt.Errorf("%w. %s", err, text)
+}
+
 // asGrantError gives a failed call to Zoho its place among the engine's errors.
 func asGrantError(err error) error {
 	var failed *zoho.Error
@@ -61,6 +72,9 @@ var errEnding = errors.New("the access token is being revoked")
 
 // errClosed: the mount is being unloaded.
 var errClosed = &GrantError{Kind: zoho.Unreachable, Text: "The secrets engine is shutting down or being reloaded; try again."}
+
+// errDropped: the grant's record was deleted as needless in that very moment.
+var errDropped = &GrantError{Kind: zoho.Unreachable, Text: "The record of a grant was being tidied up at the same moment; try again."}
 
 // errReserved: a mint ahead would spend what is left of the budget for readers.
 var errReserved = errors.New("the rest of the budget is kept for readers")

@@ -39,7 +39,9 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	}
 	defer release()
 	if err := e.storeAuthorized(ctx, old, updated, config); err != nil {
-		return nil, e.abandon(ctx, app, config, got, err)
+		if err := e.notStored(ctx, app, config, got, updated, err); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.store.Delete(ctx, got.keptAt); err != nil {
 		e.log().Warn("a refresh token that is stored is noted as not stored; Tick sees that it is", "role", updated.Name, "grant", g.id, "error", err)
@@ -158,7 +160,7 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, cred credential, 
 	if err := e.countRequest(ctx, g, config, exchanged.asked); err != nil {
 		return err
 	}
-	t, err := e.newToken(ctx, g, cred, exchanged.Token, exchanged.asked)
+	t, err := e.newToken(ctx, g, cred, exchanged.Token, exchanged.asked, use{})
 	if err != nil {
 		return err
 	}
@@ -170,6 +172,24 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, cred credential, 
 		e.spawn(func() { e.endIfUnheld(e.life, t) })
 	}
 	return nil
+}
+
+// notStored finds out whether a role is not stored whose write has failed: a
+// write that ran out of time may have been carried out. Without an error the
+// role is stored after all.
+func (e *Engine) notStored(ctx context.Context, app zoho.App, config *Config, got exchanged, updated *Role, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	stored, err := orNone(e.loadRole(ctx, updated.Name))
+	switch {
+	case err != nil: // nobody can tell; Tick looks when it can
+		return behind(cause, "Zoho had exchanged the grant code already. Whether the role was written cannot be read at the moment; if it was not, its refresh token is revoked in a few minutes. Read the role when Vault's storage works again")
+	case stored != nil && stored.RefreshToken.Equal(updated.RefreshToken):
+		e.log().Warn("the write of a role was carried out although storage reported a failure", "role", updated.Name, "error", cause)
+		return nil
+	default:
+		return e.abandon(ctx, app, config, got, cause)
+	}
 }
 
 // abandon revokes a refresh token that could not be stored.
@@ -184,18 +204,18 @@ func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got 
 		_, err = client.RevokeRefreshToken(ctx, app, got.RefreshToken)
 	}
 	if err != nil && got.keptAt != "" {
-		return fmt.Errorf("%w. Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code", cause, err) //nolint:errorlint // the first one is the cause
+		return behind(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code", err))
 	}
 	if err != nil {
 		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
-		return fmt.Errorf("%w. Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", cause, err) //nolint:errorlint // the first one is the cause
+		return behind(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", err))
 	}
 	if got.keptAt != "" {
 		if err := e.store.Delete(ctx, got.keptAt); err != nil {
 			e.log().Warn("a refresh token that is revoked will be revoked again", "error", err)
 		}
 	}
-	return fmt.Errorf("%w. Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code", cause)
+	return behind(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
 }
 
 // dropAccessToken revokes an access token that nobody will use. It would

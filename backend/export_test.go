@@ -1,5 +1,12 @@
 package backend
 
+// IsClosing reports whether Close was called.
+func (e *Engine) IsClosing() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
 // Settle waits for what runs in the background.
 func (e *Engine) Settle() { e.running.Wait() }
 

@@ -60,6 +60,9 @@ func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credent
 			}
 		})
 	}
+	if use.trial {
+		e.idleGrant(g.id)
+	}
 	roles := g.rolesFor(use)
 	e.tellFailure(g, &f, former, roles, use.trial)
 	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)

@@ -41,6 +41,7 @@ type grant struct {
 	awaited int        // readers that wait for a mint
 	cred    credential // of the latest reader, for mints ahead
 	read    time.Time  // when that was
+	dropped bool       // its record is deleted; who still has it begins anew
 }
 
 // record returns the record as it is; its slices must not be changed.
@@ -48,6 +49,12 @@ func (g *grant) record() grantRecord {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.rec
+}
+
+func (g *grant) isDropped() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dropped
 }
 
 // await counts readers that wait for a mint: n is 1 or -1.
@@ -180,6 +187,9 @@ func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRe
 		return err
 	}
 	defer release()
+	if g.isDropped() {
+		return errDropped
+	}
 	rec := g.record()
 	rec.Requests = slices.Clone(rec.Requests)
 	rec.Roles = slices.Clone(rec.Roles)

@@ -36,20 +36,6 @@ func (e *Engine) joinGrant(ctx context.Context, r *Role, forgive bool) error {
 	})
 }
 
-// takeUp is for a role that takes up a refresh token which may be retired: it
-// means to keep it.
-func (e *Engine) takeUp(ctx context.Context, r *Role) error {
-	id, err := e.grantID(ctx, r)
-	if err != nil || id == "" {
-		return err
-	}
-	retired, err := orNone(get[retiredEntry](ctx, e.store, prefixRetired+id))
-	if err != nil || retired == nil {
-		return err
-	}
-	return e.store.Delete(ctx, prefixRetired+id)
-}
-
 // leaveGrant notes that a role that was stored no longer uses the grant, and
 // ends its token if that was the last role and nobody holds it.
 func (e *Engine) leaveGrant(ctx context.Context, id string, role string) error {
@@ -66,6 +52,7 @@ func (e *Engine) leaveGrant(ctx context.Context, id string, role string) error {
 	if err != nil || len(users) > 0 {
 		return err
 	}
+	e.idleGrant(id)
 	t, err := e.token(ctx, g.record().Current)
 	e.spawn(func() {
 		if t != nil {
@@ -82,27 +69,53 @@ func (e *Engine) users(ctx context.Context, g *grant) (names []string, err error
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range g.record().Roles {
-		r, err := orNone(e.Role(ctx, name))
-		if err != nil {
-			return nil, err
-		}
+	return e.rolesWith(ctx, g, func(r *Role) bool {
 		if r == nil {
-			continue
+			return false
 		}
-		id, err := e.grantID(ctx, r)
-		if err != nil {
+		_, movedAway := r.app(config)
+		return movedAway == nil
+	})
+}
+
+// claimants names the roles that have the grant's credentials, also those that
+// cannot use them now: their client is not the mount's at the moment, or their
+// entry cannot be decoded. What they have must not be revoked behind their back.
+func (e *Engine) claimants(ctx context.Context, g *grant) (names []string, err error) {
+	return e.rolesWith(ctx, g, func(*Role) bool { return true })
+}
+
+// rolesWith names the grant's roles that match; match gets nil for one whose
+// entry cannot be decoded.
+func (e *Engine) rolesWith(ctx context.Context, g *grant, match func(*Role) bool) (names []string, err error) {
+	for _, name := range g.record().Roles {
+		r, err := e.Role(ctx, name)
+		var broken *undecodable
+		switch {
+		case errors.As(err, &broken):
+			r = nil
+		case err != nil:
 			return nil, err
+		case r == nil:
+			continue
+		default:
+			id, err := e.grantID(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			if id != g.id {
+				continue
+			}
 		}
-		if _, movedAway := r.app(config); id == g.id && movedAway == nil {
+		if match(r) {
 			names = append(names, name)
 		}
 	}
 	return names, nil
 }
 
-// otherUsers names the roles beside r that can hand out its grant's tokens.
-func (e *Engine) otherUsers(ctx context.Context, r *Role) ([]string, error) {
+// otherClaimants names the roles beside r that have the same credentials.
+func (e *Engine) otherClaimants(ctx context.Context, r *Role) ([]string, error) {
 	id, err := e.grantID(ctx, r)
 	if err != nil || id == "" {
 		return nil, err
@@ -111,7 +124,7 @@ func (e *Engine) otherUsers(ctx context.Context, r *Role) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := e.users(ctx, g)
+	names, err := e.claimants(ctx, g)
 	return slices.DeleteFunc(names, func(name string) bool { return name == r.Name }), err
 }
 

@@ -136,6 +136,11 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 		l.released = true
 		l.commitBehind([]record{{Release: id}})
 		return false, nil
+	case !l.ending.IsZero(): // decided before, for another reason
+		delete(l.holders, id)
+		l.released = true
+		l.commitBehind([]record{{Release: id}})
+		return l.decided(ctx, l.decision)
 	}
 	delete(l.holders, id)
 	before := l.released

@@ -122,11 +122,10 @@ func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (
 	if err != nil {
 		return nil, e.noteFailure(ctx, g, limits, cred, config, use, err)
 	}
-	t, err := e.newToken(ctx, g, cred, minted, asked)
+	t, err := e.newToken(ctx, g, cred, minted, asked, use)
 	if err != nil {
 		return nil, err
 	}
-	t.rec.Exclusive = use.exclusive
 	if err := e.adopt(ctx, g, limits, t, use); err != nil {
 		// A token that no record leads to could never be revoked again.
 		return nil, errors.Join(err, e.discard(ctx, t))
@@ -192,6 +191,9 @@ func (e *Engine) adopt(ctx context.Context, g, limits *grant, t *token, use use)
 // discard revokes a token that could not be stored. If that fails, too, and
 // its own record is in storage, Tick finds it there.
 func (e *Engine) discard(ctx context.Context, t *token) error {
+	if t.ledger.isHeld() { // a server has answered with a token that it gave before
+		return nil
+	}
 	e.mu.Lock()
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()

@@ -71,6 +71,44 @@ func (e *Engine) newRetired(r *Role, app zoho.App, config *Config) retiredEntry 
 	}
 }
 
+// reprieve keeps Tick from revoking a retired refresh token that a role is about
+// to take up.
+func (e *Engine) reprieve(ctx context.Context, r *Role) (retired bool, err error) {
+	id, err := e.grantID(ctx, r)
+	if err != nil || id == "" {
+		return false, err
+	}
+	if entry, err := orNone(get[retiredEntry](ctx, e.store, prefixRetired+id)); err != nil || entry == nil {
+		return false, err
+	}
+	g, err := e.grant(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	release, err := e.takeTurn(ctx, g)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	entry, err := orNone(get[retiredEntry](ctx, e.store, prefixRetired+id))
+	if err != nil || entry == nil {
+		return false, err // revoked meanwhile: the trial will tell
+	}
+	entry.RetryAt = e.now().Add(settled)
+	return true, e.store.put(ctx, prefixRetired+id, entry)
+}
+
+// takeUp forgets that a refresh token is retired: a role that is stored has it.
+func (e *Engine) takeUp(ctx context.Context, r *Role) {
+	id, err := e.grantID(ctx, r)
+	if err == nil {
+		err = e.store.Delete(ctx, prefixRetired+id)
+	}
+	if err != nil {
+		e.log().Warn("a refresh token that is in use again is still noted as retired; it is kept while a role has it", "role", r.Name, "error", err)
+	}
+}
+
 // retireAll looks at every retired refresh token.
 func (e *Engine) retireAll(ctx context.Context) error {
 	ids, err := e.store.List(ctx, prefixRetired)
@@ -105,13 +143,13 @@ func (e *Engine) tryRetire(ctx context.Context, grantID string) error {
 	if err != nil || entry == nil || entry.RetryAt.After(e.now()) {
 		return err
 	}
-	users, err := e.users(ctx, g)
+	claimants, err := e.claimants(ctx, g)
 	switch {
 	case err != nil:
 		return err
-	case slices.Contains(users, entry.Role) && e.now().Sub(entry.At) > settled:
+	case slices.Contains(claimants, entry.Role) && e.now().Sub(entry.At) > settled:
 		return e.store.Delete(ctx, prefixRetired+grantID) // void
-	case len(users) > 0:
+	case len(claimants) > 0:
 		return nil
 	}
 	if held, err := e.isHeld(ctx, g); err != nil || held {

@@ -23,11 +23,11 @@ type RoleChange struct {
 
 	// What is used by the write and not stored.
 
-	Code        *string // a grant code, to be exchanged for the refresh token
-	RedirectURI *string // that the code was sent to; a Self Client has none
-	Verify      *bool   // try the credentials at Zoho; nil: if the write names one
-	MustExist   bool    // fail rather than create the role
-	onlyAt      *Pin    // fail if the role belongs elsewhere by now
+	Code        *string       // a grant code, to be exchanged for the refresh token
+	RedirectURI *string       // that the code was sent to; a Self Client has none
+	Verify      *bool         // try the credentials at Zoho; nil: if the write names one
+	MustExist   bool          // fail rather than create the role
+	consent     *consentEntry // the code is a person's consent to this
 }
 
 // namesCredential: the operator has looked at the credentials, so a refusal
@@ -76,9 +76,6 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 		if err := ch.keepsSecretsAtHome(old, &r, pin); err != nil {
 			return nil, nil, err
 		}
-	}
-	if ch.onlyAt != nil && pin != *ch.onlyAt {
-		return nil, nil, userErrorf("role %q has been changed since the authorization was begun: it belongs to another client or Accounts server now. Begin again with: vault write -f <mount>/roles/%s/authorize", name, name)
 	}
 	r.Pin = pin
 	return &r, r.warnings(config), nil
@@ -174,7 +171,7 @@ func (ch RoleChange) checkOrigin(r, old *Role) error {
 // moved on since.
 func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) {
 	moves := ch.DataCenter != nil || ch.ClientID != nil || ch.RefreshToken != nil ||
-		(ch.Code != nil && ch.onlyAt == nil) || // a consent is for where the role is
+		(ch.Code != nil && ch.consent == nil) || // a consent is for where the role is
 		(ch.namesClientGrant() && (old == nil || old.RefreshToken.IsZero()))
 	if old != nil && !moves {
 		return old.Pin, nil

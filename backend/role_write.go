@@ -43,8 +43,10 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	if err != nil {
 		return nil, err
 	}
-	if old == nil && change.onlyAt != nil {
-		return nil, userErrorf("role %q has been deleted since the authorization was begun", name)
+	if change.consent != nil {
+		if err := e.checkConsent(ctx, change.consent, old); err != nil {
+			return nil, err
+		}
 	}
 	if old == nil && change.MustExist {
 		return nil, userErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
@@ -60,6 +62,17 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	return append(warnings, more...), nil
 }
 
+func (e *Engine) checkConsent(ctx context.Context, consent *consentEntry, role *Role) error {
+	grantID := ""
+	if role != nil {
+		var err error
+		if grantID, err = e.grantID(ctx, role); err != nil {
+			return err
+		}
+	}
+	return consent.fits(role, grantID)
+}
+
 // replaceRole puts updated in the place of old, which is nil for a new role.
 func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	if change.Code != nil {
@@ -70,9 +83,7 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 	if err != nil {
 		return nil, err
 	}
-	if err := e.leaveFormerGrant(ctx, old, updated); err != nil {
-		return nil, err
-	}
+	e.leaveFormerGrant(ctx, old, updated)
 	sharing, err := e.sharingWarning(ctx, updated)
 	if err != nil { // the role is written, which an error would deny
 		e.log().Warn("could not look which roles share the grant of one that was written", "role", updated.Name, "error", err)
@@ -81,14 +92,15 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	wanted := change.Verify == nil && (old == nil || change.namesCredential() || updated.Pin != old.Pin)
-	if (wanted || (change.Verify != nil && *change.Verify)) && updated.IsAuthorized() {
-		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
+	retired := false
+	if change.RefreshToken != nil {
+		if retired, err = e.reprieve(ctx, updated); err != nil {
 			return nil, err
 		}
 	}
-	if change.RefreshToken != nil {
-		if err := e.takeUp(ctx, updated); err != nil {
+	wanted := change.Verify == nil && (old == nil || change.namesCredential() || updated.Pin != old.Pin)
+	if (wanted || (change.Verify != nil && *change.Verify)) && updated.IsAuthorized() {
+		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
 			return nil, err
 		}
 	}
@@ -98,12 +110,18 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
 		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
 	}
-	return warnings, e.storeRole(ctx, updated)
+	if err := e.storeRole(ctx, updated); err != nil {
+		return nil, err
+	}
+	if retired {
+		e.takeUp(ctx, updated)
+	}
+	return warnings, nil
 }
 
 // sharingWarning names the other roles of the same grant.
 func (e *Engine) sharingWarning(ctx context.Context, r *Role) ([]string, error) {
-	others, err := e.otherUsers(ctx, r)
+	others, err := e.otherClaimants(ctx, r)
 	if err != nil || len(others) == 0 {
 		return nil, err
 	}
@@ -116,25 +134,23 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role) ([]string, error) 
 }
 
 // leaveFormerGrant follows a change of a role's credentials. updated is nil if
-// the role was deleted, and old if it is new.
-func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) error {
+// the role was deleted, and old if it is new. The role is written as it should
+// be by now, so what fails here is no error of the write: it is left to Tick.
+func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) {
 	if old == nil {
-		return nil
+		return
 	}
-	id, err := e.grantID(ctx, old)
-	if err != nil || id == "" {
-		return err
+	former, err := e.grantID(ctx, old)
+	now := ""
+	if err == nil && updated != nil {
+		now, err = e.grantID(ctx, updated)
 	}
-	if updated != nil {
-		if now, err := e.grantID(ctx, updated); err != nil || now == id {
-			return err
-		}
+	if err == nil && former != "" && former != now {
+		err = e.leaveGrant(ctx, former, old.Name)
 	}
-	if err := e.leaveGrant(ctx, id, old.Name); err != nil {
-		// The role is written as it should be; the rest is Tick's.
-		e.log().Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", id, "error", err)
+	if err != nil {
+		e.log().Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", former, "error", err)
 	}
-	return nil
 }
 
 // DeleteRole forgets a role. Leases on its tokens stay, and stay revocable; a
@@ -155,7 +171,7 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
-		others, err := e.otherUsers(ctx, role)
+		others, err := e.otherClaimants(ctx, role)
 		if err != nil {
 			return nil, err
 		}
@@ -170,5 +186,6 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 	if err := e.dropRole(ctx, name); err != nil {
 		return nil, err
 	}
-	return warnings, e.leaveFormerGrant(ctx, role, nil)
+	e.leaveFormerGrant(ctx, role, nil)
+	return warnings, nil
 }

@@ -40,7 +40,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if !status.Authorized {
 		return status, nil
 	}
-	if status.SharedWith, err = e.otherUsers(ctx, role); err != nil {
+	if status.SharedWith, err = e.otherClaimants(ctx, role); err != nil {
 		return nil, err
 	}
 	g, cred, err := e.grantOf(ctx, role, config)

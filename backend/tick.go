@@ -32,16 +32,23 @@ const (
 // looks at live tokens and at grants in memory, never at all roles. It must
 // run only where storage may be written.
 func (e *Engine) Tick(ctx context.Context) error {
+	// First what asks nothing of Zoho, which may be slow.
+	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepGrants(ctx))
 	ids, err := e.store.List(ctx, prefixTokens)
 	if err != nil {
-		return err
+		return errors.Join(swept, err)
 	}
 	var group errgroup.Group
 	group.SetLimit(revocationsAtOnce)
 	for _, id := range ids {
-		group.Go(func() error { return e.tend(ctx, id) })
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return nil // the next Tick goes on; more calls would be too many at once
+			}
+			return e.tend(ctx, id)
+		})
 	}
-	return errors.Join(group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx), e.sweepConsents(ctx), e.sweepEnded(ctx))
+	return errors.Join(swept, group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx))
 }
 
 // tend does for one token what is due.

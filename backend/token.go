@@ -72,7 +72,7 @@ func (t *token) comfortable(now time.Time) bool {
 	return t.left(now) >= max(t.life()/part, time.Second)
 }
 
-func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted zoho.Token, asked time.Time) (*token, error) {
+func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted zoho.Token, asked time.Time, use use) (*token, error) {
 	id, err := e.fingerprint(ctx, "token", minted.AccessToken.Reveal())
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 		return known, nil // a server may answer with the token that it gave before
 	}
 	rec := tokenRecord{
-		ID: id, GrantID: g.id, LimitsID: cred.limitsID, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
+		ID: id, GrantID: g.id, LimitsID: cred.limitsID, Exclusive: use.exclusive, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
 		TokenType: minted.TokenType, APIDomain: minted.APIDomain, Scopes: minted.Scopes,
 		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
 	}

@@ -127,7 +127,7 @@ func (f *filled) oneGrant(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.table.add("write of a role when a tenth of that many have the same refresh token", millis(took/(samples/10)))
+	f.table.add("write of a role, when a tenth as many have its refresh token", millis(took/(samples/10)))
 	_, err = each(ctx, writersAtOnce, many, func(ctx context.Context, i int) error {
 		_, err := f.client.Logical().DeleteWithContext(ctx, fmt.Sprintf("zoho/roles/same-%d", i))
 		return err
@@ -150,7 +150,7 @@ func (f *filled) readLeases(ctx context.Context) error {
 		return err
 	}
 	f.table.add("leases on one token besides", count(f.roles))
-	f.table.add(fmt.Sprintf("of these read per second, %d at once", readersAtOnce), rate(f.roles, took))
+	f.table.add(fmt.Sprintf("the same, on the one token, %d at once", readersAtOnce), rate(f.roles, took))
 	return f.weigh("with the leases")
 }
 
@@ -179,13 +179,13 @@ func (f *filled) lookAround(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := f.sampled(ctx, fmt.Sprintf("`tokens/x` of the one token, the first %d holders", pageSize), func(ctx context.Context, _ int) error {
+	if err := f.sampled(ctx, fmt.Sprintf("`tokens/x` of the one token, %d of its holders", pageSize), func(ctx context.Context, _ int) error {
 		_, err := f.holders(ctx, id, "")
 		return err
 	}); err != nil {
 		return err
 	}
-	return f.timed(ctx, "all its holders, page by page", func(ctx context.Context) error {
+	return f.timed(ctx, "all of its holders, page by page", func(ctx context.Context) error {
 		for next, more := "", true; more; more = next != "" {
 			var err error
 			if next, err = f.holders(ctx, id, next); err != nil {
@@ -235,20 +235,20 @@ func (f *filled) restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.table.add("plugin's memory then", memory)
-	if err := f.timed(ctx, "first read of the one token", func(ctx context.Context) error { return f.creds(one)(ctx, 0) }); err != nil {
+	f.table.add("plugin's memory after that read", memory)
+	if err := f.timed(ctx, "first read of the one token after that", func(ctx context.Context) error { return f.creds(one)(ctx, 0) }); err != nil {
 		return err
 	}
-	if err := f.timed(ctx, "first list of `tokens/`", f.list("zoho/tokens")); err != nil {
+	if err := f.timed(ctx, "first list of `tokens/` after that", f.list("zoho/tokens")); err != nil {
 		return err
 	}
-	if err := f.timed(ctx, "first list of `roles/`", f.list("zoho/roles")); err != nil {
+	if err := f.timed(ctx, "first list of `roles/` after that", f.list("zoho/roles")); err != nil {
 		return err
 	}
 	if memory, err = f.memory(); err != nil {
 		return err
 	}
-	f.table.add("plugin's memory, all loaded", memory)
+	f.table.add("plugin's memory, with everything loaded", memory)
 	return nil
 }
 
@@ -266,8 +266,8 @@ func (f *filled) revoke(ctx context.Context) error {
 		requests int
 		do       func(context.Context, int) error
 	}{
-		{"the one token's leases, 1 request", 1, prefix(one)},
-		{fmt.Sprintf("the leases of the 100 roles, %d requests at once", writersAtOnce), inUse, prefix(roleName)},
+		{"the leases on the one token, in 1 request", 1, prefix(one)},
+		{fmt.Sprintf("the leases of the 100 roles, in %d requests, %d at once", inUse, writersAtOnce), inUse, prefix(roleName)},
 	} {
 		asked := f.revocations()
 		took, err := each(ctx, writersAtOnce, m.requests, m.do)
@@ -275,7 +275,7 @@ func (f *filled) revoke(ctx context.Context) error {
 			return err
 		}
 		f.table.add("revoke "+m.what, seconds(took))
-		f.table.add("calls to Zoho for "+m.what, count(f.revocations()-asked))
+		f.table.add("calls to Zoho for that", count(f.revocations()-asked))
 	}
 	keys, err := f.keys(ctx, "zoho/tokens")
 	if err == nil && len(keys) > 0 {

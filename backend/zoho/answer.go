@@ -44,7 +44,7 @@ func parseToken(call call, got reply) (Token, answer, error) {
 	}
 	life, ok := ans.life()
 	if !ok {
-		return Token{}, answer{}, errorBadAnswer(call, got.status, "an access token that is already expired")
+		return Token{}, answer{}, errorBadAnswer(call, got.status, "an access token that has expired, or is about to")
 	}
 	domain, foreign := ans.apiDomain(call)
 	return Token{
@@ -122,7 +122,10 @@ func (a answer) throttled() bool {
 // Source: the official SDKs ("if expires_in_sec exists, expires_in is in
 // milliseconds") and the captures listed with Weble/ZohoClient issue 11.
 func (a answer) life() (time.Duration, bool) {
-	const dayInSeconds = 86400
+	const (
+		dayInSeconds = 86400
+		shortestLife = 4 // less cannot be leased in whole seconds, with a margin
+	)
 	seconds := float64(a.ExpiresIn.value)
 	switch {
 	case a.ExpiresSec.set && a.ExpiresSec.value > 0:
@@ -133,7 +136,7 @@ func (a answer) life() (time.Duration, bool) {
 		seconds /= 1000
 	}
 	seconds = math.Min(seconds, MaxLife.Seconds())
-	return time.Duration(seconds * float64(time.Second)), seconds >= 1
+	return time.Duration(seconds * float64(time.Second)), seconds >= shortestLife
 }
 
 // What a good answer says beside the token goes to every reader, in clear. So

@@ -21,7 +21,7 @@ func TestRefresh_ReadsEveryShapeOfExpiresIn(t *testing.T) {
 	}{
 		"seconds":                             {members{"expires_in": 3600}, time.Hour},
 		"few seconds":                         {members{"expires_in": 60}, time.Minute},
-		"one second":                          {members{"expires_in": 1}, time.Second},
+		"four seconds":                        {members{"expires_in": 4}, 4 * time.Second},
 		"milliseconds beside expires_in_sec":  {members{"expires_in": 3600000, "expires_in_sec": 3600}, time.Hour},
 		"expires_in_sec decides":              {members{"expires_in": 3600000, "expires_in_sec": 120}, 2 * time.Minute},
 		"expires_in_sec alone":                {members{"expires_in": nil, "expires_in_sec": 120}, 2 * time.Minute},
@@ -62,7 +62,7 @@ func TestRefresh_ReadsEveryShapeOfExpiresIn(t *testing.T) {
 func TestRefresh_ATokenThatIsAlreadyExpiredIsABadAnswer(t *testing.T) {
 	t.Parallel()
 	for name, life := range map[string]any{
-		"zero": 0, "zero in a string": "0", "negative": -3600, "hugely negative": json.RawMessage("-1e300"), "less than a second": 0.9,
+		"zero": 0, "zero in a string": "0", "negative": -3600, "hugely negative": json.RawMessage("-1e300"), "too short for a lease": 3.9,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
