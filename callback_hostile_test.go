@@ -112,7 +112,7 @@ func TestCallback_ForARoleThatHasChangedSinceChangesNothing(t *testing.T) {
 		says   string
 	}{
 		"deleted":        {func(m *mount, _ *simulation) { m.delete("roles/person").done(m.t) }, "This link is not valid"},
-		"another client": {func(m *mount, z *simulation) { m.awaitsConsent(z) }, "has been changed since the authorization was begun"},
+		"another client": {func(m *mount, z *simulation) { m.awaitsConsent(z) }, "has been changed to another client or Accounts server"},
 		"an organisation": {func(m *mount, _ *simulation) {
 			m.write("roles/person", fields{"grant_type": "client_credentials", "verify": false}).done(m.t)
 		}, "needs no code"},

@@ -160,7 +160,7 @@ func (c *consentEntry) fits(role *Role, grantID string) error {
 	case role == nil:
 		changed = "deleted"
 	case role.Pin != Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}:
-		changed = "changed: it belongs to another client or Accounts server now"
+		changed = "changed to another client or Accounts server"
 	case grantID != c.GrantID:
 		changed = "authorized, deauthorized or given other credentials"
 	case !slices.Equal(role.Scopes, c.Scopes):
@@ -168,7 +168,7 @@ func (c *consentEntry) fits(role *Role, grantID string) error {
 	default:
 		return nil
 	}
-	return userErrorf("role %q has been %s since the authorization was begun. Begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, changed, c.Role)
+	return userErrorf("Since the authorization was begun, role %q has been %s. Begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, changed, c.Role)
 }
 
 // takeConsent takes the pending authorization out of storage: of two callbacks

@@ -121,13 +121,13 @@ func TestConsent_CannotTouchARoleThatIsAnotherByNow(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
 		w.writeRole("desk", w.own(backend.RoleChange{}))
-		w.refused(callback, "has been changed")
+		w.refused(callback, "has been changed to another client or Accounts server")
 	})
 	t.Run("of another data centre", func(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
 		w.writeRole("desk", backend.RoleChange{DataCenter: ptr("eu"), ClientSecret: ptr("of-eu")})
-		w.refused(callback, "has been changed")
+		w.refused(callback, "has been changed to another client or Accounts server")
 	})
 	t.Run("of another grant type", func(t *testing.T) {
 		w := newConsentWorld(t)

@@ -28,9 +28,8 @@ const (
 
 // Tick does what has to be done without anybody asking: it carries on with
 // revocations, sweeps expired tokens and consents, and mints ahead for grants in
-// use. It
-// looks at live tokens and at grants in memory, never at all roles. It must
-// run only where storage may be written.
+// use. It looks at live tokens and at grants in memory, never at all roles. It
+// must run only where storage may be written.
 func (e *Engine) Tick(ctx context.Context) error {
 	// First what asks nothing of Zoho, which may be slow.
 	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepGrants(ctx))
@@ -42,10 +41,10 @@ func (e *Engine) Tick(ctx context.Context) error {
 	group.SetLimit(revocationsAtOnce)
 	for _, id := range ids {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return nil // the next Tick goes on; more calls would be too many at once
+			if ctx.Err() == nil { // otherwise the next Tick goes on; more calls would be too many at once
+				return e.tend(ctx, id)
 			}
-			return e.tend(ctx, id)
+			return nil
 		})
 	}
 	return errors.Join(swept, group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx))
