@@ -115,7 +115,7 @@ func TestCallback_ForARoleThatHasChangedSinceChangesNothing(t *testing.T) {
 		"another client": {func(m *mount, z *simulation) { m.awaitsConsent(z) }, "has been changed to another client or Accounts server"},
 		"an organisation": {func(m *mount, _ *simulation) {
 			m.write("roles/person", fields{"grant_type": "client_credentials", "verify": false}).done(m.t)
-		}, "needs no code"},
+		}, "given other credentials"},
 	} {
 		m, z := newWorld(t)
 		m.awaitsConsent(z)
