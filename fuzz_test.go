@@ -117,6 +117,9 @@ func FuzzCallback(f *testing.F) {
 		page := tg.raw(got)
 		require.NotContains(t, page.body, fuzzedSecret)
 		require.NotContains(t, strings.ToLower(page.body), "<script")
+		if state == "STATE" && code == "GRANTCODE" && word == "" && server == "ACCOUNTS" {
+			require.Equal(t, http.StatusOK, page.status, "what Zoho sent")
+		}
 		if page.status == http.StatusOK {
 			require.Contains(t, state, "STATE")
 			require.Contains(t, code, "GRANTCODE")
