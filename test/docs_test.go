@@ -32,9 +32,11 @@ func newPageReader(t *testing.T) pageReader {
 	r := pageReader{newReader(t, zohosim.SelfClient)}
 	r.refreshToken = r.consent()
 	r.paste["refresh_token"] = r.refreshToken
-	examples, err := filepath.Abs(examplesDir)
+	root, err := filepath.Abs("..")
 	require.NoError(t, err)
-	require.NoError(t, os.Symlink(examples, filepath.Join(r.dir, "examples")))
+	for _, dir := range []string{"examples", "policies"} {
+		require.NoError(t, os.Symlink(filepath.Join(root, dir), filepath.Join(r.dir, dir)))
+	}
 	return r
 }
 

@@ -34,7 +34,7 @@ func newExample(t *testing.T, name string, life time.Duration) *example {
 	m := newMountAt(t, "zoho", zohosim.Options{TokenLife: life})
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(examplesDir, name))))
-	policy, err := os.ReadFile(filepath.Join(examplesDir, "policy.hcl"))
+	policy, err := os.ReadFile(filepath.Join("..", "policies", "application.hcl"))
 	require.NoError(t, err)
 	require.NoError(t, m.root.Sys().PutPolicyWithContext(t.Context(), "crm-sync", string(policy)))
 	return &example{mount: m, dir: dir}

@@ -75,5 +75,5 @@ resource "vault_generic_endpoint" "crm_sync" {
 
 resource "vault_policy" "crm_sync" {
   name   = "crm-sync"
-  policy = file("${path.module}/../policy.hcl")
+  policy = file("${path.module}/../../policies/application.hcl")
 }
