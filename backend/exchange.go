@@ -125,7 +125,17 @@ func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code
 		failed = zoho.NoRefreshToken(app)
 		e.dropAccessToken(ctx, client, app, got.Token)
 	}
-	return got, asGrantError(failed)
+	return got, maybeExchanged(failed)
+}
+
+// maybeExchanged tells of a refresh token that an answer may have carried which
+// did not arrive.
+func maybeExchanged(err error) error {
+	var failed *zoho.Error
+	if !errors.As(err, &failed) || failed.NoToken() {
+		return asGrantError(err)
+	}
+	return behind(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
 }
 
 // mayExchange keeps to Zoho's limit for the client.

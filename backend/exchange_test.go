@@ -286,3 +286,14 @@ func TestExchange_ACallerThatDisconnectsLosesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestExchange_WhoseAnswerGotLostTellsOfTheRefreshTokenThatItMayHaveCarried(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultClose, Processed: true, Count: 1})
+	_, err := w.writeCode("crm-sync", w.code())
+	require.ErrorContains(t, err, "Connected Apps")
+	_, err = w.writeCode("crm-sync", "1000.no.code")
+	require.ErrorContains(t, err, "invalid_code")
+	require.NotContains(t, err.Error(), "Connected Apps", "Zoho has said no")
+}

@@ -1,0 +1,126 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+)
+
+// Config returns the mount's config, or its defaults if none was written.
+func (e *Engine) Config(ctx context.Context) (*Config, bool, error) {
+	c, err := e.config.get(ctx, keyConfig, e.loadConfig)
+	if err != nil {
+		return nil, false, err
+	}
+	if c == nil {
+		defaults := defaultConfig()
+		return &defaults, false, nil
+	}
+	return c, true, nil
+}
+
+// WriteConfig changes the config. The error is a *UserError if the change
+// cannot be made, a *GrantError if Zoho refuses the client secret, and then
+// nothing has changed.
+func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
+	written := make(chan []string, 1)
+	if err := e.detach(ctx, func(ctx context.Context) error {
+		warnings, err := e.writeConfig(ctx, change)
+		e.tell(EventConfigWrite, keyConfig, err)
+		written <- warnings
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return <-written, nil
+}
+
+func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
+	release, err := e.writes.acquire(ctx, keyConfig)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	old, err := orNone(e.config.get(ctx, keyConfig, e.loadConfig))
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		defaults := defaultConfig()
+		old = &defaults
+	}
+	updated, warnings, err := change.apply(*old)
+	if err != nil {
+		return nil, err
+	}
+	if change.wantsTrial(*old, updated) {
+		tried, err := e.tryClient(ctx, &updated)
+		if err != nil {
+			return nil, err
+		}
+		warnings = append(warnings, tried...)
+	}
+	defer e.config.forget(keyConfig)
+	return warnings, e.store.put(ctx, keyConfig, updated.entry())
+}
+
+// wantsTrial: a new secret of the client that roles use is tried before the one
+// that works is given up.
+func (ch ConfigChange) wantsTrial(old, updated Config) bool {
+	refused := ch.Verify != nil && !*ch.Verify
+	return !refused && ch.ClientSecret != nil && !updated.ClientSecret.IsZero() && !updated.ClientSecret.Equal(old.ClientSecret)
+}
+
+// DeleteConfig forgets the config and with it the mount's client. Roles with a
+// client of their own and all leases go on as before.
+func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
+	defer func() { e.tell(EventConfigDelete, keyConfig, err) }()
+	release, err := e.writes.acquire(ctx, keyConfig)
+	if err != nil {
+		return err
+	}
+	defer release()
+	defer e.config.forget(keyConfig)
+	return e.store.Delete(ctx, keyConfig)
+}
+
+// configEntry is the config as it is stored.
+type configEntry struct {
+	DataCenter     string        `json:"data_center"`
+	CustomURL      string        `json:"accounts_url,omitempty"`
+	ClientID       string        `json:"client_id,omitempty"`
+	ClientSecret   string        `json:"client_secret,omitempty"`
+	RedirectURI    string        `json:"redirect_uri,omitempty"`
+	MinTTL         time.Duration `json:"min_ttl,omitempty"`
+	RefreshAhead   bool          `json:"refresh_ahead"`
+	RequestBudget  int           `json:"request_budget"`
+	RequestWindow  time.Duration `json:"request_window"`
+	MaxLiveTokens  int           `json:"max_live_tokens"`
+	RequestTimeout time.Duration `json:"request_timeout"`
+	CACert         string        `json:"ca_cert,omitempty"`
+}
+
+func (c *Config) entry() configEntry {
+	return configEntry{
+		DataCenter: c.DataCenter, CustomURL: c.CustomURL,
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(),
+		RedirectURI: c.RedirectURI, MinTTL: c.MinTTL, RefreshAhead: c.RefreshAhead,
+		RequestBudget: c.RequestBudget, RequestWindow: c.RequestWindow,
+		MaxLiveTokens: c.MaxLiveTokens, RequestTimeout: c.RequestTimeout, CACert: c.CACert,
+	}
+}
+
+func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
+	s, err := get[configEntry](ctx, e.store, key)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return &Config{
+		DataCenter: s.DataCenter, CustomURL: s.CustomURL,
+		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
+		RedirectURI: s.RedirectURI, MinTTL: s.MinTTL, RefreshAhead: s.RefreshAhead,
+		RequestBudget: s.RequestBudget, RequestWindow: s.RequestWindow,
+		MaxLiveTokens: s.MaxLiveTokens, RequestTimeout: s.RequestTimeout, CACert: s.CACert,
+	}, nil
+}

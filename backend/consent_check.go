@@ -1,0 +1,72 @@
+package backend
+
+import (
+	"slices"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// check compares what came back with what was asked for. The client's secret
+// belongs to one Accounts server, so an account elsewhere cannot be served,
+// whatever the callback says.
+// Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html.
+func (c *consentEntry) check(callback Callback) error {
+	switch {
+	case callback.Error == "access_denied":
+		return userErrorf("Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+	case callback.Error != "":
+		return userErrorf("Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)
+	case callback.Code == "":
+		return userErrorf("Zoho sent no grant code. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+	}
+	if err := checkText("code", callback.Code, maxFieldLength); err != nil {
+		return err
+	}
+	return c.checkHome(callback)
+}
+
+func (c *consentEntry) checkHome(callback Callback) error {
+	asked, isZohos := zoho.ByAccountsURL(c.AccountsURL)
+	if callback.AccountsServer != "" {
+		server, err := zoho.ParseAccountsURL(callback.AccountsServer)
+		if err == nil && server == c.AccountsURL {
+			return nil
+		}
+		home, known := zoho.ByAccountsURL(server)
+		if err != nil || !known {
+			return userErrorf("The answer names an Accounts server that is neither the role's (%s) nor one of Zoho's. Nothing was sent there, and nothing has changed", c.AccountsURL)
+		}
+		return c.elsewhere(home)
+	}
+	home, err := zoho.LookupDataCenter(callback.Location)
+	if callback.Location == "" || !isZohos || (err == nil && home == asked) {
+		return nil
+	}
+	if err != nil {
+		return userErrorf("The answer names a data centre that is none of Zoho's. Nothing was sent there, and nothing has changed")
+	}
+	return c.elsewhere(home)
+}
+
+func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
+	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account of that data centre, or write the role for %s, with the client secret that Zoho's API console shows for it: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=... - after <mount>/roles/%s/deauthorize, if it is authorized already", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, home.Name, c.Role)
+}
+
+// fits fails if the role is another by now than the one that was asked for:
+// what a person agreed to then must not undo what was written since.
+func (c *consentEntry) fits(role *Role, grantID string) error {
+	var changed string
+	switch {
+	case role == nil:
+		changed = "deleted"
+	case role.Pin != Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}:
+		changed = "changed to another client or Accounts server"
+	case grantID != c.GrantID:
+		changed = "authorized, deauthorized or given other credentials"
+	case !slices.Equal(role.Scopes, c.Scopes):
+		changed = "given other scopes"
+	default:
+		return nil
+	}
+	return userErrorf("Since the authorization was begun, role %q has been %s. Begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, changed, c.Role)
+}
