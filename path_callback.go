@@ -43,7 +43,7 @@ func (b *zohoBackend) pathCallback() []*framework.Path {
 	}}
 }
 
-func (b *zohoBackend) pathCallbackRead(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	text := func(name string) string {
 		value, _ := d.Get(name).(string)
 		return value
@@ -60,7 +60,7 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, _ *logical.Request, 
 	}
 	answer, err := respond(err)
 	if text, told := toldTo(answer, err); told {
-		return page(statusOf(answer, err), "Not authorized", text)
+		return page(statusOf(answer, err), "Not authorized", atMount(req, text))
 	}
 	if errors.Is(err, logical.ErrReadOnly) {
 		return nil, err // Vault takes the request to the active node

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-secure-stdlib/parseutil"
@@ -26,7 +27,25 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 		}
 		return logical.ErrorResponse(text), nil
 	}
-	return b.Backend.HandleRequest(ctx, req)
+	resp, err = b.Backend.HandleRequest(ctx, req)
+	if resp != nil {
+		if text, told := resp.Data["error"].(string); told {
+			resp.Data["error"] = atMount(req, text)
+		}
+		for i, warning := range resp.Warnings {
+			resp.Warnings[i] = atMount(req, warning)
+		}
+	}
+	return resp, err
+}
+
+// atMount puts the mount's path into the commands of a text, so that they can
+// be pasted. The engine does not know where it is mounted.
+func atMount(req *logical.Request, text string) string {
+	if req.MountPoint == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, "<mount>/", req.MountPoint)
 }
 
 // HandleExistenceCheck does the same for the question that Vault asks before a
