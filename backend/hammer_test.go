@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // TestHammer_ReadersRevokersWritersAndTimeAtOnce is for the race detector, and
@@ -107,7 +108,10 @@ func (w *world) hammerWithVerify(t *testing.T, rounds int) {
 			t.Error(err)
 		}
 		if i%10 == 0 {
-			if _, err := w.engine.WriteRole(context.Background(), "mail", backend.RoleChange{Code: ptr(w.code())}); err != nil {
+			// A code lives for two minutes, and time runs fast here.
+			var late *backend.GrantError
+			_, err := w.engine.WriteRole(context.Background(), "mail", backend.RoleChange{Code: ptr(w.code())})
+			if err != nil && (!errors.As(err, &late) || late.Kind != zoho.Refused && late.Kind != zoho.Throttled) {
 				t.Error(err)
 			}
 		}
