@@ -24,16 +24,11 @@ func (e *Engine) Config(ctx context.Context) (*Config, bool, error) {
 // cannot be made, a *GrantError if Zoho refuses the client secret, and then
 // nothing has changed.
 func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
-	written := make(chan []string, 1)
-	if err := e.detach(ctx, func(ctx context.Context) error {
+	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeConfig(ctx, change)
 		e.tell(EventConfigWrite, keyConfig, err)
-		written <- warnings
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	return <-written, nil
+		return warnings, err
+	})
 }
 
 func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {

@@ -12,7 +12,7 @@ import (
 // Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html.
 func (c *consentEntry) check(callback Callback) error {
 	switch {
-	case callback.Error == "access_denied":
+	case zoho.IsDenied(callback.Error):
 		return userErrorf("Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
 	case callback.Error != "":
 		return userErrorf("Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)

@@ -17,16 +17,11 @@ import (
 //
 // Other roles of the grant would lose it, too, so force is needed if there are.
 func (e *Engine) Deauthorize(ctx context.Context, name string, force bool) (warnings []string, err error) {
-	done := make(chan []string, 1)
-	if err := e.detach(ctx, func(ctx context.Context) error {
+	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.deauthorize(ctx, name, force)
 		e.tellRole(EventRoleDeauthorize, name, err)
-		done <- warnings
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	return <-done, nil
+		return warnings, err
+	})
 }
 
 func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warnings []string, err error) {
@@ -80,23 +75,17 @@ func (e *Engine) revokeGrant(ctx context.Context, role, updated *Role) (gone boo
 	if err != nil {
 		return false, err
 	}
-	client, err := e.accountsClient(cred.caCert)
-	if err != nil {
-		return false, err
-	}
 	release, err := e.takeTurn(ctx, g)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout)
-	defer cancel()
-	how, err := client.RevokeRefreshToken(callCtx, cred.app, cred.refreshToken)
+	how, err := e.endRefreshToken(ctx, cred.app, cred.caCert, cred.refreshToken, config)
 	if err != nil {
 		return false, inFront(fmt.Sprintf("Role %q was not deauthorized, and is as it was. ", role.Name), asGrantError(err))
 	}
 	e.log().Info("revoked a refresh token", "role", role.Name, "grant", g.id)
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err := e.storeRole(ctx, updated); err != nil {
 		return false, fmt.Errorf("the refresh token of role %q is revoked at Zoho, but Vault could not note that: %w; deauthorize the role again", role.Name, err)
@@ -139,15 +128,7 @@ type Rotated struct {
 // holds it, and mints a new one. It is also the explicit retry after Zoho has
 // refused the credentials.
 func (e *Engine) Rotate(ctx context.Context, name string) (*Rotated, error) {
-	done := make(chan *Rotated, 1)
-	if err := e.detach(ctx, func(ctx context.Context) error {
-		rotated, err := e.rotate(ctx, name)
-		done <- rotated
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	return <-done, nil
+	return detached(ctx, e, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name) })
 }
 
 func (e *Engine) rotate(ctx context.Context, name string) (*Rotated, error) {

@@ -6,8 +6,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // keptAfterEnd is how long the memory of a dead token is kept.
@@ -84,9 +82,7 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 			Roles: rolesOf(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
 			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
 		}
-		if dc, known := zoho.ByAccountsURL(info.AccountsURL); known {
-			info.DataCenter = dc.Name
-		}
+		info.DataCenter = dataCenterOf(info.AccountsURL)
 		return info, nil
 	}
 	return nil, nil

@@ -207,12 +207,9 @@ func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got 
 	if got.RefreshToken.IsZero() {
 		return cause
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*config.RequestTimeout) // the cause may be a time that is up
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+2*config.RequestTimeout) // the cause may be a time that is up
 	defer cancel()
-	client, err := e.accountsClient(config.CACert)
-	if err == nil {
-		_, err = client.RevokeRefreshToken(ctx, app, got.RefreshToken)
-	}
+	_, err := e.endRefreshToken(ctx, app, config.CACert, got.RefreshToken, config)
 	if err != nil && got.keptAt != "" {
 		return behind(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code", err))
 	}

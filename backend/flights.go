@@ -42,6 +42,20 @@ func (e *Engine) detach(ctx context.Context, fn func(context.Context) error) err
 	})
 }
 
+// detached is detach for work that has a result.
+func detached[T any](ctx context.Context, e *Engine, fn func(context.Context) (T, error)) (T, error) {
+	result := make(chan T, 1) // not a variable: the caller may have left
+	if err := e.detach(ctx, func(ctx context.Context) error {
+		value, err := fn(ctx)
+		result <- value
+		return err
+	}); err != nil {
+		var none T
+		return none, err
+	}
+	return <-result, nil
+}
+
 // await waits for run, which has been begun, or for the caller's context.
 func (e *Engine) await(ctx context.Context, run func() error) error {
 	finished := make(chan error, 1)

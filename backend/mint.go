@@ -52,15 +52,7 @@ func (e *Engine) mintAhead(g *grant, cred credential) {
 func (e *Engine) mintExclusive(ctx context.Context, g *grant, cred credential) (*token, error) {
 	g.await(1)
 	defer g.await(-1)
-	minted := make(chan *token, 1)
-	if err := e.detach(ctx, func(ctx context.Context) error {
-		t, err := e.mint(ctx, g, cred, use{exclusive: true})
-		minted <- t
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	return <-minted, nil
+	return detached(ctx, e, func(ctx context.Context) (*token, error) { return e.mint(ctx, g, cred, use{exclusive: true}) })
 }
 
 // use is what a token is minted for.

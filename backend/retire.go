@@ -155,17 +155,11 @@ func (e *Engine) tryRetire(ctx context.Context, grantID string) error {
 	if held, err := e.isHeld(ctx, g); err != nil || held {
 		return err
 	}
-	client, err := e.accountsClient(entry.CACert)
-	if err != nil {
-		return err
-	}
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
-	callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout)
-	defer cancel()
-	_, err = client.RevokeRefreshToken(callCtx, entry.app(), secret.New(entry.RefreshToken))
+	_, err = e.endRefreshToken(ctx, entry.app(), entry.CACert, secret.New(entry.RefreshToken), config)
 	e.tell(EventRefreshTokenRevoke, "", err, "grant", grantID)
 	if err != nil {
 		const longest = 10 // a minute, doubled ten times: about a day
@@ -175,6 +169,18 @@ func (e *Engine) tryRetire(ctx context.Context, grantID string) error {
 	}
 	e.log().Info("revoked a refresh token that was replaced", "grant", grantID)
 	return e.store.Delete(ctx, prefixRetired+grantID)
+}
+
+// endRefreshToken revokes a refresh token at Zoho, within the time that two
+// endpoints may take.
+func (e *Engine) endRefreshToken(ctx context.Context, app zoho.App, caCert string, refreshToken secret.Value, config *Config) (zoho.Revocation, error) {
+	client, err := e.accountsClient(caCert)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout)
+	defer cancel()
+	return client.RevokeRefreshToken(ctx, app, refreshToken)
 }
 
 // isHeld reports whether a lease would miss the grant. From then on a token that

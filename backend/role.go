@@ -73,8 +73,5 @@ func (r *Role) EffectiveDataCenter(config *Config) string {
 	if r.DataCenter != "" {
 		return r.DataCenter
 	}
-	if dc, known := zoho.ByAccountsURL(r.Pin.AccountsURL); known {
-		return dc.Name
-	}
-	return config.DataCenter
+	return firstText(dataCenterOf(r.Pin.AccountsURL), config.DataCenter)
 }

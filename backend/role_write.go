@@ -14,16 +14,11 @@ import (
 // store the role, leave the former grant. So a crash leaves the former role or
 // the new one, and a grant that knows all its roles.
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
-	written := make(chan []string, 1)
-	if err := e.detach(ctx, func(ctx context.Context) error {
+	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
 		e.tellRole(EventRoleWrite, name, err)
-		written <- warnings
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	return <-written, nil
+		return warnings, err
+	})
 }
 
 func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {

@@ -64,13 +64,23 @@ func TestClose_DuringAConsentStoresTheRole(t *testing.T) {
 
 func TestTick_StopsAskingZohoWhenItsTimeIsUp(t *testing.T) {
 	w := newWorld(t)
-	held := w.read("crm-sync")
+	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	var held []*backend.Issued
+	for range 8 {
+		held = append(held, w.read("crm-sync"))
+	}
 	w.sim.SetDown(true)
-	require.Error(t, w.release(held))
+	for _, issued := range held {
+		require.Error(t, w.release(issued))
+	}
 	w.sim.SetDown(false)
 	before := len(w.sim.Requests())
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	w.storage.listing(func(prefix string) {
+		if prefix == "tokens/" {
+			cancel()
+		}
+	})
 	_ = w.engine.Tick(ctx)
 	w.settle()
 	require.Len(t, w.sim.Requests(), before)

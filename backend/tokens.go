@@ -95,10 +95,15 @@ func (t *token) info() *TokenInfo {
 		Holders: t.ledger.count(), Readers: t.ledger.readership(),
 	}
 	info.Roles = rolesOf(info.Readers)
-	if dc, known := zoho.ByAccountsURL(info.AccountsURL); known {
-		info.DataCenter = dc.Name
-	}
+	info.DataCenter = dataCenterOf(info.AccountsURL)
 	return info
+}
+
+// dataCenterOf names the region of an Accounts server; empty if it is none of
+// Zoho's.
+func dataCenterOf(accountsURL string) string {
+	dc, _ := zoho.ByAccountsURL(accountsURL)
+	return dc.Name
 }
 
 // Holders lists the leases on a live access token, the oldest first, from behind
@@ -141,8 +146,8 @@ func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, e
 }
 
 // LookupToken tells of an access token that was found somewhere, also if it
-// ended less than a day ago; nil if it is not, or no longer, known. A header's
-// "Zoho-oauthtoken" before it does not matter.
+// ended less than a day ago. The error is a *UserError if it is not, or no longer,
+// known. A header's "Zoho-oauthtoken" before it does not matter.
 func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInfo, error) {
 	plain := strings.TrimSpace(found.Reveal())
 	if at := strings.LastIndexByte(plain, ' '); at >= 0 {
@@ -158,7 +163,11 @@ func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInf
 	if err != nil {
 		return nil, err
 	}
-	return e.KnownToken(ctx, id)
+	info, err := e.KnownToken(ctx, id)
+	if err == nil && info == nil {
+		err = userErrorf("This access token is not known here: it was not handed out by this mount, or it ended more than a day ago. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client.")
+	}
+	return info, err
 }
 
 // KnownToken tells of an access token, also if it ended less than a day ago;

@@ -29,9 +29,16 @@ func (w *world) known(id string) *backend.TokenInfo {
 	return info
 }
 
+// lookup is nil for a token that is said not to be known.
 func (w *world) lookup(found string) *backend.TokenInfo {
 	w.t.Helper()
 	info, err := w.engine.LookupToken(w.t.Context(), secret.New(found))
+	if info == nil {
+		var unknown *backend.UserError
+		require.ErrorAs(w.t, err, &unknown)
+		require.ErrorContains(w.t, err, "not known here")
+		return nil
+	}
 	require.NoError(w.t, err)
 	return info
 }

@@ -22,13 +22,10 @@ func TestAgent_TheRenderedTokenIsNeverDead(t *testing.T) {
 	m := newMount(t, zohosim.Options{TokenLife: life})
 	_, rendered := m.startAgent()
 	seen := make(map[string]bool)
-	deadline := time.Now().Add((lives + 2) * life)
-	for len(seen) <= lives {
-		token := m.aliveIn(rendered)
-		seen[token] = true
-		require.True(t, time.Now().Before(deadline), "the agent has rendered only %d tokens", len(seen))
-		time.Sleep(20 * time.Millisecond)
-	}
+	watch(t, "the agent to render the next token", (lives+2)*life, func() bool {
+		seen[m.aliveIn(rendered)] = true
+		return len(seen) > lives
+	})
 }
 
 // Invariant 2. The token lives 40 seconds. Once the next one has been minted
@@ -38,20 +35,19 @@ func TestAgent_DoesNotNoticeThatZohoIsDownForMoreThanHalfATokensLife(t *testing.
 	const life, outage = 40 * time.Second, 24 * time.Second
 	m := newMount(t, zohosim.Options{TokenLife: life})
 	agent, rendered := m.startAgent()
-	watch := func(what string, enough func() bool) {
-		for deadline := time.Now().Add(2 * life); !enough(); {
+	until := func(what string, enough func() bool) {
+		watch(t, what, 2*life, func() bool {
 			m.aliveIn(rendered)
 			m.read("crm-sync") // another application
-			require.True(t, time.Now().Before(deadline), what)
-			time.Sleep(200 * time.Millisecond)
-		}
+			return enough()
+		})
 	}
-	watch("no token was minted ahead", func() bool { return m.mints() == 2 })
+	until("a token to be minted ahead", func() bool { return m.mints() == 2 })
 	m.sim.SetDown(true)
 	up := time.Now().Add(outage)
-	watch("", func() bool { return time.Now().After(up) })
+	until("the end of the outage", func() bool { return time.Now().After(up) })
 	m.sim.SetDown(false)
-	watch("no token was minted after the outage", func() bool { return m.mints() == 3 })
+	until("a token to be minted after the outage", func() bool { return m.mints() == 3 })
 
 	log, err := os.ReadFile(agent.LogFile())
 	require.NoError(t, err)

@@ -92,10 +92,9 @@ func newPage(t *testing.T, m *mount) *auditPage {
 
 // atMidday waits if the day is about to end: the page asks for one day.
 func (p *auditPage) atMidday() {
-	now := time.Now().UTC()
-	if left := now.Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now); left < time.Minute {
-		time.Sleep(left)
-	}
+	watch(p.t, "the next day", 2*time.Minute, func() bool {
+		return time.Now().UTC().Add(time.Minute).Day() == time.Now().UTC().Day()
+	})
 }
 
 // happen is what the page looks back on.

@@ -209,6 +209,21 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	require.Eventually(t, condition, time.Minute, 20*time.Millisecond, what)
 }
 
+// watch calls look again and again until it has seen enough. Unlike in
+// eventually, look may require things: it runs in the test's own goroutine.
+func watch(t *testing.T, what string, limit time.Duration, look func() (enough bool)) {
+	t.Helper()
+	over, again := time.After(limit), time.NewTicker(50*time.Millisecond)
+	defer again.Stop()
+	for !look() {
+		select {
+		case <-again.C:
+		case <-over:
+			require.Fail(t, "waited in vain for "+what, "for %s", limit)
+		}
+	}
+}
+
 // ownServer starts a server for tests that stop, seal or kill it.
 func ownServer(t *testing.T) *bootstrap.Vault {
 	t.Helper()

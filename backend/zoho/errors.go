@@ -121,6 +121,11 @@ func errorUnreachable(call call, why string) *Error {
 		msg: fmt.Sprintf("Zoho (%s) could not be reached for %s: %s. Check DNS, proxy, firewall and ca_cert on the Vault server, and Zoho's status page.", call.accounts, call.what, why)}
 }
 
+// IsDenied reports whether a consent page's error word says that nobody agreed.
+// Zoho sends it as well when it was asked too often.
+// Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
+func IsDenied(word string) bool { return word == "access_denied" }
+
 // clip keeps a rejected value from filling the log.
 func clip(s string) string {
 	const limit = 40
