@@ -102,7 +102,8 @@ func (w *world) endsClean(what string) {
 	for _, lease := range w.leases {
 		require.NoError(w.t, w.release(lease), what)
 	}
-	for range 20 {
+	// A reader's grant is refreshed for an hour, and its last token lives for one more.
+	for range 26 {
 		w.clock.Advance(5 * time.Minute)
 		w.tick()
 	}

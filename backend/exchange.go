@@ -38,6 +38,14 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
 	defer release()
+	// In its turn nobody revokes it any more; nobody has, unless the clock was set.
+	kept, err := get[retiredEntry](ctx, e.store, got.keptAt)
+	switch {
+	case err != nil:
+		return nil, e.abandon(ctx, app, config, got, err)
+	case kept == nil:
+		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover and revoked. Get a new code, and try again."}
+	}
 	if err := e.storeAuthorized(ctx, old, updated, config); err != nil {
 		if err := e.notStored(ctx, app, config, got, updated, err); err != nil {
 			return nil, err

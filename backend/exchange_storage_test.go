@@ -144,6 +144,24 @@ func TestExchange_ATickMeanwhileDoesNotRevokeWhatIsAboutToBeStored(t *testing.T)
 	require.True(t, w.alive(w.read("crm-sync")))
 }
 
+// Invariant 9: a role never gets a refresh token that was taken for a leftover,
+// as happens when the clock is set forward in the middle of the write.
+func TestExchange_ALeapOfTheClockLeavesTheFormerRole(t *testing.T) {
+	w := newWorld(t)
+	code, came := w.code(), false
+	finish, done := w.holdBack(func(key string) bool {
+		came = came || below("retired/")(key)
+		return came && below("grants/")(key)
+	}, func() error { _, err := w.writeCode("crm-sync", code); return err })
+	w.clock.Advance(time.Hour)
+	require.NoError(t, w.engine.Tick(t.Context()))
+	finish(nil)
+	require.ErrorContains(t, <-done, "Get a new code")
+	require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
+	require.True(t, w.alive(w.read("crm-sync")))
+	require.Empty(t, w.unknown())
+}
+
 // The answer of an exchange may get lost. Its refresh token is then at Zoho and
 // nobody can know it; the former role is as it was, and nothing is repeated.
 func TestExchange_ALostAnswerLeavesTheFormerRole(t *testing.T) {

@@ -108,10 +108,11 @@ func (w *world) hammerWithVerify(t *testing.T, rounds int) {
 			t.Error(err)
 		}
 		if i%10 == 0 {
-			// A code lives for two minutes, and time runs fast here.
+			// A code lives for two minutes, and what came of it for a little longer
+			// until its role is stored. Time runs fast here.
 			var late *backend.GrantError
 			_, err := w.engine.WriteRole(context.Background(), "mail", backend.RoleChange{Code: ptr(w.code())})
-			if err != nil && (!errors.As(err, &late) || late.Kind != zoho.Refused && late.Kind != zoho.Throttled) {
+			if err != nil && (!errors.As(err, &late) || late.Kind != zoho.Refused && late.Kind != zoho.Throttled && late.Kind != zoho.Unreachable) {
 				t.Error(err)
 			}
 		}
