@@ -17,11 +17,13 @@ import (
 
 // Options are what an Engine is made of.
 type Options struct {
-	Storage   logical.Storage
-	Logger    hclog.Logger     // nil: silent
-	Now       func() time.Time // nil: time.Now
-	UserAgent string           // sent to Zoho
-	Notify    func(Event)      // called in the background; nil: nobody listens
+	Storage logical.Storage
+	Logger  hclog.Logger     // nil: silent
+	Now     func() time.Time // nil: time.Now
+	// After ends a pause; nil: time.After.
+	After     func(time.Duration) <-chan time.Time
+	UserAgent string      // sent to Zoho
+	Notify    func(Event) // called in the background; nil: nobody listens
 }
 
 // Engine is one mount. It is safe for concurrent use.
@@ -51,8 +53,10 @@ type Engine struct {
 	life    context.Context
 	end     context.CancelFunc
 	running sync.WaitGroup
-	active  int  // what runs; guarded by mu
-	closed  bool // likewise
+	active  int           // what runs; guarded by mu
+	closed  bool          // likewise
+	closing chan struct{} // closed with the first Close
+	pacing  pacing
 }
 
 // New returns an Engine. It touches neither storage nor network.
@@ -66,6 +70,7 @@ func New(opts Options) *Engine {
 		tokens:    make(map[string]*token),
 		idle:      make(map[string]bool),
 		accounts:  make(map[string]*zoho.Client),
+		closing:   make(chan struct{}),
 	}
 	if opts.Logger == nil {
 		opts.Logger = hclog.NewNullLogger()
@@ -73,6 +78,10 @@ func New(opts Options) *Engine {
 	e.logger.Store(&mountLogger{base: opts.Logger, Logger: opts.Logger})
 	if e.now == nil {
 		e.now = time.Now
+	}
+	e.pacing = pacing{after: opts.After, closing: e.closing}
+	if e.pacing.after == nil {
+		e.pacing.after = time.After
 	}
 	e.life, e.end = context.WithCancel(context.Background())
 	return e
@@ -101,7 +110,10 @@ func (e *Engine) MountedAt(path string) {
 func (e *Engine) Close() {
 	const moment = 3 * time.Second
 	e.mu.Lock()
-	e.closed = true
+	if !e.closed {
+		e.closed = true
+		close(e.closing)
+	}
 	e.mu.Unlock()
 	cutOff := time.AfterFunc(moment, e.end)
 	e.running.Wait()

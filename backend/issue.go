@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/go-uuid"
-
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -147,15 +145,12 @@ func (t *token) capWarning(minTTL time.Duration) []string {
 // lease enters the reader as a holder of t. TTL is a whole number of seconds,
 // rounded down, so the lease never outlives the token.
 func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader) (*Issued, error) {
-	holderID, err := uuid.GenerateUUID()
-	if err != nil {
-		return nil, err
-	}
 	now := e.now()
-	if err := t.ledger.hold(ctx, Holder{
-		ID: holderID, Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
+	holderID, err := t.ledger.hold(ctx, Holder{
+		Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
 		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role)),
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
 	ttl := t.leaseTTL(e.now(), role)

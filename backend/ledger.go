@@ -7,11 +7,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/go-uuid"
 )
 
 // Holder is one lease on an access token, with what an auditor asks about it.
 // Vault gives a lease its ID only after the engine has answered, so a holder
-// has an ID of its own, which the lease carries.
+// has an ID of its own, which the lease carries: the number of its slot.
 type Holder struct {
 	ID          string    `json:"id"`
 	Role        string    `json:"role"`
@@ -32,29 +34,37 @@ type ledger struct {
 	store   store
 	tokenID string
 	spawn   func(func()) bool // starts a goroutine that the engine waits for; false when it is closing
+	pacing  pacing
 
 	mu       sync.Mutex
 	holders  map[string]Holder
+	unnamed  map[string]bool // slots that a crash has left reserved: perhaps a lease is in them
 	readers  map[readerKey]*Readership
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
 	decision *change   // that decision, if it was made since the ledger was loaded
 
-	// The writer: one goroutine at a time, running while there is a queue.
+	places places
+
+	// The writer: one goroutine at a time, running while there is something to
+	// write, or a reservation to give back.
 	queue   []*change
-	behind  []record      // for the next commit; nobody waits for them
-	writing chan struct{} // closed when the writer stops; nil if none runs
-	segment int           // number of the open segment
-	open    []byte        // its records, a line each
-	records int           // how many
-	closed  bool          // the token is gone: nothing is written any more
+	behind  []record         // for the next commit; nobody waits for them
+	writing chan struct{}    // closed when the writer stops; nil if none runs
+	segment int              // number of the open segment
+	open    []byte           // its records, a line each
+	records int              // how many
+	paced   <-chan time.Time // ends the pause after the latest write; nil: it is over
+	wake    chan struct{}    // ends it early
+	closed  bool             // the token is gone: nothing is written any more
 }
 
 // record is one line of a segment: exactly one field is set.
 type record struct {
-	Hold    *Holder    `json:"hold,omitempty"`
-	Release string     `json:"release,omitempty"`
-	Ending  *time.Time `json:"ending,omitempty"`
+	Hold    *Holder      `json:"hold,omitempty"`
+	Release string       `json:"release,omitempty"`
+	Ending  *time.Time   `json:"ending,omitempty"`
+	Reserve *reservation `json:"reserve,omitempty"`
 }
 
 // change is what one caller wants written. The decision to end a token may have
@@ -65,6 +75,7 @@ type change struct {
 	written chan struct{} // closed when it is written, or could not be
 	err     error         // of the write; to be read when written is closed
 	waiting int           // guarded by the ledger's mu
+	place   int           // of a holder; 0: the change is something else
 }
 
 // done tells everybody who waits; mu is held.
@@ -76,33 +87,50 @@ func (c *change) done(err error) {
 	close(c.written)
 }
 
-func (e *Engine) newLedger(tokenID string) *ledger {
-	return &ledger{store: e.store, tokenID: tokenID, spawn: e.spawn, holders: make(map[string]Holder), readers: make(map[readerKey]*Readership)}
+func (e *Engine) newLedger(tokenID string) (*ledger, error) {
+	series, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, err
+	}
+	return &ledger{
+		store: e.store, tokenID: tokenID, spawn: e.spawn, pacing: e.pacing,
+		holders: make(map[string]Holder), unnamed: make(map[string]bool), readers: make(map[readerKey]*Readership),
+		places: newPlaces(series), wake: make(chan struct{}, 1),
+	}, nil
 }
 
-// hold adds a holder. When it returns nil the holder is in storage. It fails
-// with errEnding if the token's end was decided before.
-func (l *ledger) hold(ctx context.Context, h Holder) error {
+// hold adds a holder, and names it. When it returns without an error storage
+// counts the holder: by its name, or as one of a reservation. It fails with
+// errEnding if the token's end was decided before.
+func (l *ledger) hold(ctx context.Context, h Holder) (id string, err error) {
 	l.mu.Lock()
 	if !l.ending.IsZero() || l.closed {
 		l.mu.Unlock()
-		return errEnding
+		return "", errEnding
 	}
-	l.holders[h.ID] = h
+	place, id := l.places.take()
+	h.ID = id
+	l.holders[id] = h
 	l.sawReader(h)
-	c := l.commit([]record{{Hold: &h}}, func() { delete(l.holders, h.ID) })
+	if l.places.isReserved(place) {
+		l.commitBehind([]record{{Hold: &h}})
+		l.mu.Unlock()
+		return id, nil
+	}
+	c := l.commit([]record{{Hold: &h}}, func() { delete(l.holders, id) })
+	c.place = place
 	l.mu.Unlock()
 
 	select {
 	case <-c.written:
-		return c.err
+		return id, c.err
 	case <-ctx.Done():
 		// The reader is gone before its lease began; the holder must not stay.
 		l.spawn(func() {
 			<-c.written
-			l.withdraw(h.ID)
+			l.withdraw(id)
 		})
-		return ctx.Err()
+		return "", ctx.Err()
 	}
 }
 
@@ -128,25 +156,28 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h, held := l.holders[id]
-	switch {
-	case !held || l.closed:
-		return l.decided(ctx, l.decision)
-	case len(l.holders) > 1:
-		delete(l.holders, id)
-		l.released = true
-		l.commitBehind([]record{{Release: id}})
-		return false, nil
-	case !l.ending.IsZero(): // decided before, for another reason
-		delete(l.holders, id)
-		l.released = true
-		l.commitBehind([]record{{Release: id}})
+	if l.closed || !held && !l.unnamed[id] {
 		return l.decided(ctx, l.decision)
 	}
 	delete(l.holders, id)
+	delete(l.unnamed, id)
 	before := l.released
 	l.released = true
-	return l.decided(ctx, l.decide(now, []record{{Release: id}}, func() {
-		l.holders[id] = h
+	records := []record{{Release: id}}
+	switch {
+	case l.held() > 0:
+		l.commitBehind(records)
+		return false, nil
+	case !l.ending.IsZero(): // decided before, for another reason
+		l.commitBehind(records)
+		return l.decided(ctx, l.decision)
+	}
+	return l.decided(ctx, l.decide(now, records, func() {
+		if held {
+			l.holders[id] = h
+		} else {
+			l.unnamed[id] = true
+		}
 		l.released = before
 	}))
 }
@@ -154,7 +185,7 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 // endIfUnheld decides that the token has to end, unless somebody holds it. It
 // is for tokens that no role can hand out any more.
 func (l *ledger) endIfUnheld(ctx context.Context, now time.Time) (ending bool, err error) {
-	return l.endIf(ctx, now, func() bool { return len(l.holders) == 0 })
+	return l.endIf(ctx, now, func() bool { return l.held() == 0 })
 }
 
 // end decides that the token has to end, whoever holds it: an operator wants
@@ -221,10 +252,13 @@ func (l *ledger) endingSince() time.Time {
 func (l *ledger) isDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.released && len(l.holders) == 0
+	return l.released && l.held() == 0
 }
 
-func (l *ledger) isHeld() bool { return l.count() > 0 }
+func (l *ledger) isHeld() bool {
+	all, _ := l.count()
+	return all > 0
+}
 
 func (l *ledger) holder(id string) (h Holder, held bool) {
 	l.mu.Lock()
@@ -233,12 +267,15 @@ func (l *ledger) holder(id string) (h Holder, held bool) {
 	return h, held
 }
 
-// count is the number of holders.
-func (l *ledger) count() int {
+// count is the number of holders, those among them whose names are not known.
+func (l *ledger) count() (all, unnamed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.holders)
+	return l.held(), len(l.unnamed)
 }
+
+// held is the number of holders; mu is held.
+func (l *ledger) held() int { return len(l.holders) + len(l.unnamed) }
 
 // overdue names the holders whose leases should have ended by then. It does
 // without list's order, since it is asked of every token once a minute.
@@ -254,7 +291,7 @@ func (l *ledger) overdue(then time.Time) []string {
 	return ids
 }
 
-// list returns the holders, the oldest first.
+// list returns the holders whose names are known, the oldest first.
 func (l *ledger) list() []Holder {
 	l.mu.Lock()
 	defer l.mu.Unlock()

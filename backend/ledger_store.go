@@ -34,6 +34,7 @@ func (l *ledger) commit(records []record, undo func()) *change {
 		return c
 	}
 	l.queue = append(l.queue, c)
+	l.hasten()
 	return c
 }
 
@@ -45,13 +46,18 @@ func (l *ledger) commitBehind(records []record) {
 	}
 }
 
-// flush gives records that could not be written behind another try.
+// flush gives what could not be written behind another try.
 func (l *ledger) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.behind) > 0 {
+	if l.mustWrite() {
 		l.startWriter()
 	}
+}
+
+// mustWrite reports whether there is something to write; mu is held.
+func (l *ledger) mustWrite() bool {
+	return len(l.queue) > 0 || !l.closed && (len(l.behind) > 0 || l.places.isOpen())
 }
 
 // startWriter reports whether a writer runs; mu is held.
@@ -63,8 +69,8 @@ func (l *ledger) startWriter() bool {
 }
 
 // write empties the queue: what has gathered while one write ran goes into the
-// next one together. It runs under no caller's context, since several callers
-// share a write.
+// next one together. What nobody waits for is written at a measured pace. It
+// runs under no caller's context, since several callers share a write.
 func (l *ledger) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,11 +78,16 @@ func (l *ledger) write() {
 		close(l.writing)
 		l.writing = nil
 	}()
-	for failed := false; len(l.queue) > 0 || (len(l.behind) > 0 && !failed); {
+	if l.isRested() {
+		l.places.hurry = 0
+	}
+	for failed := false; l.mustWrite() && (len(l.queue) > 0 || !failed); {
+		l.pause()
 		changes := l.queue[:min(len(l.queue), maxBatch)]
 		behind := l.behind[:min(len(l.behind), maxBatch)]
 		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
 		err := l.writeBatch(changes, behind)
+		l.paced = l.pacing.after(pace)
 		if failed = err != nil; failed {
 			l.behind = append(slices.Clone(behind), l.behind...)
 		}
@@ -84,37 +95,67 @@ func (l *ledger) write() {
 		for _, c := range slices.Backward(changes) {
 			c.done(err)
 		}
+		l.letGo()
 	}
+}
+
+// letGo lets those wait no longer who have come during a write and whose places
+// it has reserved; mu is held.
+func (l *ledger) letGo() {
+	l.queue = slices.DeleteFunc(l.queue, func(c *change) bool {
+		if c.place == 0 || !l.places.isReserved(c.place) {
+			return false
+		}
+		l.behind = append(l.behind, c.records...)
+		c.done(nil)
+		return true
+	})
 }
 
 // writeBatch adds records to the open segment, or to a new one if that is full.
 // mu is held, but not during the write.
 func (l *ledger) writeBatch(changes []*change, behind []record) error {
-	segment, open, records := l.segment, slices.Clone(l.open), l.records
-	if records >= segmentRecords {
-		segment, open, records = segment+1, nil, 0
-	}
-	l.mu.Unlock()
-	defer l.mu.Lock()
 	batch := slices.Clone(behind)
 	for _, c := range changes {
 		batch = append(batch, c.records...)
 	}
+	var reserve *reservation
+	if len(l.behind) == 0 && !l.closed { // otherwise somebody stays unnamed
+		reserve = l.places.reserve(l.ending.IsZero() && !l.pacing.isClosing())
+	}
+	if reserve != nil {
+		batch = append(batch, record{Reserve: reserve})
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	segment, open, records := l.segment, slices.Clone(l.open), l.records
+	if records >= segmentRecords {
+		segment, open, records = segment+1, nil, 0
+	}
+	open, err := l.putSegment(segment, open, batch)
+	if err != nil {
+		return err
+	}
+	l.segment, l.open, l.records = segment, open, records+len(batch)
+	l.places.reserved(reserve)
+	return nil
+}
+
+// putSegment stores what a segment has and batch; mu is held, but not meanwhile.
+func (l *ledger) putSegment(segment int, has []byte, batch []record) (all []byte, err error) {
+	l.mu.Unlock()
+	defer l.mu.Lock()
 	for _, r := range batch {
 		line, err := json.Marshal(r)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		open = append(append(open, line...), '\n')
+		has = append(append(has, line...), '\n')
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
 	defer cancel()
-	if err := l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: open}); err != nil {
-		return err
-	}
-	// The writer alone changes these.
-	l.segment, l.open, l.records = segment, open, records+len(batch)
-	return nil
+	return has, l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: has})
 }
 
 func (l *ledger) prefix() string { return prefixHolders + l.tokenID + "/" }
@@ -128,6 +169,7 @@ func (l *ledger) load(ctx context.Context) error {
 		return err
 	}
 	slices.Sort(keys)
+	var reserved reservation
 	for _, key := range keys {
 		entry, err := l.store.Get(ctx, path.Join(l.prefix(), key))
 		if err != nil {
@@ -139,14 +181,16 @@ func (l *ledger) load(ctx context.Context) error {
 		if _, err := fmt.Sscanf(key, "%d", &l.segment); err != nil {
 			return fmt.Errorf("the stored entry %q has an unexpected name", l.prefix()+key)
 		}
-		if err := l.replay(entry.Value); err != nil {
+		if err := l.replay(entry.Value, &reserved); err != nil {
 			return fmt.Errorf("the stored entry %q cannot be decoded", l.prefix()+key)
 		}
 	}
 	return nil
 }
 
-func (l *ledger) replay(segment []byte) error {
+// replay carries out the records of a segment. reserved is the reservation that
+// stands.
+func (l *ledger) replay(segment []byte, reserved *reservation) error {
 	l.open, l.records = segment, 0
 	for decoder := json.NewDecoder(bytes.NewReader(segment)); ; l.records++ {
 		var r record
@@ -157,10 +201,15 @@ func (l *ledger) replay(segment []byte) error {
 			return err
 		case r.Hold != nil:
 			l.holders[r.Hold.ID] = *r.Hold
+			delete(l.unnamed, r.Hold.ID)
 			l.sawReader(*r.Hold)
 		case r.Release != "":
 			delete(l.holders, r.Release)
+			delete(l.unnamed, r.Release)
 			l.released = true
+		case r.Reserve != nil:
+			l.replayReservation(*reserved, *r.Reserve)
+			*reserved = *r.Reserve
 		case r.Ending != nil:
 			l.ending = *r.Ending
 		}
@@ -173,6 +222,7 @@ func (l *ledger) replay(segment []byte) error {
 func (l *ledger) erase(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed, l.behind = true, nil
+	l.hasten()
 	writing := l.writing
 	l.mu.Unlock()
 	if writing != nil {

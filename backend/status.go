@@ -81,7 +81,8 @@ func (e *Engine) tellTokens(ctx context.Context, s *Status, g, limits *grant, co
 		return err
 	}
 	for _, t := range live {
-		s.Holders += t.ledger.count()
+		holders, _ := t.ledger.count()
+		s.Holders += holders
 	}
 	t, _ := g.look(e.now(), 0)
 	if t == nil {

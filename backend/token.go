@@ -86,6 +86,10 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 	case known != nil:
 		return known, nil // a server may answer with the token that it gave before
 	}
+	ledger, err := e.newLedger(id)
+	if err != nil {
+		return nil, err
+	}
 	rec := tokenRecord{
 		ID: id, GrantID: g.id, LimitsID: cred.limitsID, Exclusive: use.exclusive, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
 		TokenType: minted.TokenType, APIDomain: minted.APIDomain, Scopes: minted.Scopes,
@@ -102,7 +106,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 	if minted.ForeignDomain {
 		e.log().Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
 	}
-	return &token{rec: rec, ledger: e.newLedger(id), foreignDomain: minted.ForeignDomain}, nil
+	return &token{rec: rec, ledger: ledger, foreignDomain: minted.ForeignDomain}, nil
 }
 
 // token returns the token of id, from storage if it is not in memory; nil if
@@ -138,10 +142,14 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 	if err != nil || entry == nil {
 		return err
 	}
-	t := &token{rec: entry.record(id), ledger: e.newLedger(id)}
-	if err := t.ledger.load(ctx); err != nil {
+	ledger, err := e.newLedger(id)
+	if err != nil {
 		return err
 	}
+	if err := ledger.load(ctx); err != nil {
+		return err
+	}
+	t := &token{rec: entry.record(id), ledger: ledger}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.tokens[id] == nil { // a token has one ledger, and one place that knows its holders

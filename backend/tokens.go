@@ -35,9 +35,10 @@ type TokenInfo struct {
 	Roles       []string // that handed it out
 	IssuedAt    time.Time
 	ExpiresAt   time.Time
-	EndedAt     time.Time // zero while it lives
-	EndedBy     string    // in words
-	Holders     int
+	EndedAt     time.Time    // zero while it lives
+	EndedBy     string       // in words
+	Holders     int          // leases on it
+	Unnamed     int          // of these: what may be leases whose names a crash kept from being written
 	Readers     []Readership // everybody who was given it
 }
 
@@ -92,8 +93,9 @@ func (t *token) info() *TokenInfo {
 	info := &TokenInfo{
 		ID: t.rec.ID, GrantID: t.rec.GrantID, AccountsURL: t.rec.App.AccountsURL, Scopes: t.rec.Scopes,
 		IssuedAt: t.rec.IssuedAt, ExpiresAt: t.rec.ExpiresAt,
-		Holders: t.ledger.count(), Readers: t.ledger.readership(),
+		Readers: t.ledger.readership(),
 	}
+	info.Holders, info.Unnamed = t.ledger.count()
 	info.Roles = rolesOf(info.Readers)
 	info.DataCenter = dataCenterOf(info.AccountsURL)
 	return info

@@ -36,6 +36,7 @@ type world struct {
 	gate         gate
 	storage      *storage
 	engine       *backend.Engine
+	pauses       pauses
 	leases       []*backend.Issued // of tests that keep them
 	logger       hclog.Logger      // as of the next restart
 	notify       func(backend.Event)
@@ -72,7 +73,7 @@ func newWorldWith(t tb, options zohosim.Options) *world {
 }
 
 func (w *world) start() {
-	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.clock.Now, UserAgent: "test", Logger: w.logger, Notify: w.notify})
+	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.clock.Now, After: w.pauses.after, UserAgent: "test", Logger: w.logger, Notify: w.notify})
 }
 
 // restart forgets everything but the storage, as a crash or a new leader does.
@@ -140,8 +141,11 @@ func (w *world) tick() {
 	w.settle()
 }
 
-// settle waits for the mints and revocations that run in the background.
-func (w *world) settle() { w.engine.Settle() }
+// settle waits for what runs in the background.
+func (w *world) settle() {
+	w.pauses.lasting(false)
+	w.engine.Settle()
+}
 
 func (w *world) alive(issued *backend.Issued) bool {
 	return w.sim.Alive(issued.AccessToken.Reveal())
@@ -278,6 +282,39 @@ func (w *world) holdAnswers() (release func()) {
 func (w *world) waitForRequests(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool { return len(w.sim.Requests()) >= n }, 10*time.Second, time.Millisecond)
+}
+
+// pauses are over at once, or last until they are ended.
+type pauses struct {
+	mu   sync.Mutex
+	last bool
+	open []chan time.Time
+}
+
+func (p *pauses) after(time.Duration) <-chan time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pause := make(chan time.Time)
+	if p.open = append(p.open, pause); !p.last {
+		p.end()
+	}
+	return pause
+}
+
+// lasting sets whether pauses last.
+func (p *pauses) lasting(last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last = last; !last {
+		p.end()
+	}
+}
+
+func (p *pauses) end() {
+	for _, pause := range p.open {
+		close(pause)
+	}
+	p.open = nil
 }
 
 // currentToken is the token that the next reader would get.
