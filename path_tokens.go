@@ -102,19 +102,20 @@ func pageFields(after string) map[string]*framework.FieldSchema {
 
 func tokenAnswer() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
-		"token_id":     {Type: framework.TypeString, Description: "A keyed hash that names the token in answers, log and events."},
-		"state":        {Type: framework.TypeString, Description: "Current, superseded, exclusive, ending or ended, in lower case."},
-		"grant":        {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log."},
-		"roles":        {Type: framework.TypeStringSlice, Description: "The roles that handed it out."},
-		"data_center":  {Type: framework.TypeString, Description: "Zoho's data centre; empty for an Accounts server that is none of Zoho's."},
-		"accounts_url": {Type: framework.TypeString, Description: "The Accounts server that minted it."},
-		"scopes":       {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
-		"issued_at":    {Type: framework.TypeString, Description: "When it was minted, RFC 3339."},
-		"expires_at":   {Type: framework.TypeString, Description: "When it ends of age, RFC 3339."},
-		"ended_at":     {Type: framework.TypeString, Description: "When it ended, RFC 3339; empty while it lives."},
-		"ended_by":     {Type: framework.TypeString, Description: "How it ended, in words."},
-		"holder_count": {Type: framework.TypeInt, Description: "Leases on it now."},
-		"readers":      {Type: framework.TypeSlice, Description: "Everybody who was given it, those whose leases have ended among them: role, entity_id, display_name, leases, first and last."},
+		"token_id":      {Type: framework.TypeString, Description: "A keyed hash that names the token in answers, log and events."},
+		"state":         {Type: framework.TypeString, Description: "Current, superseded, exclusive, ending or ended, in lower case."},
+		"grant":         {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log."},
+		"roles":         {Type: framework.TypeStringSlice, Description: "The roles that handed it out."},
+		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre; empty for an Accounts server that is none of Zoho's."},
+		"accounts_url":  {Type: framework.TypeString, Description: "The Accounts server that minted it."},
+		"scopes":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+		"issued_at":     {Type: framework.TypeString, Description: "When it was minted, RFC 3339."},
+		"expires_at":    {Type: framework.TypeString, Description: "When it ends of age, RFC 3339."},
+		"ended_at":      {Type: framework.TypeString, Description: "When it ended, RFC 3339; empty while it lives."},
+		"ended_by":      {Type: framework.TypeString, Description: "How it ended, in words."},
+		"holder_count":  {Type: framework.TypeInt, Description: "Leases on it now."},
+		"unnamed_count": {Type: framework.TypeInt, Description: "How many of holder_count may be leases, and may be none: a crash in the middle of a crowd of readers left open who they are. The audit log has the reads of that moment."},
+		"readers":       {Type: framework.TypeSlice, Description: "Everybody who was given it, those whose leases have ended among them: role, entity_id, display_name, leases, first and last."},
 	}
 }
 
@@ -127,19 +128,20 @@ func describe(info *backend.TokenInfo) map[string]any {
 		})
 	}
 	return map[string]any{
-		"token_id":     info.ID,
-		"state":        string(info.State),
-		"grant":        info.GrantID,
-		"roles":        nonNil(info.Roles),
-		"data_center":  info.DataCenter,
-		"accounts_url": info.AccountsURL,
-		"scopes":       nonNil(info.Scopes),
-		"issued_at":    instant(info.IssuedAt),
-		"expires_at":   instant(info.ExpiresAt),
-		"ended_at":     instant(info.EndedAt),
-		"ended_by":     info.EndedBy,
-		"holder_count": info.Holders,
-		"readers":      readers,
+		"token_id":      info.ID,
+		"state":         string(info.State),
+		"grant":         info.GrantID,
+		"roles":         nonNil(info.Roles),
+		"data_center":   info.DataCenter,
+		"accounts_url":  info.AccountsURL,
+		"scopes":        nonNil(info.Scopes),
+		"issued_at":     instant(info.IssuedAt),
+		"expires_at":    instant(info.ExpiresAt),
+		"ended_at":      instant(info.EndedAt),
+		"ended_by":      info.EndedBy,
+		"holder_count":  info.Holders,
+		"unnamed_count": info.Unnamed,
+		"readers":       readers,
 	}
 }
 

@@ -39,6 +39,7 @@ func crashesOfOperators() []crashCase {
 func crashesOfReaders() []crashCase {
 	return []crashCase{
 		{name: "warm read", do: readAgain},
+		{name: "crowd of reads", do: readInACrowd},
 		{name: "cold read", prepare: func(w *world) { w.clock.Advance(51 * time.Minute) }, do: readAgain},
 		{name: "exclusive read", prepare: func(w *world) {
 			w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
@@ -111,6 +112,18 @@ func readOf(w *world, role string) error {
 		w.leases = append(w.leases, issued)
 	}
 	return err
+}
+
+// readInACrowd reads until one fails, without a pause for the ledger's writes.
+func readInACrowd(w *world) error {
+	w.pauses.lasting(true)
+	defer w.pauses.lasting(false)
+	for range 8 {
+		if err := readAgain(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func revokeFirst(w *world) error { return w.release(w.leases[0]) }

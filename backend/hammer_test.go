@@ -20,6 +20,7 @@ import (
 // a look at its token had a live token in between.
 func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	w := newWorld(t)
+	w.pauses.real = true
 	w.configure(backend.ConfigChange{RequestBudget: ptr(1000)})
 	w.sim.SetThrottle(throttleOff)
 	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})

@@ -13,7 +13,7 @@ import (
 
 // Holder is one lease on an access token, with what an auditor asks about it.
 // Vault gives a lease its ID only after the engine has answered, so a holder
-// has an ID of its own, which the lease carries: the number of its slot.
+// has an ID of its own, which the lease carries: the name of its place.
 type Holder struct {
 	ID          string    `json:"id"`
 	Role        string    `json:"role"`
@@ -38,7 +38,7 @@ type ledger struct {
 
 	mu       sync.Mutex
 	holders  map[string]Holder
-	unnamed  map[string]bool // slots that a crash has left reserved: perhaps a lease is in them
+	unnamed  map[string]bool // places that a crash has left reserved: perhaps a lease is in them
 	readers  map[readerKey]*Readership
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
@@ -54,7 +54,7 @@ type ledger struct {
 	segment int              // number of the open segment
 	open    []byte           // its records, a line each
 	records int              // how many
-	paced   <-chan time.Time // ends the pause after the latest write; nil: it is over
+	rest    <-chan time.Time // ends with the pause after the latest write; nil: it is over
 	wake    chan struct{}    // ends it early
 	closed  bool             // the token is gone: nothing is written any more
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/errgroup"
 )
 
 // A ledger is kept in segments: entries of some dozen records, the last of
@@ -22,6 +23,10 @@ const segmentRecords = 64
 // maxBatch bounds a commit, in changes: about a quarter of the 1 MiB that
 // Vault's raft storage takes.
 const maxBatch = 1000
+
+// deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
+// several in the time of one.
+const deletionsAtOnce = 8
 
 // commitLimit bounds the time of one commit.
 const commitLimit = 20 * time.Second
@@ -87,7 +92,7 @@ func (l *ledger) write() {
 		behind := l.behind[:min(len(l.behind), maxBatch)]
 		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
 		err := l.writeBatch(changes, behind)
-		l.paced = l.pacing.after(pace)
+		l.rest = l.pacing.after(pace)
 		if failed = err != nil; failed {
 			l.behind = append(slices.Clone(behind), l.behind...)
 		}
@@ -138,7 +143,9 @@ func (l *ledger) writeBatch(changes []*change, behind []record) error {
 		return err
 	}
 	l.segment, l.open, l.records = segment, open, records+len(batch)
-	l.places.reserved(reserve)
+	if reserve != nil {
+		l.places.reserved(*reserve)
+	}
 	return nil
 }
 
@@ -236,10 +243,11 @@ func (l *ledger) erase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The token is dead, so it does not matter which segments a crash leaves.
+	var group errgroup.Group
+	group.SetLimit(deletionsAtOnce)
 	for _, key := range keys {
-		if err := l.store.Delete(ctx, path.Join(l.prefix(), key)); err != nil {
-			return err
-		}
+		group.Go(func() error { return l.store.Delete(ctx, path.Join(l.prefix(), key)) })
 	}
-	return nil
+	return group.Wait()
 }

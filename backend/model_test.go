@@ -22,6 +22,7 @@ func TestModel_InvariantsHoldThroughAnySequence(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"read":          m.read,
 			"read again":    m.read,
+			"crowd":         m.crowd,
 			"revoke":        m.revoke,
 			"wait":          m.wait,
 			"write role":    m.writeRole,
@@ -99,9 +100,34 @@ func (m *model) read(t *rapid.T) {
 	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
 	m.settle()
 	mints := len(m.tokenRequests())
+	l := m.readOf(role)
+	if l == nil {
+		return
+	}
+	for _, other := range m.leases {
+		if other != l && other.valid(m.clock.Now()) && l.shared && other.shared && other.grant == l.grant && other.ExpiresAt.Sub(m.clock.Now()) > 40*time.Minute {
+			m.settle()
+			require.Len(m.t, m.tokenRequests(), mints, "invariant 8: minted although a fresh token is held")
+			break
+		}
+	}
+}
+
+// crowd reads a role several times without a pause for the ledger's writes.
+func (m *model) crowd(t *rapid.T) {
+	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
+	m.pauses.lasting(true)
+	for range rapid.IntRange(3, 12).Draw(t, "readers") {
+		m.readOf(role)
+	}
+	m.settle()
+}
+
+// readOf is one read; nil if it fails.
+func (m *model) readOf(role string) *lease {
 	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{})
 	if err != nil {
-		return
+		return nil
 	}
 	now := m.clock.Now()
 	stored, err := m.engine.Role(m.t.Context(), role)
@@ -117,12 +143,10 @@ func (m *model) read(t *rapid.T) {
 	for _, other := range m.leases {
 		if other.valid(now) && l.shared && other.shared && other.grant == l.grant && other.ExpiresAt.Sub(now) > 40*time.Minute {
 			require.GreaterOrEqual(m.t, issued.ExpiresAt, other.ExpiresAt)
-			m.settle()
-			require.Len(m.t, m.tokenRequests(), mints, "invariant 8: minted although a fresh token is held")
-			break
 		}
 	}
 	m.leases = append(m.leases, l)
+	return l
 }
 
 func (l *lease) valid(now time.Time) bool { return !l.killed && l.asked.IsZero() && l.end.After(now) }
@@ -208,13 +232,15 @@ func (m *model) recover(*rapid.T) { m.sim.ClearFaults() }
 // something.
 func (m *model) crash(t *rapid.T) {
 	came := m.crashAfter(rapid.IntRange(0, 4).Draw(t, "writes before the crash"))
-	switch doing := rapid.SampledFrom([]string{"read", "revoke", "tick", "write", "rotate", "deauthorize"}).Draw(t, "during"); doing {
+	switch doing := rapid.SampledFrom([]string{"read", "crowd", "revoke", "tick", "write", "rotate", "deauthorize"}).Draw(t, "during"); doing {
 	case "rotate":
 		m.rotate(t)
 	case "deauthorize":
 		m.revokeRefreshToken(t)
 	case "read":
 		m.read(t)
+	case "crowd":
+		m.crowd(t)
 	case "revoke":
 		m.revoke(t)
 	case "tick":
