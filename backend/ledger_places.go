@@ -33,7 +33,7 @@ type places struct {
 	limit   int         // places below it are reserved, in whatever may be in storage
 	stored  reservation // the latest one that was written without an error
 	counted int         // next, as of the latest write
-	hurry   int         // readers since the first who came in a write that followed closely on another
+	hurry   int         // readers since when writes follow closely on each other
 }
 
 // reservation is a range of places, From included and To not, that storage
@@ -80,14 +80,12 @@ func (p *places) isOpen() bool { return p.next < p.stored.To }
 // reserve is asked before each write that names everybody who has no name yet.
 // It returns what storage is to say of reserved places; nil if that need not
 // change.
-func (p *places) reserve(mayReserve bool) *reservation {
+func (p *places) reserve() *reservation {
 	came := p.next - p.counted
 	p.counted = p.next
-	if p.hurry += came; came == 0 {
-		p.hurry = 0
-	}
+	p.hurry += came
 	n := 0
-	if mayReserve && p.hurry >= crowd {
+	if p.hurry >= crowd {
 		n = min(2*came, maxReserved)
 	}
 	if n == 0 && !p.isOpen() {
@@ -104,10 +102,8 @@ func (p *places) reserved(r reservation) { p.stored, p.limit = r, r.To }
 // replayReservation counts the places of r in the stead of those of former,
 // which storage named before it.
 func (l *ledger) replayReservation(former, r reservation) {
-	if former.Series == r.Series {
-		for place := former.From; place < former.To; place++ {
-			delete(l.unnamed, placeID(r.Series, place))
-		}
+	for place := former.From; place < former.To; place++ {
+		delete(l.unnamed, placeID(r.Series, place)) // those of another series stay
 	}
 	for place := r.From; place < r.To; place++ {
 		l.unnamed[placeID(r.Series, place)] = true
@@ -118,15 +114,6 @@ func (l *ledger) replayReservation(former, r reservation) {
 type pacing struct {
 	after   func(time.Duration) <-chan time.Time
 	closing <-chan struct{} // closed when the mount closes: no pauses any more
-}
-
-func (p pacing) isClosing() bool {
-	select {
-	case <-p.closing:
-		return true
-	default:
-		return false
-	}
 }
 
 // pause waits until the next write is due; at once if somebody waits for it. mu
@@ -144,6 +131,7 @@ func (l *ledger) pause() {
 	select {
 	case <-l.rest:
 	case <-l.wake:
+	case <-l.pacing.closing:
 	}
 }
 

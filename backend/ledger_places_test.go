@@ -214,14 +214,49 @@ func TestPlaces_NamesThatCouldNotBeWrittenAreTriedAgain(t *testing.T) {
 	w.die()
 	w.requireHolders(issued[0], 3, 2)
 
-	w = newWorld(t)
-	issued = w.hurry(4)
-	w.storage.failing(below("holders/"))
+	for n := 4; n <= 5; n++ { // with a place that is left, and without
+		w = newWorld(t)
+		issued = w.hurry(n)
+		w.storage.failing(below("holders/"))
+		w.settle()
+		w.storage.failing(nil)
+		w.tick()
+		w.die()
+		w.requireHolders(issued[0], n, 0)
+	}
+}
+
+// A write takes a thousand records at most. Who has no name after it keeps the
+// place that is reserved.
+func TestPlaces_StayReservedWhileThereAreMoreNamesThanAWriteTakes(t *testing.T) {
+	w := newWorld(t)
+	var before []*backend.Issued
+	for range 1000 {
+		before = append(before, w.read("crm-sync"))
+	}
+	issued := w.hurry(3)
+	for _, lease := range before {
+		require.NoError(t, w.release(lease))
+	}
+	issued = append(issued, w.hurry(2)...)
+	writes := 0
+	w.storage.failing(func(string) bool { writes++; return writes > 1 })
 	w.settle()
-	w.storage.failing(nil)
-	w.tick()
 	w.die()
-	w.requireHolders(issued[0], 4, 0)
+	w.requireHolders(issued[0], 3, 2)
+}
+
+// A token that is gone does not wait for what was to be written of it.
+func TestPlaces_APauseDoesNotHoldUpTheEndOfAToken(t *testing.T) {
+	w := newWorld(t)
+	issued := w.hurry(3)
+	w.sim.SetDown(true)
+	_, err := w.engine.KillToken(t.Context(), issued[0].TokenID)
+	require.Error(t, err)
+	w.sim.SetDown(false)
+	require.NoError(t, w.release(issued[0]))
+	require.NoError(t, w.engine.Tick(t.Context()))
+	require.Empty(t, w.keys("holders/"))
 }
 
 // A kill is an operator's: whoever has a reserved place gets a newer token.

@@ -126,7 +126,7 @@ func (l *ledger) writeBatch(changes []*change, behind []record) error {
 	}
 	var reserve *reservation
 	if len(l.behind) == 0 && !l.closed { // otherwise somebody stays unnamed
-		reserve = l.places.reserve(l.ending.IsZero() && !l.pacing.isClosing())
+		reserve = l.places.reserve()
 	}
 	if reserve != nil {
 		batch = append(batch, record{Reserve: reserve})
