@@ -102,7 +102,7 @@ func (e *Engine) newLedger(tokenID string) (*ledger, error) {
 // hold adds a holder, and names it. When it returns without an error storage
 // counts the holder: by its name, or as one of a reservation. It fails with
 // errEnding if the token's end was decided before.
-func (l *ledger) hold(ctx context.Context, h Holder) (id string, err error) {
+func (l *ledger) hold(ctx context.Context, h Holder) (string, error) {
 	l.mu.Lock()
 	if !l.ending.IsZero() || l.closed {
 		l.mu.Unlock()

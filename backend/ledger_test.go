@@ -142,3 +142,22 @@ func TestLedger_AWriteThatIsUnderWayDoesNotComeBackAfterTheTokenIsGone(t *testin
 	w.settle()
 	require.Empty(t, w.keys("holders/"))
 }
+
+// A reader who gives up while the ledger is written never had a lease.
+func TestLedger_AReaderWhoGivesUpDoesNotStayAHolder(t *testing.T) {
+	w := newWorld(t)
+	held := w.read("crm-sync")
+	ctx, cancel := context.WithCancel(t.Context())
+	finish, gaveUp := w.holdBack(below("holders/"), func() error {
+		_, err := w.engine.Issue(ctx, "crm-sync", backend.Reader{})
+		return err
+	})
+	cancel()
+	require.ErrorIs(t, <-gaveUp, context.Canceled)
+	finish(nil)
+	w.settle()
+	w.restart()
+	require.Equal(t, 1, w.tokenInfo(held).Holders)
+	require.NoError(t, w.release(held))
+	require.False(t, w.alive(held))
+}
