@@ -2,8 +2,11 @@ package test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
+	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,6 +72,92 @@ func TestCrash_OfThePluginInTheMiddleOfARevocationLosesNoLease(t *testing.T) {
 	require.False(t, m.accepted(held))
 	require.True(t, m.accepted(next))
 	require.Equal(t, 1, m.leases())
+}
+
+// Invariants 6 and 8: readers in a crowd go ahead of storage, which counts them
+// all the same.
+func TestCrash_OfThePluginInTheMiddleOfACrowdLosesNoLease(t *testing.T) {
+	t.Parallel()
+	server := ownServer(t)
+	m := newMountOn(t, server, zohosim.Options{})
+	held := m.crowd(300, func() { killPlugin(t, server) })
+	m.waitForPlugin()
+
+	all, _ := m.holders(held[0])
+	require.GreaterOrEqual(t, all, len(held))
+	for i, lease := range held {
+		if i%50 == 0 || i == len(held)-1 {
+			require.True(t, m.accepted(lease), "revoked with lease %d of %d", i, len(held))
+		}
+		m.revoke(lease)
+	}
+	require.True(t, m.accepted(m.read("crm-sync")))
+	require.Equal(t, 1, m.leases())
+}
+
+func TestReload_InTheMiddleOfACrowdNamesEveryHolder(t *testing.T) {
+	t.Parallel()
+	m := newMountOn(t, ownServer(t), zohosim.Options{})
+	held := m.crowd(300, func() {
+		_, err := m.root.Logical().WriteWithContext(t.Context(), "sys/plugins/reload/backend", map[string]any{"mounts": []string{m.path + "/"}})
+		require.NoError(t, err)
+	})
+	all, unnamed := m.holders(held[0])
+	require.GreaterOrEqual(t, all, len(held))
+	require.Zero(t, unnamed)
+	require.Equal(t, held[0].token, m.read("crm-sync").token)
+}
+
+// crowd lets sixteen clients read until there are so many leases and something
+// has been done, and returns the leases.
+func (m *mount) crowd(leases int, do func()) []creds {
+	m.t.Helper()
+	var mu sync.Mutex
+	var held []creds
+	var wg sync.WaitGroup
+	enough, stop := make(chan struct{}), make(chan struct{})
+	read := func() {
+		got, err := m.readAs(m.t.Context(), m.root, "crm-sync")
+		if err != nil {
+			return // the plugin is away
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if held = append(held, got); len(held) == leases {
+			close(enough)
+		}
+	}
+	for range 16 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					read()
+				}
+			}
+		})
+	}
+	<-enough
+	do()
+	close(stop)
+	wg.Wait()
+	return held
+}
+
+// holders counts who holds a lease's token, and who of them has no name.
+func (m *mount) holders(of creds) (all, unnamed int) {
+	m.t.Helper()
+	id, _ := of.Data["token_id"].(string)
+	answer, err := m.root.Logical().ReadWithContext(m.t.Context(), m.path+"/tokens/"+id)
+	require.NoError(m.t, err)
+	number := func(key string) int {
+		n, err := strconv.Atoi(fmt.Sprint(answer.Data[key]))
+		require.NoError(m.t, err)
+		return n
+	}
+	return number("holder_count"), number("unnamed_count")
 }
 
 func TestReload_OfOneMountLeavesTheOtherAsItWas(t *testing.T) {
