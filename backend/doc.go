@@ -39,6 +39,28 @@
 // if that reader is gone, none, and is then ended like a superseded one. The same
 // goes for a current token once no role uses its grant.
 //
+// # A reader's place in the token's ledger
+//
+//	            a write reserves it            a later one gives it back
+//	    free ─────────────────────────► reserved ─────────────────────► free
+//	     │                                 │
+//	     │ a reader,                       │ a reader,
+//	     │ who waits for                   │ who does not wait
+//	     │ the next write                  ▼
+//	     │                           held, unnamed ──╮
+//	     │                                 │         │ released
+//	     │                                 │ the     ├─────────────────► gone
+//	     ▼                                 │ next    │
+//	held, named ◄──────────────────────────╯ write   │
+//	     ╰───────────────────────────────────────────╯
+//
+// Places are reserved for readers who come in a crowd, three or more in a tenth
+// of a second: a write that they all would wait for tells storage how many more
+// may come before the next one, which has their names. After a crash a place that
+// was reserved and has no name counts as held, since a lease may be in it. If one
+// is, its revocation frees the place; if not, the token dies of age and not
+// with its last lease. So a crash makes the ledger count too many, never too few.
+//
 // # The life of a refresh token
 //
 //	code, or consent in a browser          written by hand
@@ -73,9 +95,9 @@
 //
 // A token request is counted in the grant's record before it is sent. A new
 // token is stored before anybody gets it. A role's former refresh token is
-// noted as retired before the role forgets it. A holder is in the ledger before its
-// reader gets the answer; concurrent holders of one token share a write. The
-// decision to end a token is in the ledger before Zoho is asked. So at a crash
+// noted as retired before the role forgets it. A holder counts in the ledger before
+// its reader gets the answer, by name or in a reserved place; concurrent holders
+// of one token share a write. The decision to end a token is in the ledger before Zoho is asked. So at a crash
 // between any two writes the records err on the safe side: a request too many
 // is counted, a holder too many is remembered, a revocation is repeated.
 //

@@ -5,28 +5,9 @@ import (
 	"time"
 )
 
-// Who comes in a crowd does not wait for storage. With a write the ledger
-// reserves places for those who will come before the next one: from then on
-// storage counts each of these places as held. Who takes one is stored already,
-// and the name is written behind. What is left over is given back when nobody
-// hurries any more.
-//
-//	            a write reserves it             a later one gives it back
-//	    free ─────────────────────────► reserved ───────────────────────► free
-//	     │                                 │
-//	     │ a reader,                       │ a reader
-//	     │ who waits for                   ▼
-//	     │ the next write            held, unnamed ──╮
-//	     │                                 │         │ released
-//	     │                                 │ the     ├───────────────────► gone
-//	     ▼                                 │ next    │
-//	held, named ◄──────────────────────────╯ write   │
-//	     ╰───────────────────────────────────────────╯
-//
-// After a crash a place that was reserved and has no name counts as held, since
-// a lease may be in it. If one is, its revocation frees the place; otherwise the
-// token lives until it expires. Too many are counted, and never too few. Readers
-// who do not come in a crowd are never given reserved places.
+// places are what the leases on a token stand in, each in one of its own: see the
+// package comment. Who takes a reserved place is stored already, so the name can
+// be written behind, and the reader need not wait.
 type places struct {
 	series  string      // of this ledger in this process: no other has places of these names
 	next    int         // the first place that nobody has taken; they begin with 1
