@@ -54,8 +54,8 @@
 //	held, named ◄──────────────────────────╯ write   │
 //	     ╰───────────────────────────────────────────╯
 //
-// Places are reserved for readers who come in a crowd, three or more in a tenth
-// of a second: a write that they all would wait for tells storage how many more
+// Places are reserved for readers who come in a crowd, three or more close after
+// one another: a write that they all would wait for tells storage how many more
 // may come before the next one, which has their names. After a crash a place that
 // was reserved and has no name counts as held, since a lease may be in it. If one
 // is, its revocation frees the place; if not, the token dies of age and not

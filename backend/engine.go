@@ -2,6 +2,8 @@ package backend
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -109,6 +111,12 @@ func (e *Engine) MountedAt(path string) {
 // and then stops it.
 func (e *Engine) Close() {
 	const moment = 3 * time.Second
+	e.mu.Lock()
+	tokens := slices.Collect(maps.Values(e.tokens))
+	e.mu.Unlock()
+	for _, t := range tokens {
+		t.ledger.flush()
+	}
 	e.mu.Lock()
 	if !e.closed {
 		e.closed = true

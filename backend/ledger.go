@@ -117,8 +117,7 @@ func (l *ledger) hold(ctx context.Context, h Holder) (string, error) {
 		l.mu.Unlock()
 		return id, nil
 	}
-	c := l.commit([]record{{Hold: &h}}, func() { delete(l.holders, id) })
-	c.place = place
+	c := l.commit(&change{records: []record{{Hold: &h}}, place: place, undo: func() { delete(l.holders, id) }})
 	l.mu.Unlock()
 
 	select {
@@ -209,10 +208,13 @@ func (l *ledger) endIf(ctx context.Context, now time.Time, condition func() bool
 // decide makes the decision that the token ends; mu is held.
 func (l *ledger) decide(now time.Time, records []record, undo func()) *change {
 	l.ending = now
-	c := l.commit(append(records, record{Ending: &now}), func() {
+	c := l.commit(&change{records: append(records, record{Ending: &now}), undo: func() {
 		l.ending, l.decision = time.Time{}, nil
+		// Storage may have the decision all the same. Who holds the token from now
+		// on has to be stored in its stead.
+		l.places.close()
 		undo()
-	})
+	}})
 	if !l.ending.IsZero() { // otherwise the mount is closing, and c has failed already
 		l.decision = c
 	}

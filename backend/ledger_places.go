@@ -11,9 +11,9 @@ import (
 type places struct {
 	series  string      // of this ledger in this process: no other has places of these names
 	next    int         // the first place that nobody has taken; they begin with 1
-	limit   int         // places below it are reserved, in whatever may be in storage
+	limit   int         // from next up to here places are reserved, whatever storage says during a write or after one that failed
 	stored  reservation // the latest one that was written without an error
-	counted int         // next, as of the latest write
+	counted int         // next, when a reservation was thought of last
 	hurry   int         // readers since when writes follow closely on each other
 }
 
@@ -27,9 +27,9 @@ type reservation struct {
 }
 
 const (
-	// pace is the time between two writes for which nobody waits. With it and
-	// twice as many places as came in the time before, 16 readers in a loop never
-	// wait, and storage has 20 more writes a second beside their 3,000.
+	// pace is the time between two writes for which nobody waits. It bounds how
+	// much a crash leaves in doubt, and is long enough for a crowd's writes to be
+	// few beside Vault's own.
 	pace = 50 * time.Millisecond
 
 	// crowd is how many readers have to come in writes that follow closely on
@@ -52,19 +52,23 @@ func (p *places) take() (place int, id string) {
 	return place, placeID(p.series, place)
 }
 
-// isReserved reports whether storage counts a place as held.
+// isReserved reports whether storage counts a place as held. It must be one that
+// was taken after the latest write began.
 func (p *places) isReserved(place int) bool { return place < p.limit }
 
-// isOpen reports whether storage counts places that nobody has taken.
-func (p *places) isOpen() bool { return p.next < p.stored.To }
+// isOpen reports whether storage counts places that nobody has taken, or may.
+func (p *places) isOpen() bool { return min(p.next, p.limit) < p.stored.To }
 
-// reserve is asked before each write that names everybody who has no name yet.
-// It returns what storage is to say of reserved places; nil if that need not
-// change.
-func (p *places) reserve() *reservation {
+// nextReservation is what a write has to say of reserved places, nil if nothing.
+// It may be asked only if everybody who has taken a place is named by then. For
+// the time until the write after that twice as many will do as came since the
+// one before.
+func (p *places) nextReservation() *reservation {
 	came := p.next - p.counted
 	p.counted = p.next
-	p.hurry += came
+	if p.hurry += came; came == 0 {
+		p.hurry = 0
+	}
 	n := 0
 	if p.hurry >= crowd {
 		n = min(2*came, maxReserved)
@@ -72,13 +76,15 @@ func (p *places) reserve() *reservation {
 	if n == 0 && !p.isOpen() {
 		return nil
 	}
-	// During the write, and if it fails, storage may say the one or the other.
 	p.limit = min(p.limit, p.next+n)
 	return &reservation{Series: p.series, From: p.next, To: p.next + n}
 }
 
-// reserved notes that a reservation is stored.
-func (p *places) reserved(r reservation) { p.stored, p.limit = r, r.To }
+// confirm notes that a reservation is stored.
+func (p *places) confirm(r reservation) { p.stored, p.limit = r, r.To }
+
+// close lets nobody have a place without a write any more, until one succeeds.
+func (p *places) close() { p.limit = 0 }
 
 // replayReservation counts the places of r in the stead of those of former,
 // which storage named before it.
@@ -116,7 +122,8 @@ func (l *ledger) pause() {
 	}
 }
 
-// isRested reports whether the pause after the latest write is over; mu is held.
+// isRested reports whether the pause after the latest write is over, and notes
+// that it is; mu is held.
 func (l *ledger) isRested() bool {
 	select {
 	case <-l.rest:

@@ -20,9 +20,10 @@ import (
 // are deleted with the token.
 const segmentRecords = 64
 
-// maxBatch bounds a commit, in changes: about a quarter of the 1 MiB that
-// Vault's raft storage takes.
-const maxBatch = 1000
+// maxBatch bounds a commit: so many changes that somebody waits for, and as many
+// records that nobody does. Of some 300 bytes each they are a third of the 1 MiB
+// that Vault's raft storage takes.
+const maxBatch = 500
 
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.
@@ -31,9 +32,9 @@ const deletionsAtOnce = 8
 // commitLimit bounds the time of one commit.
 const commitLimit = 20 * time.Second
 
-// commit queues records for the writer; mu is held.
-func (l *ledger) commit(records []record, undo func()) *change {
-	c := &change{records: records, undo: undo, written: make(chan struct{})}
+// commit queues a change for the writer; mu is held.
+func (l *ledger) commit(c *change) *change {
+	c.written = make(chan struct{})
 	if !l.startWriter() {
 		c.done(errClosed)
 		return c
@@ -74,8 +75,8 @@ func (l *ledger) startWriter() bool {
 }
 
 // write empties the queue: what has gathered while one write ran goes into the
-// next one together. What nobody waits for is written at a measured pace. It
-// runs under no caller's context, since several callers share a write.
+// next one together, and what nobody waits for with it, or else at a measured
+// pace. It runs under no caller's context, since several callers share a write.
 func (l *ledger) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,8 +126,8 @@ func (l *ledger) writeBatch(changes []*change, behind []record) error {
 		batch = append(batch, c.records...)
 	}
 	var reserve *reservation
-	if len(l.behind) == 0 && !l.closed { // otherwise somebody stays unnamed
-		reserve = l.places.reserve()
+	if len(l.behind) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
+		reserve = l.places.nextReservation()
 	}
 	if reserve != nil {
 		batch = append(batch, record{Reserve: reserve})
@@ -144,7 +145,7 @@ func (l *ledger) writeBatch(changes []*change, behind []record) error {
 	}
 	l.segment, l.open, l.records = segment, open, records+len(batch)
 	if reserve != nil {
-		l.places.reserved(*reserve)
+		l.places.confirm(*reserve)
 	}
 	return nil
 }

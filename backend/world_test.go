@@ -314,6 +314,13 @@ func (p *pauses) lasting(last bool) {
 	}
 }
 
+// endOne ends the present pause; the next one lasts again.
+func (p *pauses) endOne() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
 func (p *pauses) end() {
 	for _, pause := range p.open {
 		close(pause)
