@@ -1,14 +1,12 @@
 package backend_test
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
@@ -286,33 +284,19 @@ func TestPlaces_NobodyIsLetGoWhoIsLeftOverFromAFullWrite(t *testing.T) {
 	require.Equal(t, int64(500), got.Load(), "got a token that storage does not count it for")
 }
 
-// lying is a storage that carries a write out and says that it has failed, as
-// raft does when the time is up.
-type lying struct {
-	logical.Storage
-	lies bool
-}
-
-func (s *lying) Put(ctx context.Context, entry *logical.StorageEntry) error {
-	if err := s.Storage.Put(ctx, entry); err != nil || !s.lies {
-		return err
-	}
-	return errDisk
-}
-
 // The decision to end a token can be stored although its write has failed. Who
 // gets the token after that has to be stored, or a crash would kill it.
 func TestPlaces_NobodyTakesOneAfterADecisionThatMayBeStored(t *testing.T) {
 	w := newWorld(t)
-	storage := &lying{Storage: w.storage.Storage}
-	w.storage.Storage = storage
 	issued := w.hurry(4)
 	for _, lease := range issued[:3] {
 		require.NoError(t, w.release(lease))
 	}
-	storage.lies = true
+	w.storage.lying(true)
+	w.storage.failing(below("holders/"))
 	require.ErrorIs(t, w.release(issued[3]), errDisk)
-	storage.lies = false
+	w.storage.failing(nil)
+	w.storage.lying(false)
 	late := w.hurry(1)[0]
 	require.Equal(t, issued[0].TokenID, late.TokenID)
 	w.die()

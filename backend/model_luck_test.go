@@ -80,3 +80,23 @@ func (m *model) revokeFails(t *rapid.T) {
 	m.sim.Fault(zohosim.EndpointRevoke, fault)
 	m.sim.Fault(zohosim.EndpointLegacyRevoke, fault)
 }
+
+// storageFails lets writes fail while somebody reads, carried out or not, and
+// perhaps the process die after it.
+func (m *model) storageFails(t *rapid.T) {
+	passes, fails := rapid.IntRange(0, 4).Draw(t, "writes that pass"), rapid.IntRange(1, 3).Draw(t, "writes that fail")
+	m.settle()
+	m.storage.lying(rapid.Bool().Draw(t, "they are carried out"))
+	m.storage.failing(func(string) bool {
+		passes--
+		return passes < 0 && passes >= -fails
+	})
+	m.hurryIn(t)
+	m.storage.failing(nil)
+	m.storage.lying(false)
+	if rapid.Bool().Draw(t, "and a crash") {
+		m.die()
+		m.crashed = m.clock.Now()
+	}
+	m.settle()
+}

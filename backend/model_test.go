@@ -33,6 +33,7 @@ func TestModel_InvariantsHoldThroughAnySequence(t *testing.T) {
 			"revoke fails":  m.revokeFails,
 			"Zoho recovers": m.recover,
 			"restart":       func(*rapid.T) { m.restart() },
+			"storage fails": m.storageFails,
 			"crash":         m.crash,
 			"":              func(*rapid.T) { m.check() },
 		})
@@ -113,14 +114,19 @@ func (m *model) read(t *rapid.T) {
 	}
 }
 
-// crowd reads a role several times without a pause for the ledger's writes.
+// crowd is several reads of a role, and their names.
 func (m *model) crowd(t *rapid.T) {
+	m.hurryIn(t)
+	m.settle()
+}
+
+// hurryIn reads a role several times without a pause for the ledger's writes.
+func (m *model) hurryIn(t *rapid.T) {
 	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
 	m.pauses.lasting(true)
 	for range rapid.IntRange(3, 12).Draw(t, "readers") {
 		m.readOf(role)
 	}
-	m.settle()
 }
 
 // readOf is one read; nil if it fails.
@@ -240,7 +246,7 @@ func (m *model) crash(t *rapid.T) {
 	case "read":
 		m.read(t)
 	case "crowd":
-		m.crowd(t)
+		m.hurryIn(t)
 	case "revoke":
 		m.revoke(t)
 	case "tick":

@@ -169,6 +169,7 @@ type storage struct {
 	mu     sync.Mutex
 	writes []string
 	fail   func(key string) bool
+	lies   bool                   // what is said to have failed is carried out, as by raft when the time is up
 	hold   func(key string) error // called without the lock: it may take its time
 	list   func(prefix string)    // likewise
 }
@@ -212,8 +213,21 @@ func (s *storage) listing(list func(prefix string)) {
 	s.list = list
 }
 
+// lying sets whether a write that fails is carried out all the same.
+func (s *storage) lying(lies bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lies = lies
+}
+
 func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
 	if s.refuses(entry.Key) {
+		s.mu.Lock()
+		lies := s.lies
+		s.mu.Unlock()
+		if lies {
+			_ = s.Storage.Put(ctx, entry)
+		}
 		return errDisk
 	}
 	s.mu.Lock()
