@@ -24,6 +24,7 @@ func TestModel_InvariantsHoldThroughAnySequence(t *testing.T) {
 			"read again":    m.read,
 			"crowd":         m.crowd,
 			"revoke":        m.revoke,
+			"revoke others": m.revokeOthers,
 			"wait":          m.wait,
 			"write role":    m.writeRole,
 			"delete role":   m.deleteRole,
@@ -165,6 +166,20 @@ func (m *model) revoke(t *rapid.T) {
 	l := m.leases[rapid.IntRange(0, len(m.leases)-1).Draw(t, "lease")]
 	if l.asked.IsZero() {
 		l.asked, l.next = m.clock.Now(), m.clock.Now()
+	}
+	m.vaultWorks()
+}
+
+// revokeOthers leaves one lease on a token.
+func (m *model) revokeOthers(t *rapid.T) {
+	if len(m.leases) == 0 {
+		return
+	}
+	left := m.leases[rapid.IntRange(0, len(m.leases)-1).Draw(t, "lease that is left")]
+	for _, l := range m.leases {
+		if l != left && l.TokenID == left.TokenID && l.asked.IsZero() {
+			l.asked, l.next = m.clock.Now(), m.clock.Now()
+		}
 	}
 	m.vaultWorks()
 }
