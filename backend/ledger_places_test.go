@@ -195,7 +195,7 @@ func TestPlaces_NobodyTakesOneThatIsBeingGivenBack(t *testing.T) {
 	w.storage.failing(func(string) bool { return true })
 	finish(nil)
 	require.ErrorIs(t, <-late, errDisk, "got a token that storage does not count it for")
-	<-done
+	require.NoError(t, <-done)
 }
 
 // currentID is the token_id of the role's current token.
