@@ -1,10 +1,7 @@
 package backend
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -57,34 +54,6 @@ type ledger struct {
 	rest    <-chan time.Time // ends with the pause after the latest write; nil: it is over
 	wake    chan struct{}    // ends it early
 	closed  bool             // the token is gone: nothing is written any more
-}
-
-// record is one line of a segment: exactly one field is set.
-type record struct {
-	Hold    *Holder      `json:"hold,omitempty"`
-	Release string       `json:"release,omitempty"`
-	Ending  *time.Time   `json:"ending,omitempty"`
-	Reserve *reservation `json:"reserve,omitempty"`
-}
-
-// change is what one caller wants written. The decision to end a token may have
-// several who wait for it.
-type change struct {
-	records []record
-	undo    func()        // takes the change out of memory; called with mu held
-	written chan struct{} // closed when it is written, or could not be
-	err     error         // of the write; to be read when written is closed
-	waiting int           // guarded by the ledger's mu
-	place   int           // of a holder; 0: the change is something else
-}
-
-// done tells everybody who waits; mu is held.
-func (c *change) done(err error) {
-	if err != nil {
-		c.undo()
-	}
-	c.err = err
-	close(c.written)
 }
 
 func (e *Engine) newLedger(tokenID string) (*ledger, error) {
@@ -237,72 +206,4 @@ func (l *ledger) decided(ctx context.Context, c *change) (ending bool, err error
 	case <-ctx.Done():
 		return true, ctx.Err()
 	}
-}
-
-func (l *ledger) isEnding() bool { return !l.endingSince().IsZero() }
-
-// endingSince is when the token's end was decided; zero if it was not.
-func (l *ledger) endingSince() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ending
-}
-
-// isDue reports whether the token's last holder is gone although nobody
-// decided its end: a holder that was being written when the last but one left
-// was withdrawn.
-func (l *ledger) isDue() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.released && l.held() == 0
-}
-
-func (l *ledger) isHeld() bool {
-	all, _ := l.count()
-	return all > 0
-}
-
-func (l *ledger) holder(id string) (h Holder, held bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	h, held = l.holders[id]
-	return h, held
-}
-
-// count is the number of holders, those among them whose names are not known.
-func (l *ledger) count() (all, unnamed int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.held(), len(l.unnamed)
-}
-
-// held is the number of holders; mu is held.
-func (l *ledger) held() int { return len(l.holders) + len(l.unnamed) }
-
-// overdue names the holders whose leases should have ended by then. It does
-// without list's order, since it is asked of every token once a minute.
-func (l *ledger) overdue(then time.Time) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var ids []string
-	for id, h := range l.holders {
-		if !h.Until.After(then) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// list returns the holders whose names are known, the oldest first.
-func (l *ledger) list() []Holder {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.SortedFunc(maps.Values(l.holders), func(a, b Holder) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
-	})
-}
-
-// cursor sorts as list does.
-func (h Holder) cursor() string {
-	return h.Since.UTC().Format("20060102T150405.000000000") + "-" + h.ID
 }

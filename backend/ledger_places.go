@@ -1,20 +1,17 @@
 package backend
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // places are what the leases on a token stand in, each in one of its own: see the
 // package comment. Who takes a reserved place is stored already, so the name can
 // be written behind, and the reader need not wait.
 type places struct {
-	series  string      // of this ledger in this process: no other has places of these names
-	next    int         // the first place that nobody has taken; they begin with 1
-	limit   int         // from next up to here places are reserved, whatever storage says during a write or after one that failed
-	stored  reservation // the latest one that was written without an error
-	counted int         // next, when a reservation was thought of last
-	hurry   int         // readers since when writes follow closely on each other
+	series  string // of this ledger in this process: no other has places of these names
+	next    int    // the first place that nobody has taken; they begin with 1
+	limit   int    // from next up to here places are reserved, whatever storage says during a write or after one that failed
+	stored  int    // where the latest reservation ends that was written without an error
+	counted int    // next, when a reservation was thought of last
+	hurry   int    // readers since when writes follow closely on each other
 }
 
 // reservation is a range of places, From included and To not, that storage
@@ -27,11 +24,6 @@ type reservation struct {
 }
 
 const (
-	// pace is the time between two writes for which nobody waits. It bounds how
-	// much a crash leaves in doubt, and is long enough for a crowd's writes to be
-	// few beside Vault's own.
-	pace = 50 * time.Millisecond
-
 	// crowd is how many readers have to come in writes that follow closely on
 	// each other until places are reserved. What is saved has to pay for the
 	// write that gives the rest back.
@@ -57,7 +49,7 @@ func (p *places) take() (place int, id string) {
 func (p *places) isReserved(place int) bool { return place < p.limit }
 
 // isOpen reports whether storage counts places that nobody has taken, or may.
-func (p *places) isOpen() bool { return min(p.next, p.limit) < p.stored.To }
+func (p *places) isOpen() bool { return min(p.next, p.limit) < p.stored }
 
 // nextReservation is what a write has to say of reserved places, nil if nothing.
 // It may be asked only if everybody who has taken a place is named by then. For
@@ -81,62 +73,7 @@ func (p *places) nextReservation() *reservation {
 }
 
 // confirm notes that a reservation is stored.
-func (p *places) confirm(r reservation) { p.stored, p.limit = r, r.To }
+func (p *places) confirm(r reservation) { p.stored, p.limit = r.To, r.To }
 
 // close lets nobody have a place without a write any more, until one succeeds.
 func (p *places) close() { p.limit = 0 }
-
-// replayReservation counts the places of r in the stead of those of former,
-// which storage named before it.
-func (l *ledger) replayReservation(former, r reservation) {
-	for place := former.From; place < former.To; place++ {
-		delete(l.unnamed, placeID(r.Series, place)) // those of another series stay
-	}
-	for place := r.From; place < r.To; place++ {
-		l.unnamed[placeID(r.Series, place)] = true
-	}
-}
-
-// pacing is where a ledger has its pauses between writes from.
-type pacing struct {
-	after   func(time.Duration) <-chan time.Time
-	closing <-chan struct{} // closed when the mount closes: no pauses any more
-}
-
-// pause waits until the next write is due; at once if somebody waits for it. mu
-// is held, but not during the wait.
-func (l *ledger) pause() {
-	if len(l.queue) > 0 || l.closed || l.isRested() {
-		return
-	}
-	select {
-	case <-l.wake: // by somebody who has been served since
-	default:
-	}
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	select {
-	case <-l.rest:
-	case <-l.wake:
-	case <-l.pacing.closing:
-	}
-}
-
-// isRested reports whether the pause after the latest write is over, and notes
-// that it is; mu is held.
-func (l *ledger) isRested() bool {
-	select {
-	case <-l.rest:
-		l.rest = nil
-	default:
-	}
-	return l.rest == nil
-}
-
-// hasten ends a pause; mu is held.
-func (l *ledger) hasten() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}

@@ -8,9 +8,7 @@ import (
 	"io"
 	"path"
 	"slices"
-	"time"
 
-	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -20,151 +18,9 @@ import (
 // are deleted with the token.
 const segmentRecords = 64
 
-// maxBatch bounds a commit: so many changes that somebody waits for, and as many
-// records that nobody does. Of some 300 bytes each they are a third of the 1 MiB
-// that Vault's raft storage takes.
-const maxBatch = 500
-
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.
 const deletionsAtOnce = 8
-
-// commitLimit bounds the time of one commit.
-const commitLimit = 20 * time.Second
-
-// commit queues a change for the writer; mu is held.
-func (l *ledger) commit(c *change) *change {
-	c.written = make(chan struct{})
-	if !l.startWriter() {
-		c.done(errClosed)
-		return c
-	}
-	l.queue = append(l.queue, c)
-	l.hasten()
-	return c
-}
-
-// commitBehind leaves records to the writer; mu is held.
-func (l *ledger) commitBehind(records []record) {
-	if !l.closed {
-		l.behind = append(l.behind, records...)
-		l.startWriter()
-	}
-}
-
-// flush gives what could not be written behind another try.
-func (l *ledger) flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mustWrite() {
-		l.startWriter()
-	}
-}
-
-// mustWrite reports whether there is something to write; mu is held.
-func (l *ledger) mustWrite() bool {
-	return len(l.queue) > 0 || !l.closed && (len(l.behind) > 0 || l.places.isOpen())
-}
-
-// startWriter reports whether a writer runs; mu is held.
-func (l *ledger) startWriter() bool {
-	if l.writing == nil && l.spawn(l.write) {
-		l.writing = make(chan struct{})
-	}
-	return l.writing != nil
-}
-
-// write empties the queue: what has gathered while one write ran goes into the
-// next one together, and what nobody waits for with it, or else at a measured
-// pace. It runs under no caller's context, since several callers share a write.
-func (l *ledger) write() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer func() {
-		close(l.writing)
-		l.writing = nil
-	}()
-	if l.isRested() {
-		l.places.hurry = 0
-	}
-	for failed := false; l.mustWrite() && (len(l.queue) > 0 || !failed); {
-		l.pause()
-		changes := l.queue[:min(len(l.queue), maxBatch)]
-		behind := l.behind[:min(len(l.behind), maxBatch)]
-		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
-		err := l.writeBatch(changes, behind)
-		l.rest = l.pacing.after(pace)
-		if failed = err != nil; failed {
-			l.behind = append(slices.Clone(behind), l.behind...)
-		}
-		// The last change is undone first, so that each finds what it left.
-		for _, c := range slices.Backward(changes) {
-			c.done(err)
-		}
-		l.letGo()
-	}
-}
-
-// letGo lets those wait no longer who have come during a write and whose places
-// it has reserved; mu is held.
-func (l *ledger) letGo() {
-	l.queue = slices.DeleteFunc(l.queue, func(c *change) bool {
-		if c.place == 0 || !l.places.isReserved(c.place) {
-			return false
-		}
-		l.behind = append(l.behind, c.records...)
-		c.done(nil)
-		return true
-	})
-}
-
-// writeBatch adds records to the open segment, or to a new one if that is full.
-// mu is held, but not during the write.
-func (l *ledger) writeBatch(changes []*change, behind []record) error {
-	batch := slices.Clone(behind)
-	for _, c := range changes {
-		batch = append(batch, c.records...)
-	}
-	var reserve *reservation
-	if len(l.behind) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
-		reserve = l.places.nextReservation()
-	}
-	if reserve != nil {
-		batch = append(batch, record{Reserve: reserve})
-	}
-	if len(batch) == 0 {
-		return nil
-	}
-	segment, open, records := l.segment, slices.Clone(l.open), l.records
-	if records >= segmentRecords {
-		segment, open, records = segment+1, nil, 0
-	}
-	open, err := l.putSegment(segment, open, batch)
-	if err != nil {
-		return err
-	}
-	l.segment, l.open, l.records = segment, open, records+len(batch)
-	if reserve != nil {
-		l.places.confirm(*reserve)
-	}
-	return nil
-}
-
-// putSegment stores what a segment has and batch; mu is held, but not meanwhile.
-func (l *ledger) putSegment(segment int, has []byte, batch []record) (all []byte, err error) {
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	for _, r := range batch {
-		line, err := json.Marshal(r)
-		if err != nil {
-			return nil, err
-		}
-		has = append(append(has, line...), '\n')
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
-	defer cancel()
-	return has, l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: has})
-}
 
 func (l *ledger) prefix() string { return prefixHolders + l.tokenID + "/" }
 
@@ -221,6 +77,17 @@ func (l *ledger) replay(segment []byte, reserved *reservation) error {
 		case r.Ending != nil:
 			l.ending = *r.Ending
 		}
+	}
+}
+
+// replayReservation counts the places of r in the stead of those of former,
+// which storage named before it.
+func (l *ledger) replayReservation(former, r reservation) {
+	for place := former.From; place < former.To; place++ {
+		delete(l.unnamed, placeID(r.Series, place)) // those of another series stay
+	}
+	for place := r.From; place < r.To; place++ {
+		l.unnamed[placeID(r.Series, place)] = true
 	}
 }
 

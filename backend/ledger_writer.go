@@ -1,0 +1,229 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// maxBatch bounds a commit: so many changes that somebody waits for, and as many
+// records that nobody does. Of some 300 bytes each they are a third of the 1 MiB
+// that Vault's raft storage takes.
+const maxBatch = 500
+
+// pace is the time between two writes for which nobody waits. It bounds how
+// much a crash leaves in doubt, and is long enough for a crowd's writes to be
+// few beside Vault's own.
+const pace = 50 * time.Millisecond
+
+// record is one line of a segment: exactly one field is set.
+type record struct {
+	Hold    *Holder      `json:"hold,omitempty"`
+	Release string       `json:"release,omitempty"`
+	Ending  *time.Time   `json:"ending,omitempty"`
+	Reserve *reservation `json:"reserve,omitempty"`
+}
+
+// change is what one caller wants written. The decision to end a token may have
+// several who wait for it.
+type change struct {
+	records []record
+	undo    func()        // takes the change out of memory; called with mu held
+	written chan struct{} // closed when it is written, or could not be
+	err     error         // of the write; to be read when written is closed
+	waiting int           // guarded by the ledger's mu
+	place   int           // of a holder; 0: the change is something else
+}
+
+// done tells everybody who waits; mu is held.
+func (c *change) done(err error) {
+	if err != nil {
+		c.undo()
+	}
+	c.err = err
+	close(c.written)
+}
+
+// commitLimit bounds the time of one commit.
+const commitLimit = 20 * time.Second
+
+// commit queues a change for the writer; mu is held.
+func (l *ledger) commit(c *change) *change {
+	c.written = make(chan struct{})
+	if !l.startWriter() {
+		c.done(errClosed)
+		return c
+	}
+	l.queue = append(l.queue, c)
+	l.hasten()
+	return c
+}
+
+// commitBehind leaves records to the writer; mu is held.
+func (l *ledger) commitBehind(records []record) {
+	if !l.closed {
+		l.behind = append(l.behind, records...)
+		l.startWriter()
+	}
+}
+
+// flush gives what could not be written behind another try.
+func (l *ledger) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mustWrite() {
+		l.startWriter()
+	}
+}
+
+// mustWrite reports whether there is something to write; mu is held.
+func (l *ledger) mustWrite() bool {
+	return len(l.queue) > 0 || !l.closed && (len(l.behind) > 0 || l.places.isOpen())
+}
+
+// startWriter reports whether a writer runs; mu is held.
+func (l *ledger) startWriter() bool {
+	if l.writing == nil && l.spawn(l.write) {
+		l.writing = make(chan struct{})
+	}
+	return l.writing != nil
+}
+
+// write empties the queue: what has gathered while one write ran goes into the
+// next one together, and what nobody waits for with it, or else at a measured
+// pace. It runs under no caller's context, since several callers share a write.
+func (l *ledger) write() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() {
+		close(l.writing)
+		l.writing = nil
+	}()
+	if l.isRested() {
+		l.places.hurry = 0
+	}
+	for failed := false; l.mustWrite() && (len(l.queue) > 0 || !failed); {
+		l.pause()
+		changes := l.queue[:min(len(l.queue), maxBatch)]
+		behind := l.behind[:min(len(l.behind), maxBatch)]
+		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
+		err := l.writeBatch(changes, behind)
+		l.rest = l.pacing.after(pace)
+		if failed = err != nil; failed {
+			l.behind = append(slices.Clone(behind), l.behind...)
+		}
+		// The last change is undone first, so that each finds what it left.
+		for _, c := range slices.Backward(changes) {
+			c.done(err)
+		}
+		l.letGo()
+	}
+}
+
+// letGo lets those wait no longer who have come during a write and whose places
+// it has reserved; mu is held.
+func (l *ledger) letGo() {
+	l.queue = slices.DeleteFunc(l.queue, func(c *change) bool {
+		if c.place == 0 || !l.places.isReserved(c.place) {
+			return false
+		}
+		l.behind = append(l.behind, c.records...)
+		c.done(nil)
+		return true
+	})
+}
+
+// writeBatch adds records to the open segment, or to a new one if that is full.
+// mu is held, but not during the write.
+func (l *ledger) writeBatch(changes []*change, behind []record) error {
+	batch := slices.Clone(behind)
+	for _, c := range changes {
+		batch = append(batch, c.records...)
+	}
+	var reserve *reservation
+	if len(l.behind) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
+		reserve = l.places.nextReservation()
+	}
+	if reserve != nil {
+		batch = append(batch, record{Reserve: reserve})
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	segment, open, records := l.segment, slices.Clone(l.open), l.records
+	if records >= segmentRecords {
+		segment, open, records = segment+1, nil, 0
+	}
+	open, err := l.putSegment(segment, open, batch)
+	if err != nil {
+		return err
+	}
+	l.segment, l.open, l.records = segment, open, records+len(batch)
+	if reserve != nil {
+		l.places.confirm(*reserve)
+	}
+	return nil
+}
+
+// putSegment stores what a segment has and batch; mu is held, but not meanwhile.
+func (l *ledger) putSegment(segment int, has []byte, batch []record) (all []byte, err error) {
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	for _, r := range batch {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		has = append(append(has, line...), '\n')
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
+	defer cancel()
+	return has, l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: has})
+}
+
+// pacing is where a ledger has its pauses between writes from.
+type pacing struct {
+	after   func(time.Duration) <-chan time.Time
+	closing <-chan struct{} // closed when the mount closes: no pauses any more
+}
+
+// pause waits until the next write is due; at once if somebody waits for it. mu
+// is held, but not during the wait.
+func (l *ledger) pause() {
+	if len(l.queue) > 0 || l.closed || l.isRested() {
+		return
+	}
+	select {
+	case <-l.wake: // by somebody who has been served since
+	default:
+	}
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	select {
+	case <-l.rest:
+	case <-l.wake:
+	case <-l.pacing.closing:
+	}
+}
+
+// isRested reports whether the pause after the latest write is over, and notes
+// that it is; mu is held.
+func (l *ledger) isRested() bool {
+	select {
+	case <-l.rest:
+		l.rest = nil
+	default:
+	}
+	return l.rest == nil
+}
+
+// hasten ends a pause; mu is held.
+func (l *ledger) hasten() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
