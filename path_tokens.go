@@ -115,7 +115,7 @@ func tokenAnswer() map[string]*framework.FieldSchema {
 		"ended_by":      {Type: framework.TypeString, Description: "How it ended, in words."},
 		"holder_count":  {Type: framework.TypeInt, Description: "Leases on it now."},
 		"unnamed_count": {Type: framework.TypeInt, Description: "How many of holder_count may be leases, and may be none: a crash in the middle of a crowd of readers left open who they are. The audit log has the reads of that moment."},
-		"readers":       {Type: framework.TypeSlice, Description: "Everybody who was given it, those whose leases have ended among them: role, entity_id, display_name, leases, first and last."},
+		"readers":       {Type: framework.TypeSlice, Description: "Everybody who was given it, those whose leases have ended among them: role, entity_id, display_name, leases, first and last. Without whom unnamed_count counts."},
 	}
 }
 

@@ -19,13 +19,12 @@ import (
 
 // Options are what an Engine is made of.
 type Options struct {
-	Storage logical.Storage
-	Logger  hclog.Logger     // nil: silent
-	Now     func() time.Time // nil: time.Now
-	// After ends a pause; nil: time.After.
-	After     func(time.Duration) <-chan time.Time
-	UserAgent string      // sent to Zoho
-	Notify    func(Event) // called in the background; nil: nobody listens
+	Storage   logical.Storage
+	Logger    hclog.Logger                         // nil: silent
+	Now       func() time.Time                     // nil: time.Now
+	After     func(time.Duration) <-chan time.Time // for pauses between writes; nil: time.After
+	UserAgent string                               // sent to Zoho
+	Notify    func(Event)                          // called in the background; nil: nobody listens
 }
 
 // Engine is one mount. It is safe for concurrent use.

@@ -39,7 +39,7 @@ type TokenInfo struct {
 	EndedBy     string       // in words
 	Holders     int          // leases on it
 	Unnamed     int          // of these: what may be leases whose names a crash kept from being written
-	Readers     []Readership // everybody who was given it
+	Readers     []Readership // everybody who was given it and has a name
 }
 
 // TokenIDs lists the live access tokens, in a fixed order, from the one that
