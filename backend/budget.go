@@ -3,82 +3,141 @@ package backend
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// reserve is the part of the budget that background mints leave to readers
-// who have no usable token.
-func reserve(budget int) int { return max(1, budget*3/10) }
+// readerReserve is the part of the budget that is kept for readers who have no
+// token that their role's own min_ttl accepts, with credentials that have worked.
+func readerReserve(budget int) int { return max(1, budget*3/10) }
+
+const longestBackoff = 2 * time.Minute
 
 // backoff is how long the engine leaves Zoho alone after n failures in a row
 // that may pass. It reaches two minutes, so an outage of any length costs
 // about the budget at the most, and is noticed to be over soon.
 func backoff(n int) time.Duration {
-	const first, longest = 4 * time.Second, 2 * time.Minute
-	return min(first<<min(n-1, 10), longest)
+	const first = 4 * time.Second
+	return min(first<<min(n-1, 10), longestBackoff)
 }
+
+// window is how long a request counts. It is a request timeout longer than
+// Zoho's window, because a request may reach Zoho that much later than it was
+// counted here.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
+func (c *Config) window() time.Duration { return c.RequestWindow + c.RequestTimeout }
 
 // admit decides whether a token request may be sent now. Everything that
 // forbids one is here: a remembered failure, the budget, the cap on live
 // tokens. The error is a *GrantError that says when it makes sense to ask
-// again.
-func (e *Engine) admit(ctx context.Context, g, limits *grant, cred credential, config *Config, use use) error {
-	now, rec := e.now(), limits.record()
-	for _, f := range []*failure{g.record().Failure, rec.Failure} {
-		if f == nil {
-			continue
+// again. reserveOf is the role for whose readers the request is taken from the
+// reserve; empty if it is not.
+func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
+	now := e.now()
+	q.correct(now, config)
+	rec := q.record()
+	// A trial is how a definite refusal is overcome.
+	if f := g.record().Failure; f.isDefinite() && !purpose.trial || f.forbids(now, config) {
+		return "", f.err()
+	}
+	if f := rec.Throttled; f.forbids(now, config) {
+		return "", f.err()
+	}
+	if err := e.checkRefusals(ctx, g, &rec, config); err != nil {
+		return "", err
+	}
+	if used, free := rec.used(now, config, config.RequestBudget); used >= config.RequestBudget {
+		return "", budgetError(config, free)
+	}
+	if used, free := rec.used(now, config, unreserved(config)); used >= unreserved(config) {
+		reserveOf, err = e.entitledRole(ctx, g, q, &rec, config)
+		if err != nil {
+			return "", err
 		}
-		// A trial is how a definite refusal is overcome. Another client secret
-		// may be accepted where the last one was not.
-		definite := f.isDefiniteFor(cred) && !use.trial
-		if definite || now.Before(f.RetryAt) {
-			return f.err()
+		if reserveOf == "" {
+			return "", reservedError(config, free)
 		}
 	}
-	if err := rec.withinBudget(now, config, config.RequestBudget); err != nil {
-		return err
-	}
-	if !g.isAwaited() && rec.withinBudget(now, config, config.RequestBudget-reserve(config.RequestBudget)) != nil {
-		return errReserved
-	}
-	return e.makeRoom(ctx, rec, now, config)
+	return reserveOf, e.makeRoom(ctx, rec, now, config)
 }
 
-// withinBudget counts the requests of the sliding window, whatever became of
-// them. The window is a request timeout longer than Zoho's, because a request
-// may reach Zoho that much later than it was counted here.
-// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
-func (rec *grantRecord) withinBudget(now time.Time, config *Config, allowed int) error {
-	used, free := rec.used(now, config, allowed)
-	if used < allowed {
+func unreserved(config *Config) int {
+	return config.RequestBudget - readerReserve(config.RequestBudget)
+}
+
+// entitledRole picks the role for whose waiting readers a request may be taken
+// from the reserve; empty if there is none. Of the readers of many roles each gets
+// a part: in one window a role has one request of the reserve, unless it is
+// alone on the quota. So nobody who reads one role uses up what is kept for others.
+func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quotaRecord, config *Config) (string, error) {
+	waiting := g.waitingRoles()
+	if len(waiting) == 0 || !g.record().hasWorked() {
+		return "", nil
+	}
+	for _, role := range waiting {
+		if !rec.hasTakenReserve(role, e.now(), config) {
+			return role, nil
+		}
+	}
+	sharing, err := e.indexedRoles(ctx, q.id)
+	if err != nil || len(sharing) > 1 {
+		return "", err
+	}
+	return waiting[0], nil
+}
+
+// checkRefusals limits the refresh tokens that never worked and were refused, for
+// each client: each has a quota of its own, so that somebody who writes ever
+// new ones would otherwise ask Zoho without a limit.
+func (e *Engine) checkRefusals(ctx context.Context, g *grant, rec *quotaRecord, config *Config) error {
+	cred := g.credential()
+	if rec.HasWorked || cred.refreshToken.IsZero() {
+		return nil
+	}
+	client, err := e.clientQuota(ctx, cred.app)
+	if err != nil {
+		return err
+	}
+	now := e.now()
+	client.correct(now, config)
+	refusals := client.record().Refusals
+	over := len(refusals) - config.RequestBudget
+	if over < 0 {
+		return nil
+	}
+	free := refusals[over].Add(config.window())
+	if !free.After(now) {
 		return nil
 	}
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
-		"This grant has used its budget of %d token requests in %s, and Zoho would block it for longer if Vault asked again. Look for readers that need many new tokens: a short ttl, a long min_ttl, many revocations.",
+		"Zoho has refused %d refresh tokens of client %s that had never worked, in %s. Until that is over Vault tries no other new one of this client; those that have worked are not concerned. Look who writes roles with wrong refresh tokens.",
+		len(refusals), cred.app.ClientID, config.RequestWindow)}
+}
+
+// clientQuota is the quota of a client: see clientQuotaID.
+func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quota, error) {
+	id, err := e.clientQuotaID(ctx, app.AccountsURL, app.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return e.quota(ctx, id)
+}
+
+func budgetError(config *Config, free time.Time) error {
+	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
+		"The budget of %d token requests in %s is used up, and Zoho would block this refresh token or client for longer if Vault asked again. Look for readers that need many new tokens: a short ttl, a long min_ttl, many revocations.",
 		config.RequestBudget, config.RequestWindow)}
 }
 
-// used counts the requests in the window, up to limit. If there are that many,
-// free is when the first of them leaves it.
-func (rec *grantRecord) used(now time.Time, config *Config, limit int) (used int, free time.Time) {
-	window := config.RequestWindow + config.RequestTimeout
-	for _, r := range slices.Backward(rec.Requests) {
-		leaves := r.At.Add(window)
-		if !leaves.After(now) {
-			break
-		}
-		if used++; used >= limit {
-			return used, leaves
-		}
-	}
-	return used, time.Time{}
+func reservedError(config *Config, free time.Time) error {
+	return &GrantError{Kind: zoho.Throttled, RetryAt: free, reserved: true, Text: fmt.Sprintf(
+		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token that their role's own min_ttl accepts, with credentials that have worked, one for each role in that time.",
+		unreserved(config), config.RequestBudget, config.RequestWindow, readerReserve(config.RequestBudget))}
 }
 
 // makeRoom enforces invariant 5. At the cap Zoho silently kills the oldest
-// token of a grant, which may only be one that nobody holds. A request whose
+// token of a quota, which may only be one that nobody holds. A request whose
 // outcome is unknown counts as a token that may live.
 //
 // So it goes from the oldest on: what nobody holds is ended, so that no reader
@@ -86,7 +145,7 @@ func (rec *grantRecord) used(now time.Time, config *Config, limit int) (used int
 // be reached by the eviction. After that only tokens that are certainly gone
 // make room.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html.
-func (e *Engine) makeRoom(ctx context.Context, rec grantRecord, now time.Time, config *Config) error {
+func (e *Engine) makeRoom(ctx context.Context, rec quotaRecord, now time.Time, config *Config) error {
 	live := rec.live(now)
 	missing := len(live) + 1 - config.MaxLiveTokens
 	var oldestHeld *request
@@ -126,25 +185,5 @@ func (e *Engine) makeRoom(ctx context.Context, rec grantRecord, now time.Time, c
 		retryAt = oldestHeld.Until
 	}
 	return &GrantError{Kind: zoho.Throttled, RetryAt: retryAt, Text: fmt.Sprintf(
-		"This grant may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", len(live), config.MaxLiveTokens)}
-}
-
-// live returns the requests that may have left a living token, oldest first.
-func (rec *grantRecord) live(now time.Time) []request {
-	var live []request
-	for _, r := range rec.Requests {
-		if !r.Over && r.Until.After(now) {
-			live = append(live, r)
-		}
-	}
-	return live
-}
-
-// prune drops the requests that count for nothing any more.
-func prune(requests []request, now time.Time, config *Config) []request {
-	keep := max(config.RequestWindow+config.RequestTimeout, zoho.MaxLife)
-	for len(requests) > 0 && !requests[0].At.Add(keep).After(now) {
-		requests = requests[1:]
-	}
-	return requests
+		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", len(live), config.MaxLiveTokens)}
 }

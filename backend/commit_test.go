@@ -84,7 +84,7 @@ func TestRetire_WaitsForARoleThatIsTakingItUp(t *testing.T) {
 	w.clock.Advance(10 * time.Minute)
 	w.tick()
 	require.True(t, w.formerLives(), "books has it")
-	require.Empty(t, w.keys("retired/"))
+	require.Empty(t, w.keys("revocations/"))
 }
 
 // carriesOut is a storage that reports a failure of one write that it has
@@ -171,7 +171,9 @@ func TestGrants_ThatNobodyNeedsAreForgotten(t *testing.T) {
 		w.clock.Advance(time.Hour)
 		w.tick()
 	}
-	require.Len(t, w.keys("grants/"), 2, "that of crm-sync, and what Zoho counts for the client")
+	require.Len(t, w.keys("grants/"), 1, "that of crm-sync")
+	require.Len(t, w.keys("quotas/"), 1, "likewise")
+	require.Equal(t, w.keys("quota-roles/"), w.keys("quota-roles/"))
 	w.read("crm-sync")
 }
 

@@ -7,26 +7,38 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// consentLife is how long a person has to agree.
-const consentLife = 10 * time.Minute
+const (
+	// consentLife is how long a person has to agree.
+	consentLife = 10 * time.Minute
 
-// consentEntry is an authorization that was begun. It is stored under a keyed
-// hash of its state: who does not know the state cannot find it, and looking
-// for one tells nothing by its time. What Zoho sends back is believed only as
-// far as it agrees with this.
+	// mostConsents is how many authorizations of one role can be pending. One more
+	// makes the oldest invalid.
+	mostConsents = 10
+)
+
+// consentEntry is an authorization that was begun. What Zoho sends back is
+// believed only as far as it agrees with this.
+//
+// Its key is consents/<role>/<end>-<state>: the role and the state as keyed hashes,
+// since who does not know the state must not find it, and looking for one must tell
+// nothing by its time; the end in seconds, so that what is too old is found without
+// reading any.
 type consentEntry struct {
-	Role        string    `json:"role"`
-	AccountsURL string    `json:"accounts_url"`
-	ClientID    string    `json:"client_id"`
-	RedirectURI string    `json:"redirect_uri"`
-	GrantID     string    `json:"grant_id,omitempty"` // that the role has now; it is to be replaced, and no other
-	Scopes      []string  `json:"scopes"`
-	ExpiresAt   time.Time `json:"expires_at"`
+	Role        string `json:"role"`
+	AccountsURL string `json:"accounts_url"`
+	ClientID    string `json:"client_id"`
+	RedirectURI string `json:"redirect_uri"`
+	QuotaID     string `json:"quota_id,omitempty"` // of the refresh token that is to be replaced, and no other
+	ScopesID    string `json:"scopes_id"`          // keyed hash of the scopes that are asked for
 }
 
 // Authorization is where to send a person, and until when. Whoever has the URL
@@ -41,6 +53,16 @@ type Authorization struct {
 // scopes; it changes only when the person has agreed and CompleteConsent was
 // called with what Zoho sent.
 func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, error) {
+	if err := CheckRoleName(name); err != nil {
+		return nil, err
+	}
+	// A deletion of the role drops its pending authorizations: this one must not
+	// slip in behind it, for a role that is made anew under the name.
+	release, err := e.writes.acquire(ctx, prefixRoles+name)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	role, err := e.existingRole(ctx, name)
 	if err != nil {
 		return nil, err
@@ -60,47 +82,67 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if _, err := role.app(config); err != nil {
 		return nil, err
 	}
-	state, key, err := e.newState(ctx)
-	if err != nil {
+	entry := consentEntry{Role: name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI}
+	if entry.QuotaID, err = e.quotaID(ctx, role); err != nil {
 		return nil, err
 	}
-	entry := consentEntry{
-		Role: name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID,
-		RedirectURI: config.RedirectURI, Scopes: role.Scopes, ExpiresAt: e.now().Add(consentLife),
-	}
-	if entry.GrantID, err = e.grantID(ctx, role); err != nil {
+	if entry.ScopesID, err = e.scopesID(ctx, role); err != nil {
 		return nil, err
 	}
 	var warnings []string
 	if role.IsAuthorized() {
 		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
 	}
-	if err := e.store.put(ctx, key, entry); err != nil {
+	expires := e.now().Add(consentLife).Truncate(time.Second)
+	state, err := e.storeConsent(ctx, entry, expires)
+	if err != nil {
 		return nil, err
 	}
-	e.log().Info("an authorization was begun", "role", name, "expires_at", entry.ExpiresAt)
+	e.log().Info("an authorization was begun", "role", name, "expires_at", expires)
 	return &Authorization{
 		URL: zoho.ConsentURL(entry.AccountsURL, entry.ClientID, zoho.Consent{
 			RedirectURI: entry.RedirectURI, State: state, Scopes: role.Scopes,
 		}),
-		ExpiresAt: entry.ExpiresAt,
+		ExpiresAt: expires,
 		Warnings:  warnings,
 	}, nil
 }
 
-func (e *Engine) newState(ctx context.Context) (state, key string, err error) {
+// storeConsent keeps an authorization under a new state.
+func (e *Engine) storeConsent(ctx context.Context, entry consentEntry, expires time.Time) (state string, err error) {
+	prefix, err := e.consentPrefix(ctx, entry.Role)
+	if err != nil {
+		return "", err
+	}
+	pending, err := e.store.List(ctx, prefix)
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(pending) // by their ends
+	for _, name := range pending[:max(0, len(pending)+1-mostConsents)] {
+		if err := e.store.Delete(ctx, prefix+name); err != nil {
+			return "", err
+		}
+	}
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
-		return "", "", err
+		return "", err
 	}
-	state = base64.RawURLEncoding.EncodeToString(random[:])
-	key, err = e.consentKey(ctx, state)
-	return state, key, err
+	state = path.Base(prefix) + "." + base64.RawURLEncoding.EncodeToString(random[:])
+	hash, err := e.fingerprint(ctx, "state", state)
+	if err != nil {
+		return "", err
+	}
+	return state, e.store.put(ctx, fmt.Sprintf("%s%011d-%s", prefix, expires.Unix(), hash), entry)
 }
 
-func (e *Engine) consentKey(ctx context.Context, state string) (string, error) {
-	id, err := e.fingerprint(ctx, "state", state)
-	return prefixConsent + id, err
+func (e *Engine) consentPrefix(ctx context.Context, role string) (string, error) {
+	id, err := e.fingerprint(ctx, "consents of", role)
+	return prefixConsent + id + "/", err
+}
+
+func (e *Engine) scopesID(ctx context.Context, r *Role) (string, error) {
+	return e.fingerprint(ctx, "scopes", r.Scopes...)
 }
 
 // Callback is what Zoho sent the browser back with. All of it may be forged.
@@ -134,78 +176,107 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 }
 
 func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role string, err error) {
-	pending, err := e.takeConsent(ctx, callback.State)
+	key, err := e.findConsent(ctx, callback.State)
 	if err != nil {
 		return "", err
 	}
-	if err := pending.check(callback); err != nil {
-		return pending.Role, err
+	pending, err := orNone(get[consentEntry](ctx, e.store, key))
+	if err != nil {
+		return "", err
 	}
-	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{
-		Code: &callback.Code, RedirectURI: &pending.RedirectURI, MustExist: true,
-		consent: pending,
-	})
+	if pending == nil {
+		return "", errStaleConsent()
+	}
+	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{consent: &givenConsent{consentEntry: pending, key: key, callback: callback}})
 	for _, warning := range warnings { // the person at the browser could do nothing about it
 		e.log().Warn("a role was authorized, but", "role", pending.Role, "warning", warning)
 	}
 	return pending.Role, err
 }
 
-// takeConsent takes the pending authorization out of storage: of two callbacks
-// at once one finds it.
-func (e *Engine) takeConsent(ctx context.Context, state string) (*consentEntry, error) {
-	stale := userErrorf("This link is not valid: it was used already, is older than ten minutes, or was not begun here. Ask for a new one: vault write -f <mount>/roles/<name>/authorize")
-	const longest = 128
-	if state == "" || len(state) > longest {
-		return nil, stale
+func errStaleConsent() error {
+	return userErrorf("This link is not valid: it was used already, is older than ten minutes, or was not begun here. Ask for a new one: vault write -f <mount>/roles/<name>/authorize")
+}
+
+// findConsent returns the key of the pending authorization of a state.
+func (e *Engine) findConsent(ctx context.Context, state string) (key string, err error) {
+	role, _, _ := strings.Cut(state, ".")
+	if !stateForm.MatchString(state) {
+		return "", errStaleConsent()
 	}
-	key, err := e.consentKey(ctx, state)
+	hash, err := e.fingerprint(ctx, "state", state)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	release, err := e.writes.acquire(ctx, key)
+	prefix := prefixConsent + role + "/"
+	names, err := e.store.List(ctx, prefix)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer release()
-	pending, err := orNone(get[consentEntry](ctx, e.store, key))
+	for _, name := range names {
+		if strings.HasSuffix(name, "-"+hash) && e.isPending(name) {
+			return prefix + name, nil
+		}
+	}
+	return "", errStaleConsent()
+}
+
+var stateForm = regexp.MustCompile(`^[0-9a-f]{32}\.[\w-]{43}$`)
+
+// isPending reports whether a pending authorization has not ended, by its name.
+// An end that is further off than an authorization lasts was written by a wrong
+// clock.
+func (e *Engine) isPending(name string) bool {
+	end, _, _ := strings.Cut(name, "-")
+	seconds, err := strconv.ParseInt(end, 10, 64)
+	return err == nil && isWithin(e.now(), time.Unix(seconds, 0), consentLife)
+}
+
+// givenConsent is a pending authorization with what Zoho sent back.
+type givenConsent struct {
+	*consentEntry
+	key      string
+	callback Callback
+}
+
+// take uses the authorization up: of two callbacks at once one finds it. The caller
+// has the role's slot, so the role cannot be deleted and made anew meanwhile.
+func (c *givenConsent) take(ctx context.Context, e *Engine) error {
+	pending, err := orNone(get[consentEntry](ctx, e.store, c.key))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if pending == nil {
-		return nil, stale
+		return errStaleConsent()
 	}
-	if err := e.store.Delete(ctx, key); err != nil {
-		return nil, err
-	}
-	if !e.now().Before(pending.ExpiresAt) {
-		return nil, stale
-	}
-	return pending, nil
+	return e.store.Delete(ctx, c.key)
 }
 
 // sweepConsents deletes what nobody came back for.
 func (e *Engine) sweepConsents(ctx context.Context) error {
-	return e.dropConsents(ctx, func(c *consentEntry) bool { return !e.now().Before(c.ExpiresAt) })
-}
-
-// dropConsents deletes the pending authorizations that match, and those that
-// cannot be decoded.
-func (e *Engine) dropConsents(ctx context.Context, match func(*consentEntry) bool) error {
-	keys, err := e.store.List(ctx, prefixConsent)
+	roles, err := e.store.List(ctx, prefixConsent)
 	if err != nil {
 		return err
 	}
-	for _, key := range keys {
-		key = prefixConsent + path.Base(key)
-		pending, err := orNone(get[consentEntry](ctx, e.store, key))
-		if err != nil {
+	for _, role := range roles {
+		if err := e.dropConsents(ctx, prefixConsent+role, func(name string) bool { return !e.isPending(name) }); err != nil {
 			return err
 		}
-		if pending != nil && !match(pending) {
+	}
+	return nil
+}
+
+// dropConsents deletes the pending authorizations of a role that match.
+func (e *Engine) dropConsents(ctx context.Context, prefix string, match func(name string) bool) error {
+	names, err := e.store.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !match(name) {
 			continue
 		}
-		if err := e.store.Delete(ctx, key); err != nil {
+		if err := e.store.Delete(ctx, prefix+name); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"slices"
-
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -54,16 +52,16 @@ func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
 
 // fits fails if the role is another by now than the one that was asked for:
 // what a person agreed to then must not undo what was written since.
-func (c *consentEntry) fits(role *Role, grantID string) error {
+func (c *consentEntry) fits(role *Role, quotaID, scopesID string) error {
 	var changed string
 	switch {
 	case role == nil:
 		changed = "deleted"
 	case role.Pin != Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}:
 		changed = "changed to another client or Accounts server"
-	case grantID != c.GrantID:
+	case quotaID != c.QuotaID:
 		changed = "authorized, deauthorized or given other credentials"
-	case !slices.Equal(role.Scopes, c.Scopes):
+	case scopesID != c.ScopesID:
 		changed = "given other scopes"
 	default:
 		return nil

@@ -109,6 +109,6 @@ func (w *world) endsClean(what string) {
 	}
 	require.Empty(w.t, w.keys("tokens/"), what)
 	require.Empty(w.t, w.keys("holders/"), what)
-	require.Empty(w.t, w.keys("retired/"), what)
+	require.Empty(w.t, w.keys("revocations/"), what)
 	require.Empty(w.t, w.keys("consents/"), what)
 }

@@ -88,24 +88,37 @@ func TestDeauthorize_WhatCannotBeMeantAsksNothing(t *testing.T) {
 	require.Empty(t, w.sim.Requests())
 }
 
-// Invariant 9.
-func TestDeauthorize_WhenZohoCannotBeAskedNothingHasChanged(t *testing.T) {
+// Invariant 16: the decision stands, and is carried out when Zoho can be asked.
+func TestDeauthorize_WhenZohoCannotBeAskedNobodyGetsATokenAndTickGoesOn(t *testing.T) {
 	for _, kind := range []zohosim.FaultKind{zohosim.FaultHTML500, zohosim.FaultClose, zohosim.FaultThrottled} {
-		w := newWorld(t)
-		lease := w.read("crm-sync")
-		w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: kind})
-		w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: kind})
-		_, err := w.deauthorize("crm-sync", false)
-		failed := grantError(t, err)
-		require.False(t, failed.Kind.Definite())
-		require.Contains(t, failed.Error(), "was not deauthorized")
-		w.restart()
-		require.True(t, w.alive(lease))
-		require.Equal(t, lease.TokenID, w.read("crm-sync").TokenID)
-		w.sim.ClearFaults()
-		_, err = w.deauthorize("crm-sync", false)
-		require.NoError(t, err)
-		require.False(t, w.formerLives())
+		for _, again := range []bool{false, true} {
+			w := newWorld(t)
+			lease := w.read("crm-sync")
+			w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: kind})
+			w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: kind})
+			_, err := w.deauthorize("crm-sync", false)
+			failed := grantError(t, err)
+			require.False(t, failed.Kind.Definite())
+			require.Contains(t, failed.Error(), "has not revoked the refresh token yet")
+			w.restart()
+			require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+			status, err := w.engine.Status(t.Context(), "crm-sync")
+			require.NoError(t, err)
+			require.Len(t, status.Pending, 1)
+			require.NotEmpty(t, status.Pending[0].LastError)
+			require.True(t, status.Pending[0].Decided)
+			w.sim.ClearFaults()
+			if again {
+				_, err = w.deauthorize("crm-sync", false)
+				require.NoError(t, err)
+			} else {
+				w.clock.Advance(time.Minute)
+				w.tick()
+			}
+			require.False(t, w.formerLives())
+			require.False(t, w.alive(lease))
+			require.Empty(t, w.keys("revocations/"))
+		}
 	}
 }
 
@@ -118,7 +131,7 @@ func TestDeauthorize_OfARefreshTokenThatZohoDoesNotKnowWarns(t *testing.T) {
 	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
 }
 
-// Invariant 9: Zoho was asked first, so doing it again ends it well.
+// Invariant 16: whatever was stored of the decision, doing it again ends it well.
 func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
 	for k, hit := 0, true; hit; k++ {
 		w := newWorld(t)
@@ -129,7 +142,7 @@ func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
 		w.storage.failing(nil)
 		hit = *failed
 		w.restart()
-		if err != nil {
+		if err != nil && (w.refreshTokenOf("crm-sync") != "" || len(w.keys("revocations/")) > 0) {
 			_, err = w.deauthorize("crm-sync", false)
 			require.NoError(t, err)
 		}
@@ -140,7 +153,7 @@ func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
 		w.tick()
 		require.Empty(t, w.keys("tokens/"))
 		require.Empty(t, w.keys("holders/"))
-		require.Empty(t, w.keys("retired/"))
+		require.Empty(t, w.keys("revocations/"))
 	}
 }
 

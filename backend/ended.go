@@ -95,8 +95,9 @@ func (e *Engine) sweepEnded(ctx context.Context) error {
 		return err
 	}
 	oldest := e.now().Add(-keptAfterEnd).UTC().Format(hourForm)
+	latest := e.now().Add(time.Hour).UTC().Format(hourForm) // a later one was written by a wrong clock
 	for _, hour := range hours {
-		if strings.TrimSuffix(hour, "/") >= oldest {
+		if name := strings.TrimSuffix(hour, "/"); name >= oldest && name <= latest {
 			continue
 		}
 		ids, err := e.store.List(ctx, prefixEnded+hour)

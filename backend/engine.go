@@ -38,16 +38,17 @@ type Engine struct {
 	config cache[Config] // one key: keyConfig
 	roles  cache[Role]   // by name
 	writes slots         // by storage key: read-modify-write of one record
-	turns  slots         // by grant: what is asked of Zoho in its name
+	turns  slots         // by quota: what is asked of Zoho that counts for it
 
 	flights singleflight.Group
 
 	mu       sync.Mutex
 	salt     *salt.Salt
 	grants   map[string]*grant
+	quotas   map[string]*quota
 	tokens   map[string]*token
-	idle     map[string]bool         // grants that may be needless
 	accounts map[string]*zoho.Client // by CA certificate
+	sweeping sweepRound
 
 	// Flights outlive the request that started them, so they run under the
 	// mount's own context, and Close waits for them.
@@ -68,8 +69,8 @@ func New(opts Options) *Engine {
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
 		grants:    make(map[string]*grant),
+		quotas:    make(map[string]*quota),
 		tokens:    make(map[string]*token),
-		idle:      make(map[string]bool),
 		accounts:  make(map[string]*zoho.Client),
 		closing:   make(chan struct{}),
 	}
@@ -147,6 +148,8 @@ func (e *Engine) Invalidate(key string) {
 		switch name + "/" {
 		case prefixGrants:
 			delete(e.grants, rest)
+		case prefixQuotas:
+			delete(e.quotas, rest)
 		case prefixTokens:
 			delete(e.tokens, rest)
 		case prefixHolders:
@@ -172,6 +175,16 @@ func (e *Engine) accountsClient(caCert string) (*zoho.Client, error) {
 	}
 	e.accounts[caCert] = client
 	return client, nil
+}
+
+// caCertFor is the CA certificate for a revocation: the mount's present one if
+// the Accounts server is still the mount's, since the server's certificate may have
+// changed with it; otherwise the one with which the credentials were used.
+func (e *Engine) caCertFor(accountsURL, former string, config *Config) string {
+	if config.AccountsURL() == accountsURL {
+		return config.CACert
+	}
+	return former
 }
 
 // fingerprint is a keyed hash of parts with the mount's own salt: the same for

@@ -19,14 +19,15 @@ func userErrorf(format string, args ...any) error {
 }
 
 // GrantError says why there is no token to be had from a grant. Kind decides
-// the HTTP status. It is also the shape in which a failure is remembered.
+// the HTTP status.
 type GrantError struct {
 	Kind zoho.Kind
 	Code string // Zoho's error word, if it sent one
 	Text string
 	// RetryAt is when it makes sense to ask again; zero if that depends on
 	// somebody correcting something.
-	RetryAt time.Time
+	RetryAt  time.Time
+	reserved bool // the rest of the budget is kept for others: see readerReserve
 }
 
 func (e *GrantError) Error() string {
@@ -36,8 +37,8 @@ func (e *GrantError) Error() string {
 	return fmt.Sprintf("%s The next attempt makes sense at %s.", e.Text, e.RetryAt.UTC().Format(time.RFC3339))
 }
 
-// inFront puts what a failure of the grant means before it.
-func inFront(text string, err error) error {
+// prependText puts what a failure of the grant means before it.
+func prependText(text string, err error) error {
 	var failed *GrantError
 	if errors.As(err, &failed) {
 		named := *failed
@@ -47,8 +48,8 @@ func inFront(text string, err error) error {
 	return err
 }
 
-// behind says after a failure what became of the rest.
-func behind(err error, text string) error {
+// appendText says after a failure what became of the rest.
+func appendText(err error, text string) error {
 	var failed *GrantError
 	if errors.As(err, &failed) {
 		told := *failed
@@ -70,11 +71,27 @@ func asGrantError(err error) error {
 // errEnding: the token's revocation was decided after the reader had picked it.
 var errEnding = errors.New("the access token is being revoked")
 
+// errRoleChanged: the role was given another grant while a reader looked at it.
+var errRoleChanged = errors.New("the role was changed meanwhile")
+
+// errNoToken: the token that was minted for a reader has ended since.
+var errNoToken = errors.New("the new access token has ended already")
+
 // errClosed: the mount is being unloaded.
 var errClosed = &GrantError{Kind: zoho.Unreachable, Text: "The secrets engine is shutting down or being reloaded; try again."}
 
-// errDropped: the grant's record was deleted as needless in that very moment.
-var errDropped = &GrantError{Kind: zoho.Unreachable, Text: "The record of a grant was being tidied up at the same moment; try again."}
+// errDropped: the record was deleted as needless in that very moment.
+var errDropped = errors.New("a record was being tidied up at the same moment; try again")
 
-// errReserved: a mint ahead would spend what is left of the budget for readers.
-var errReserved = errors.New("the rest of the budget is kept for readers")
+// isReserved reports whether a mint was not admitted because the rest of the
+// budget is kept for others.
+func isReserved(err error) bool {
+	var failed *GrantError
+	return errors.As(err, &failed) && failed.reserved
+}
+
+// clientMovedError: the role was written for another client than the mount's
+// present one, whose secret is gone.
+type clientMovedError struct{ UserError }
+
+func (e *clientMovedError) Unwrap() error { return &e.UserError }

@@ -27,6 +27,7 @@ const (
 	EventTokenMint           = "token-mint"                 // an access token
 	EventTokenRevoke         = "token-revoke"               // likewise
 	EventRefreshTokenRevoke  = "refresh-token-revoke"       // one that was replaced
+	EventRefreshTokenAbandon = "refresh-token-abandon"      // one that Zoho did not revoke for days, and that may live on
 	EventGrantRefuse         = "grant-refuse"               // Zoho does not take the credentials
 	EventGrantThrottle       = "grant-throttle"             // Zoho wants silence
 	EventReauthorizeRequired = "grant-reauthorize-required" // the refresh token is dead: a person is needed
@@ -36,7 +37,8 @@ const (
 func EventTypes() []string {
 	return []string{
 		EventConfigWrite, EventConfigDelete, EventRoleWrite, EventRoleDelete, EventRoleAuthorize, EventRoleDeauthorize,
-		EventTokenMint, EventTokenRevoke, EventRefreshTokenRevoke, EventGrantRefuse, EventGrantThrottle, EventReauthorizeRequired,
+		EventTokenMint, EventTokenRevoke, EventRefreshTokenRevoke,
+		EventRefreshTokenAbandon, EventGrantRefuse, EventGrantThrottle, EventReauthorizeRequired,
 	}
 }
 

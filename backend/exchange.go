@@ -29,33 +29,44 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
-	g, cred, err := e.grantOf(ctx, updated, config)
+	g, err := e.grantOf(ctx, updated, config)
 	if err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
-	release, err := e.takeTurn(ctx, g) // its first reader waits for the token that is here already
+	q, err := e.quota(ctx, got.quotaID)
+	if err != nil {
+		return nil, e.abandon(ctx, app, config, got, err)
+	}
+	if err := e.prepareAuthorized(ctx, old, updated, config); err != nil {
+		return nil, e.abandon(ctx, app, config, got, err)
+	}
+	release, err := e.takeTurn(ctx, q.id) // its first reader waits for the token that is here already
 	if err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
 	defer release()
-	// In its turn nobody revokes it any more; nobody has, unless the clock was set.
-	kept, err := get[retiredEntry](ctx, e.store, got.keptAt)
+	// While we have the turn, Tick cannot revoke it. Check that Tick did not do so
+	// before.
+	pending, err := e.pendingRevocation(ctx, q.id)
 	switch {
 	case err != nil:
-		return nil, e.abandon(ctx, app, config, got, err)
-	case kept == nil:
+		return nil, err // the note stands, and Tick looks at it
+	case pending == nil || pending.Decided:
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover and revoked. Get a new code, and try again."}
 	}
-	if err := e.storeAuthorized(ctx, old, updated, config); err != nil {
-		if err := e.notStored(ctx, app, config, got, updated, err); err != nil {
-			return nil, err
+	stored := e.storeRole(ctx, updated)
+	if stored == nil {
+		if err := e.deleteRevocation(ctx, q.id); err != nil {
+			e.log().Warn("a refresh token that is stored is noted as not stored; Tick sees that it is", "role", updated.Name, "quota", q.id, "error", err)
 		}
 	}
-	if err := e.store.Delete(ctx, got.keptAt); err != nil {
-		e.log().Warn("a refresh token that is stored is noted as not stored; Tick sees that it is", "role", updated.Name, "grant", g.id, "error", err)
-	}
-	if err := e.adoptExchanged(ctx, g, cred, got, updated.Exclusive, config); err != nil {
+	if err := e.adoptExchanged(ctx, g, q, got, updated.Exclusive, config); err != nil {
 		e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", updated.Name, "grant", g.id, "error", err)
+	}
+	if stored != nil {
+		// Storage may have carried the write out all the same, and only the active
+		// node can tell. If it did not, Tick finds a refresh token that no role has.
+		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be get a new code")
 	}
 	warnings = updated.scopeWarnings(got.Scopes)
 	if got.ForeignDomain {
@@ -64,74 +75,76 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	return warnings, nil
 }
 
-// storeAuthorized stores a role with a new refresh token, and retires the
-// former one before that: afterwards nobody would know it.
-func (e *Engine) storeAuthorized(ctx context.Context, old, updated *Role, config *Config) error {
-	if err := e.joinGrant(ctx, updated, true); err != nil {
+// prepareAuthorized writes what has to be there before a role with a new refresh
+// token is stored: its entry in the index, and the note that the former one is to be
+// revoked, which nobody would know afterwards.
+func (e *Engine) prepareAuthorized(ctx context.Context, old, updated *Role, config *Config) error {
+	id, err := e.quotaID(ctx, updated)
+	if err != nil {
 		return err
 	}
-	if old != nil && !old.RefreshToken.IsZero() {
-		if err := e.noteRetired(ctx, old, config); err != nil {
-			return err
-		}
+	if err := e.enterIndex(ctx, id, updated.Name); err != nil {
+		return err
 	}
-	return e.storeRole(ctx, updated)
+	if old == nil || old.RefreshToken.IsZero() {
+		return nil
+	}
+	return e.noteRevocation(ctx, old, config)
 }
 
 // exchanged is what a grant code gave, and when it was asked for.
 type exchanged struct {
 	zoho.Exchanged
-	asked  time.Time
-	keptAt string // storage key of the refresh token, until its role is stored; empty: not there
+	asked   time.Time
+	quotaID string // of the refresh token, when it is noted; empty: it is not
 }
 
 // exchange asks Zoho, once. Zoho counts the request for the client: there is no
 // refresh token yet.
 func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code secret.Value, redirectURI string, config *Config) (got exchanged, err error) {
-	client, err := e.accountsClient(config.CACert)
+	accounts, err := e.accountsClient(config.CACert)
 	if err != nil {
 		return exchanged{}, err
 	}
-	id, err := e.clientLimitsID(ctx, app)
+	client, err := e.clientQuota(ctx, app)
 	if err != nil {
 		return exchanged{}, err
 	}
-	limits, err := e.grant(ctx, id)
-	if err != nil {
-		return exchanged{}, err
-	}
-	release, err := e.takeTurn(ctx, limits)
+	release, err := e.takeTurn(ctx, client.id)
 	if err != nil {
 		return exchanged{}, err
 	}
 	defer release()
-	if err := limits.mayExchange(e, config); err != nil {
+	if client.isDropped() {
+		return exchanged{}, errDropped
+	}
+	if err := e.mayExchange(client, config); err != nil {
 		return exchanged{}, err
 	}
 	got.asked = e.now()
-	if err := e.countRequest(ctx, limits, config, got.asked); err != nil {
+	if err := e.countRequest(ctx, client, config, request{At: got.asked}); err != nil {
 		return exchanged{}, err
 	}
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
 	defer cancel()
 	var failed error
-	got.Exchanged, failed = client.Exchange(callCtx, app, code, redirectURI)
+	got.Exchanged, failed = accounts.Exchange(callCtx, app, code, redirectURI)
 
 	ctx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancelNote()
 	updated.RefreshToken = got.RefreshToken
 	if !got.RefreshToken.IsZero() {
-		if got.keptAt, err = e.noteUnstored(ctx, updated, app, config); err != nil {
-			got.keptAt = ""
+		if got.quotaID, err = e.noteUnstored(ctx, updated, app, config); err != nil {
+			got.quotaID = ""
 			return exchanged{}, e.abandon(ctx, app, config, got, err)
 		}
 	}
-	if err := e.noteExchange(ctx, limits, config, failed); err != nil {
+	if err := e.noteExchange(ctx, client, config, failed); err != nil {
 		return exchanged{}, e.abandon(ctx, app, config, got, err)
 	}
 	if failed == nil && got.RefreshToken.IsZero() {
 		failed = zoho.NoRefreshToken(app)
-		e.dropAccessToken(ctx, client, app, got.Token)
+		e.dropAccessToken(ctx, accounts, app, got.Token)
 	}
 	return got, maybeExchanged(failed)
 }
@@ -143,94 +156,98 @@ func maybeExchanged(err error) error {
 	if !errors.As(err, &failed) || failed.NoToken() {
 		return asGrantError(err)
 	}
-	return behind(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
+	return appendText(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
 }
 
-// mayExchange keeps to Zoho's limit for the client.
-func (g *grant) mayExchange(e *Engine, config *Config) error {
-	now, rec := e.now(), g.record()
-	if f := rec.Failure; f != nil && now.Before(f.RetryAt) {
-		return f.err()
+// mayExchange keeps to Zoho's limit for the client. A grant code has not worked
+// yet, so what is kept in reserve is not for it.
+func (e *Engine) mayExchange(client *quota, config *Config) error {
+	now := e.now()
+	client.correct(now, config)
+	rec := client.record()
+	if rec.Throttled.forbids(now, config) {
+		return rec.Throttled.err()
 	}
-	return inFront("The grant code was not used, and may still be good when there is budget again. ", rec.withinBudget(now, config, config.RequestBudget))
+	used, free := rec.used(now, config, unreserved(config))
+	if used < unreserved(config) {
+		return nil
+	}
+	return prependText("The grant code was not used, and may still be good when there is budget again. ", reservedError(config, free))
 }
 
 // noteExchange notes what came of the exchange: no token that counts for the
 // client, and perhaps that Zoho wants silence.
-func (e *Engine) noteExchange(ctx context.Context, limits *grant, config *Config, failed error) error {
+func (e *Engine) noteExchange(ctx context.Context, client *quota, config *Config, failed error) error {
 	var refused *zoho.Error
-	return e.updateGrant(ctx, limits, func(rec *grantRecord) {
+	return e.updateQuota(ctx, client, func(rec *quotaRecord) {
 		rec.latestRequest().Over = true
 		switch {
 		case failed == nil:
-			rec.Failure = nil
+			rec.Throttled = nil
 		case errors.As(failed, &refused) && refused.Kind == zoho.Throttled:
-			f := failure{At: e.now(), Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1}
-			f.follow(nil, config)
-			rec.Failure = &f
+			rec.Throttled = newFailure(e.now(), refused, rec.Throttled, config)
 		}
 	})
 }
 
 // adoptExchanged makes the access token that came with a new refresh token the
 // current one of its grant. Zoho counts it there.
-func (e *Engine) adoptExchanged(ctx context.Context, g *grant, cred credential, exchanged exchanged, exclusive bool, config *Config) error {
-	if err := e.countRequest(ctx, g, config, exchanged.asked); err != nil {
+func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quota, exchanged exchanged, exclusive bool, config *Config) error {
+	if err := e.countRequest(ctx, q, config, request{At: exchanged.asked}); err != nil {
 		return err
 	}
-	t, err := e.newToken(ctx, g, cred, exchanged.Token, exchanged.asked, use{})
+	t, err := e.newToken(ctx, g, exchanged.Token, config, exchanged.asked, false)
 	if err != nil {
 		return err
 	}
-	if err := e.adopt(ctx, g, g, t, use{}); err != nil {
-		return fmt.Errorf("%w; revoked: %v", err, e.discard(ctx, t) == nil)
+	if err := e.adopt(ctx, g, q, t); err != nil {
+		return err
 	}
-	e.tellMint(t, g.record().Roles)
+	e.tellMint(t, e.rolesFor(ctx, g, mintPurpose{}))
 	if exclusive {
 		e.spawn(func() { e.endIfUnheld(e.life, t) })
 	}
 	return nil
 }
 
-// notStored finds out whether a role is not stored whose write has failed: a
-// write that ran out of time may have been carried out. Without an error the
-// role is stored after all.
-func (e *Engine) notStored(ctx context.Context, app zoho.App, config *Config, got exchanged, updated *Role, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancel()
-	stored, err := orNone(e.loadRole(ctx, updated.Name))
-	switch {
-	case err != nil: // nobody can tell; Tick looks when it can
-		return behind(cause, "Zoho had exchanged the grant code already. Whether the role was written cannot be read at the moment; if it was not, its refresh token is revoked in a few minutes. Read the role when Vault's storage works again")
-	case stored != nil && stored.RefreshToken.Equal(updated.RefreshToken):
-		e.log().Warn("the write of a role was carried out although storage reported a failure", "role", updated.Name, "error", cause)
-		return nil
-	default:
-		return e.abandon(ctx, app, config, got, cause)
-	}
-}
-
-// abandon revokes a refresh token that could not be stored.
+// abandon revokes a refresh token that could not be stored: no write of its role
+// was begun.
 func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got exchanged, cause error) error {
 	if got.RefreshToken.IsZero() {
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+2*config.RequestTimeout) // the cause may be a time that is up
 	defer cancel()
-	_, err := e.endRefreshToken(ctx, app, config.CACert, got.RefreshToken, config)
-	if err != nil && got.keptAt != "" {
-		return behind(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code", err))
+	if got.quotaID != "" {
+		return e.abandonNoted(ctx, config, got, cause)
+	}
+	if _, err := e.revokeRefreshToken(ctx, app, config.CACert, got.RefreshToken, config); err != nil {
+		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
+		return appendText(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", err))
+	}
+	return appendText(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
+}
+
+// abandonNoted decides that a refresh token which is noted is revoked.
+func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged, cause error) error {
+	const later = "Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code"
+	release, err := e.takeTurn(ctx, got.quotaID)
+	if err != nil {
+		return appendText(cause, fmt.Sprintf(later, err))
+	}
+	defer release()
+	pending, err := e.pendingRevocation(ctx, got.quotaID)
+	if err == nil && pending != nil {
+		pending.Decided = true
+		err = e.putRevocation(ctx, got.quotaID, *pending)
+	}
+	if err == nil && pending != nil {
+		_, err = e.carryOutRevocation(ctx, got.quotaID, *pending, config)
 	}
 	if err != nil {
-		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
-		return behind(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", err))
+		return appendText(cause, fmt.Sprintf(later, err))
 	}
-	if got.keptAt != "" {
-		if err := e.store.Delete(ctx, got.keptAt); err != nil {
-			e.log().Warn("a refresh token that is revoked will be revoked again", "error", err)
-		}
-	}
-	return behind(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
+	return appendText(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
 }
 
 // dropAccessToken revokes an access token that nobody will use. It would

@@ -29,7 +29,7 @@ func (w *world) writeCode(role, code string) (warnings []string, err error) {
 func (w *world) unknown() []string {
 	w.t.Helper()
 	known := make(map[string]bool)
-	for _, key := range append(w.keys("roles/"), w.keys("retired/")...) {
+	for _, key := range append(w.keys("roles/"), w.keys("revocations/")...) {
 		entry, err := w.storage.Get(w.t.Context(), key)
 		require.NoError(w.t, err)
 		var stored struct {

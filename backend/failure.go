@@ -3,68 +3,81 @@ package backend
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // failure is the latest failed mint, remembered so that retrying readers
-// neither spend the budget nor break Zoho's silence.
+// neither spend the budget nor break Zoho's silence. A throttle answer is
+// remembered by the quota, anything else by the grant.
 type failure struct {
-	At       time.Time `json:"at"`
-	Kind     zoho.Kind `json:"kind"`
-	Code     string    `json:"code,omitempty"`
-	Text     string    `json:"text"`
-	RetryAt  time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
-	InARow   int       `json:"in_a_row"`
-	SecretID string    `json:"secret_id"` // of the client secret that was refused
+	At      time.Time `json:"at"`
+	Kind    zoho.Kind `json:"kind"`
+	Code    string    `json:"code,omitempty"`
+	Text    string    `json:"text"`
+	RetryAt time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
+	InARow  int       `json:"in_a_row"`
 }
 
-// isDefiniteFor reports whether asking again with cred is useless.
-func (f *failure) isDefiniteFor(cred credential) bool {
-	return f.Kind.Definite() && f.SecretID == cred.secretID
-}
+func (f *failure) isDefinite() bool { return f != nil && f.Kind.Definite() }
 
 func (f *failure) isThrottle() bool { return f.Kind == zoho.Throttled }
 
 // needsPerson: only somebody's consent brings a new refresh token.
 func (f *failure) needsPerson() bool { return f.Kind == zoho.Refused }
 
+// forbids reports whether Zoho must not be asked again yet.
+func (f *failure) forbids(now time.Time, config *Config) bool {
+	return f != nil && isWithin(now, f.RetryAt, max(config.window(), longestBackoff))
+}
+
 func (f *failure) err() error {
 	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
 }
 
+func newFailure(now time.Time, refused *zoho.Error, former *failure, config *Config) *failure {
+	f := &failure{At: now, Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1}
+	if former != nil {
+		f.InARow = former.InARow + 1
+	}
+	switch {
+	case f.isThrottle():
+		f.RetryAt = f.At.Add(config.RequestWindow)
+	case !f.isDefinite():
+		f.RetryAt = f.At.Add(backoff(f.InARow))
+	}
+	return f
+}
+
 // noteFailure remembers why there is no token, and returns it. A trial that is
-// refused says nothing about what the grant's readers use.
-func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credential, config *Config, use use, cause error) error {
+// refused is not remembered: its credentials are not written either.
+func (e *Engine) noteFailure(ctx context.Context, g *grant, q *quota, config *Config, purpose mintPurpose, cause error) error {
 	var refused *zoho.Error
 	if !errors.As(cause, &refused) {
 		return cause
 	}
-	f := failure{At: e.now(), Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1, SecretID: cred.secretID}
-	former := g.record().Failure
-	err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		f.follow(rec.Failure, config)
-		if !use.trial || !refused.Kind.Definite() {
-			rec.Failure = &f
-		}
-		if g == limits {
-			rec.latestRequest().Over = refused.NoToken()
+	grantRec, quotaRec := g.record(), q.record()
+	former := grantRec.Failure
+	if refused.Kind == zoho.Throttled {
+		former = quotaRec.Throttled
+	}
+	f := newFailure(e.now(), refused, former, config)
+	err := e.updateQuota(ctx, q, func(rec *quotaRecord) {
+		rec.latestRequest().Over = refused.NoToken()
+		if f.isThrottle() {
+			rec.Throttled = f
 		}
 	})
-	if err == nil && g != limits {
-		err = e.updateGrant(ctx, limits, func(rec *grantRecord) {
-			rec.latestRequest().Over = refused.NoToken()
-			if refused.Kind == zoho.Throttled {
-				rec.Failure = &f
-			}
-		})
+	if err == nil && !f.isThrottle() && !(purpose.trial && f.isDefinite()) {
+		err = e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = f })
 	}
-	if use.trial {
-		e.idleGrant(g.id)
+	if err == nil && f.isDefinite() && !quotaRec.HasWorked && !g.credential().refreshToken.IsZero() {
+		err = e.countRefusal(ctx, g.credential().app, config, f.At)
 	}
-	roles := g.rolesFor(use)
-	e.tellFailure(g, &f, former, roles, use.trial)
+	roles := e.rolesFor(ctx, g, purpose)
+	e.tellFailure(g, f, former, roles, purpose.trial)
 	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
 	if err != nil {
 		return err
@@ -72,15 +85,16 @@ func (e *Engine) noteFailure(ctx context.Context, g, limits *grant, cred credent
 	return f.err()
 }
 
-// follow counts the failures in a row, and says when Zoho may be asked again.
-func (f *failure) follow(former *failure, config *Config) {
-	if former != nil {
-		f.InARow = former.InARow + 1
+// countRefusal notes for a client that Zoho refused a refresh token that never
+// worked: see checkRefusals.
+func (e *Engine) countRefusal(ctx context.Context, app zoho.App, config *Config, at time.Time) error {
+	client, err := e.clientQuota(ctx, app)
+	if err != nil {
+		return err
 	}
-	switch {
-	case f.Kind == zoho.Throttled:
-		f.RetryAt = f.At.Add(config.RequestWindow)
-	case !f.Kind.Definite():
-		f.RetryAt = f.At.Add(backoff(f.InARow))
-	}
+	return e.updateQuota(ctx, client, func(rec *quotaRecord) {
+		rec.Refusals = append(slices.DeleteFunc(rec.Refusals, func(former time.Time) bool {
+			return elapsed(at, former) >= config.window()
+		}), at)
+	})
 }

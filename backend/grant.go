@@ -2,23 +2,22 @@ package backend
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// credential is what a grant's tokens are minted with, as it stands now.
+// credential is what a grant's tokens are minted with. All of it is part of the
+// grant's ID, so who cannot name all of it has another grant.
 type credential struct {
 	app          zoho.App
 	refreshToken secret.Value // zero: client_credentials
 	soid         string       // of client_credentials
 	scopes       []string     // likewise
-	caCert       string
-	secretID     string // fingerprint of the client secret
-	limitsID     string // whose record counts the requests: the grant's own, or its client's
 }
 
 // mint asks Zoho for an access token, once.
@@ -29,178 +28,171 @@ func (c credential) mint(ctx context.Context, client *zoho.Client) (zoho.Token, 
 	return client.Refresh(ctx, c.app, c.refreshToken)
 }
 
-// grant is one grant in memory, or the requests that Zoho counts for a client
-// as a whole: then it has no token of its own. rec and current are guarded by mu; rec is
-// changed through update alone.
+// grant is one grant in memory.
 type grant struct {
 	id string
+	stored[grantRecord]
 
-	mu      sync.Mutex
-	rec     grantRecord
-	current *token     // nil, or the token of rec.Current
-	awaited int        // readers that wait for a mint
-	cred    credential // of the latest reader, for mints ahead
-	read    time.Time  // when that was
-	dropped bool       // its record is deleted; who still has it begins anew
-}
-
-// record returns the record as it is; its slices must not be changed.
-func (g *grant) record() grantRecord {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.rec
-}
-
-func (g *grant) isDropped() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.dropped
-}
-
-// await counts readers that wait for a mint: n is 1 or -1.
-func (g *grant) await(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.awaited += n
-}
-
-func (g *grant) isAwaited() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.awaited > 0
+	// Guarded by mu.
+	current *token         // nil, or the token of rec.Current
+	waiting map[string]int // readers who have no token that their role's min_ttl accepts, by role
+	cred    credential     // zero until a role that has the grant is looked at
+	read    time.Time      // when somebody read a token last
 }
 
 // grantRecord is a grant as it is stored.
 type grantRecord struct {
-	Current   string    `json:"current,omitempty"` // token_id
-	Requests  []request `json:"requests,omitempty"`
-	Failure   *failure  `json:"failure,omitempty"` // of the latest mint; nil after a success
-	LastMint  time.Time `json:"last_mint,omitzero"`
+	QuotaID   string    `json:"quota_id"`
+	Current   string    `json:"current,omitempty"`    // token_id
+	Failure   *failure  `json:"failure,omitempty"`    // of the latest mint; nil after a success
+	LastMint  time.Time `json:"last_mint,omitzero"`   // zero: these credentials have never worked
 	APIDomain string    `json:"api_domain,omitempty"` // for refreshes that omit it
 	Scopes    []string  `json:"scopes,omitempty"`     // likewise
-	// Roles names those that use the grant. After a crash it may name one that
-	// no longer does, and never misses one that does: see users.
-	Roles []string `json:"roles,omitempty"`
 }
 
-// request is one token request: it counts against the budget for the window,
-// and, unless it is over, against the live tokens until its token has expired.
-type request struct {
-	At    time.Time `json:"at"`
-	Until time.Time `json:"until"`           // no token of it lives longer
-	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
-	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
-}
+func (rec grantRecord) clone() grantRecord { return rec }
 
-// grantOf finds the grant that a role names, and what it is minted with now.
-func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, credential, error) {
-	if !r.IsAuthorized() {
-		return nil, credential{}, userErrorf("role %q has no refresh token yet: send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role", r.Name, r.Name)
+// hasWorked reports whether an access token was ever minted with the grant's
+// credentials.
+func (rec grantRecord) hasWorked() bool { return !rec.LastMint.IsZero() }
+
+// addWaiter counts a reader of a role who waits for a mint and has no other
+// token; the function that it returns takes the reader off again.
+func (g *grant) addWaiter(role string) (leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.waiting == nil {
+		g.waiting = make(map[string]int)
 	}
-	app, err := r.app(config)
-	if err != nil {
-		return nil, credential{}, err
-	}
-	id, err := e.grantID(ctx, r)
-	if err != nil {
-		return nil, credential{}, err
-	}
-	secretID, err := e.fingerprint(ctx, "client secret", app.ClientSecret.Reveal())
-	if err != nil {
-		return nil, credential{}, err
-	}
-	cred := credential{app: app, refreshToken: r.RefreshToken, caCert: config.CACert, secretID: secretID, limitsID: id}
-	if r.GrantType == GrantTypeClientCredentials {
-		cred.soid, cred.scopes = r.SOID, r.Scopes
-		if cred.limitsID, err = e.clientLimitsID(ctx, app); err != nil {
-			return nil, credential{}, err
+	g.waiting[role]++
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.waiting[role]--; g.waiting[role] == 0 {
+			delete(g.waiting, role)
 		}
 	}
-	g, err := e.grant(ctx, id)
-	return g, cred, err
 }
 
-// grantID names the grant of a role, and is empty if it has none yet. It
-// depends on nothing but the role: where its credentials belong was decided
-// when they were written.
-func (e *Engine) grantID(ctx context.Context, r *Role) (string, error) {
+// waitingRoles names the roles whose readers wait, in a fixed order.
+func (g *grant) waitingRoles() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Sorted(maps.Keys(g.waiting))
+}
+
+func (g *grant) credential() credential {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cred
+}
+
+func (g *grant) quotaID() string { return g.record().QuotaID }
+
+// grantOf finds the grant of a role: what its tokens are minted from now. The
+// error is errClientMoved if the mount's client is no longer the role's.
+func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, error) {
+	if !r.IsAuthorized() {
+		return nil, userErrorf("role %q has no refresh token yet: send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role", r.Name, r.Name)
+	}
+	cred, err := r.credential(config)
+	if err != nil {
+		return nil, err
+	}
+	id, err := e.grantID(ctx, r, config)
+	if err != nil {
+		return nil, err
+	}
+	quotaID, err := e.quotaID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	g, err := e.grant(ctx, id, quotaID)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.cred = cred
+	return g, nil
+}
+
+// grantID names the grant of a role, and is empty if the role has none: nothing
+// to mint from, or no client any more.
+func (e *Engine) grantID(ctx context.Context, r *Role, config *Config) (string, error) {
 	if !r.IsAuthorized() {
 		return "", nil
 	}
-	return e.fingerprint(ctx, "grant", r.grantParts()...)
+	cred, err := r.credential(config)
+	var moved *clientMovedError
+	if errors.As(err, &moved) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return e.fingerprint(ctx, "grant", cred.parts()...)
 }
 
-// clientLimitsID names the record that counts the requests which Zoho counts
-// per client, because they carry no refresh token: client_credentials, whatever
-// their scopes, and the exchange of grant codes.
-// Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app").
-func (e *Engine) clientLimitsID(ctx context.Context, app zoho.App) (string, error) {
-	return e.fingerprint(ctx, "client", app.AccountsURL, app.ClientID)
+// parts are what makes the grant a different one.
+func (c credential) parts() []string {
+	client := []string{c.app.AccountsURL, c.app.ClientID, c.app.ClientSecret.Reveal()}
+	if c.refreshToken.IsZero() {
+		return slices.Concat(client, []string{GrantTypeClientCredentials, c.soid}, slices.Sorted(slices.Values(c.scopes)))
+	}
+	return append(client, GrantTypeRefreshToken, c.refreshToken.Reveal())
 }
 
 // grant returns the grant of id, from storage if it is not in memory.
-func (e *Engine) grant(ctx context.Context, id string) (*grant, error) {
+func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) {
 	for {
 		e.mu.Lock()
 		g := e.grants[id]
 		e.mu.Unlock()
 		if g != nil {
+			g.touch(e.now())
 			return g, nil
 		}
 		if err := e.fly(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
-			return e.loadGrant(ctx, id)
+			return e.loadGrant(ctx, id, quotaID)
 		}); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (e *Engine) loadGrant(ctx context.Context, id string) error {
+func (e *Engine) loadGrant(ctx context.Context, id, quotaID string) error {
 	e.mu.Lock()
 	known := e.grants[id] != nil
 	e.mu.Unlock()
 	if known {
 		return nil
 	}
-	rec, err := get[grantRecord](ctx, e.store, prefixGrants+id)
-	if err != nil {
+	g := &grant{id: id, stored: stored[grantRecord]{key: prefixGrants + id, used: e.now()}}
+	rec, err := get[grantRecord](ctx, e.store, g.key)
+	var broken *undecodable
+	switch {
+	case errors.As(err, &broken):
+		// Tick ends the token that the record named. Nothing else is lost that the
+		// next mint does not bring again.
+		e.log().Error("the record of a grant is damaged, and begins anew", "grant", id, "error", broken)
+	case err != nil:
 		return err
-	}
-	g := &grant{id: id}
-	if rec != nil {
+	case rec != nil:
 		g.rec = *rec
 		if g.current, err = e.token(ctx, rec.Current); err != nil {
 			return err
 		}
 	}
+	g.rec.QuotaID = quotaID
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.grants[id] = g
 	return nil
 }
 
-// updateGrant changes the grant's record, storage first. If the write fails,
-// nothing has changed.
 func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRecord)) error {
-	release, err := e.writes.acquire(ctx, prefixGrants+g.id)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if g.isDropped() {
-		return errDropped
-	}
-	rec := g.record()
-	rec.Requests = slices.Clone(rec.Requests)
-	rec.Roles = slices.Clone(rec.Roles)
-	change(&rec)
-	if err := e.store.put(ctx, prefixGrants+g.id, rec); err != nil {
-		return err
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.rec = rec
-	return nil
+	return update(ctx, e, &g.stored, change)
 }
 
 // freshness is what a reader sees of a grant's token.
@@ -212,13 +204,19 @@ const (
 	fresh
 )
 
-// look returns the current token, nil if there is none to hand out, and how
-// fresh it is for a reader who asked for minTTL.
-func (g *grant) look(now time.Time, minTTL time.Duration) (*token, freshness) {
+// currentToken returns the current token, nil if there is none to hand out, and
+// how fresh it is for a reader who asked for minTTL.
+func (g *grant) currentToken(now time.Time, minTTL time.Duration) (*token, freshness) {
 	g.mu.Lock()
 	t := g.current
 	g.mu.Unlock()
-	if t == nil || t.ledger.isEnding() || t.left(now) < time.Second {
+	return t.ifUsable(now, minTTL)
+}
+
+// ifUsable returns t and how fresh it is for a reader who asked for minTTL; nil
+// if it is nil or nobody may get it.
+func (t *token) ifUsable(now time.Time, minTTL time.Duration) (*token, freshness) {
+	if t == nil || t.ledger.isEnding() || t.isOfWrongClock(now) || t.left(now) < time.Second {
 		return nil, invalid
 	}
 	needed, _ := t.effectiveMinTTL(minTTL)
@@ -230,4 +228,27 @@ func (g *grant) look(now time.Time, minTTL time.Duration) (*token, freshness) {
 	default:
 		return t, fresh
 	}
+}
+
+// bestToken is the token of the grant that lives longest, superseded ones
+// included: when the current one is revoked, another may still be good.
+func (e *Engine) bestToken(ctx context.Context, g *grant, minTTL time.Duration) (best *token, state freshness, err error) {
+	q, err := e.quota(ctx, g.quotaID())
+	if err != nil {
+		return nil, invalid, err
+	}
+	tokens, err := e.liveTokens(ctx, q)
+	if err != nil {
+		return nil, invalid, err
+	}
+	now := e.now()
+	for _, t := range tokens {
+		if t.rec.GrantID != g.id || t.rec.Exclusive {
+			continue
+		}
+		if t, fresh := t.ifUsable(now, minTTL); t != nil && (best == nil || t.rec.ExpiresAt.After(best.rec.ExpiresAt)) {
+			best, state = t, fresh
+		}
+	}
+	return best, state, nil
 }

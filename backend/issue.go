@@ -39,14 +39,25 @@ type Issued struct {
 func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
 	for {
 		issued, err := e.tryIssue(ctx, roleName, reader)
-		if errors.Is(err, errEnding) {
-			continue // its last holder left, or the role changed, while we looked: take a newer one
+		if isWorthAnotherLook(err) {
+			continue
 		}
 		if err != nil {
 			e.log().Debug("a read was refused", "role", roleName, "entity_id", reader.EntityID, "request_id", reader.RequestID, "error", err)
 		}
 		return issued, err
 	}
+}
+
+// isWorthAnotherLook reports whether a read met something that has changed by
+// now, so that it begins anew.
+func isWorthAnotherLook(err error) bool {
+	for _, passing := range []error{errEnding, errRoleChanged, errNoToken, errDropped} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
@@ -61,20 +72,20 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, err
 	}
-	g, cred, err := e.grantOf(ctx, role, config)
+	g, err := e.grantOf(ctx, role, config)
 	if err != nil {
 		return nil, err
 	}
-	t, warnings, err := e.tokenFor(ctx, role, config, g, cred, reader)
+	t, warnings, err := e.tokenFor(ctx, role, config, g, reader)
 	if err != nil && e.hasMoved(ctx, role, g) {
-		return nil, errEnding // the refusal is of credentials that the role has no longer
+		return nil, errRoleChanged // the refusal is of credentials that the role has no longer
 	}
 	if err != nil {
-		return nil, inFront(fmt.Sprintf("No access token for role %q: ", role.Name), err)
+		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
 	issued, err := e.lease(ctx, t, role, reader)
 	if err != nil {
-		return nil, inFront(fmt.Sprintf("No access token for role %q: ", role.Name), err)
+		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
 	issued.DataCenter, issued.Warnings = role.EffectiveDataCenter(config), warnings
 	return issued, nil
@@ -86,53 +97,78 @@ func (e *Engine) hasMoved(ctx context.Context, role *Role, from *grant) bool {
 	if err != nil || now == nil {
 		return false
 	}
-	id, err := e.grantID(ctx, now)
-	return err == nil && id != from.id
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return false
+	}
+	id, err := e.grantID(ctx, now, config)
+	return err == nil && id != "" && id != from.id
 }
 
 // tokenFor is the token of a lease: the grant's, or one of its own.
-func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *grant, cred credential, reader Reader) (*token, []string, error) {
-	minTTL := firstSet(reader.MinTTL, role.MinTTL, config.MinTTL)
+func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *grant, reader Reader) (*token, []string, error) {
 	if !role.Exclusive {
-		return e.usableToken(ctx, g, cred, config, minTTL)
+		return e.usableToken(ctx, role, config, g, reader)
 	}
-	t, err := e.mintExclusive(ctx, g, cred)
+	t, err := e.mintExclusive(ctx, g, role.Name)
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, t.capWarning(minTTL), nil
+	return t, t.capWarning(firstSet(reader.MinTTL, role.MinTTL, config.MinTTL)), nil
 }
 
-// usableToken is the switch over the grant's freshness: serve, serve and mint
-// ahead, or wait for a mint. If that fails, a token that is comfortably alive
-// is better than an error.
-func (e *Engine) usableToken(ctx context.Context, g *grant, cred credential, config *Config, minTTL time.Duration) (*token, []string, error) {
+// usableToken is the switch over the freshness of the grant's token: serve, serve
+// and mint ahead, or wait for a mint.
+func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g *grant, reader Reader) (*token, []string, error) {
+	own := firstSet(role.MinTTL, config.MinTTL)
+	minTTL := firstSet(reader.MinTTL, own)
 	g.mu.Lock()
-	g.cred, g.read = cred, e.now()
+	g.read = e.now()
 	g.mu.Unlock()
 
-	t, state := g.look(e.now(), minTTL)
+	t, state := g.currentToken(e.now(), minTTL)
+	entitled := ""
+	if state == invalid {
+		best, bestState, err := e.bestToken(ctx, g, minTTL)
+		if err != nil {
+			return nil, nil, err
+		}
+		t, state = best, bestState
+		if _, ownState := best.ifUsable(e.now(), own); ownState == invalid {
+			entitled = role.Name
+		}
+	}
 	switch state {
 	case fresh:
 		return t, t.capWarning(minTTL), nil
 	case stale:
 		if config.RefreshAhead {
-			e.mintAhead(g, cred)
+			e.mintAhead(g)
 		}
 		return t, t.capWarning(minTTL), nil
 	}
-	failed := e.mintForReader(ctx, g, cred, minTTL)
-	t, _ = g.look(e.now(), minTTL)
-	switch {
-	case failed == nil && t != nil:
+	return e.tokenAfterMint(ctx, g, entitled, minTTL, own)
+}
+
+// tokenAfterMint waits for a new token. If there is none to be had, a token that
+// satisfies the role's own min_ttl, or is comfortably alive, is better than an error.
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, entitled string, minTTL, own time.Duration) (*token, []string, error) {
+	failed := e.mintForReader(ctx, g, entitled, minTTL)
+	if failed == nil {
+		t, _ := g.currentToken(e.now(), minTTL)
+		if t == nil {
+			return nil, nil, errNoToken
+		}
 		return t, t.capWarning(minTTL), nil
-	case failed == nil:
-		return nil, nil, errEnding
-	case ctx.Err() == nil && t != nil && t.comfortable(e.now()):
-		return t, []string{fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had: %v", t.left(e.now()).Truncate(time.Second), failed)}, nil
-	default:
+	}
+	if ctx.Err() != nil || errors.Is(failed, errDropped) {
 		return nil, nil, failed
 	}
+	t, _, err := e.bestToken(ctx, g, own)
+	if err != nil || t == nil || !t.comfortable(e.now()) {
+		return nil, nil, failed
+	}
+	return t, []string{fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had: %v", t.left(e.now()).Truncate(time.Second), failed)}, nil
 }
 
 func (t *token) capWarning(minTTL time.Duration) []string {

@@ -13,34 +13,47 @@ import (
 // the answer. The lease has to end first.
 const margin = time.Second
 
+// mintPurpose is what a token is minted for.
+type mintPurpose struct {
+	exclusive bool        // for one lease, not to become the grant's current token
+	trial     bool        // to try the credential: a refusal is told, not remembered
+	role      string      // of a trial: it may not be in the index yet
+	needed    func() bool // asked when it is the mint's turn; nil: needed
+}
+
 // mintForReader waits for a new access token, unless the grant's token is good
 // enough for minTTL. At most one mint runs per grant; a caller whose context
-// ends stops waiting and nothing else.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, cred credential, minTTL time.Duration) error {
-	g.await(1)
-	defer g.await(-1)
-	for {
-		err := e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, cred, use{needed: func() bool {
-				_, state := g.look(e.now(), minTTL)
+// ends stops waiting and nothing else. entitled is the role of a reader who has no
+// token that the role's own min_ttl accepts; empty for others.
+func (e *Engine) mintForReader(ctx context.Context, g *grant, entitled string, minTTL time.Duration) error {
+	if entitled != "" {
+		defer g.addWaiter(entitled)()
+	}
+	mint := func() error {
+		return e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
+			_, err := e.mint(ctx, g, mintPurpose{needed: func() bool {
+				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
 			}})
 			return err
 		})
-		// A mint ahead was under way, and stopped at what is reserved for us.
-		if !errors.Is(err, errReserved) {
-			return err
-		}
 	}
+	err := mint()
+	if entitled != "" && isReserved(err) {
+		// It was decided before we waited: by a mint ahead, or for somebody who may
+		// not have what is kept in reserve. The next decision counts us.
+		err = mint()
+	}
+	return err
 }
 
 // mintAhead replaces a stale token in the background. Nobody waits for it: a
 // failure is remembered and logged by the mint.
-func (e *Engine) mintAhead(g *grant, cred credential) {
+func (e *Engine) mintAhead(g *grant) {
 	e.spawn(func() {
 		_ = e.fly(e.life, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, cred, use{needed: func() bool {
-				_, state := g.look(e.now(), 0)
+			_, err := e.mint(ctx, g, mintPurpose{needed: func() bool {
+				_, state := g.currentToken(e.now(), 0)
 				return state != fresh
 			}})
 			return err
@@ -49,125 +62,100 @@ func (e *Engine) mintAhead(g *grant, cred credential) {
 }
 
 // mintExclusive waits for a new access token that is nobody else's.
-func (e *Engine) mintExclusive(ctx context.Context, g *grant, cred credential) (*token, error) {
-	g.await(1)
-	defer g.await(-1)
-	return detached(ctx, e, func(ctx context.Context) (*token, error) { return e.mint(ctx, g, cred, use{exclusive: true}) })
+func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*token, error) {
+	defer g.addWaiter(role)()
+	return detached(ctx, e, func(ctx context.Context) (*token, error) { return e.mint(ctx, g, mintPurpose{exclusive: true}) })
 }
 
-// use is what a token is minted for.
-type use struct {
-	exclusive bool        // for one lease, not to become the grant's current token
-	trial     bool        // to try the credential: a refusal is told, not remembered
-	role      string      // of a trial: it may not be in the grant's record yet
-	needed    func() bool // asked when it is the mint's turn; nil: needed
-}
-
-// takeTurn waits until nothing else is asked of Zoho in the name of limits. So
-// there is one mint in flight, and what is counted is counted before the next
-// one looks at it.
-func (e *Engine) takeTurn(ctx context.Context, limits *grant) (release func(), err error) {
-	release, err = e.turns.acquire(ctx, limits.id)
+// takeTurn waits until nothing else is asked of Zoho that counts for the quota.
+// So there is one such request in flight, and what is counted is counted before
+// the next one looks at it.
+func (e *Engine) takeTurn(ctx context.Context, quotaID string) (release func(), err error) {
+	release, err = e.turns.acquire(ctx, quotaID)
 	if err != nil {
-		return nil, &GrantError{Kind: zoho.Unreachable, Text: "Other requests to Zoho for the same grant took too long, and this one had to wait for them. Try again."}
+		return nil, &GrantError{Kind: zoho.Unreachable, Text: "Other requests to Zoho with the same refresh token or client took too long, and this one had to wait for them. Try again."}
 	}
 	return release, nil
 }
 
 // mint asks Zoho for an access token, if it may be asked. Without an error and
 // without a token none was needed any more.
-func (e *Engine) mint(ctx context.Context, g *grant, cred credential, use use) (*token, error) {
+func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*token, error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}
-	client, err := e.accountsClient(cred.caCert)
+	client, err := e.accountsClient(config.CACert)
 	if err != nil {
 		return nil, err
 	}
-	limits, err := e.grant(ctx, cred.limitsID)
+	q, err := e.quota(ctx, g.quotaID())
 	if err != nil {
 		return nil, err
 	}
-	release, err := e.takeTurn(ctx, limits)
+	release, err := e.takeTurn(ctx, q.id)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if use.needed != nil && !use.needed() {
+	if g.isDropped() || q.isDropped() {
+		return nil, errDropped
+	}
+	if purpose.needed != nil && !purpose.needed() {
 		return nil, nil
 	}
-	if err := e.admit(ctx, g, limits, cred, config, use); err != nil {
+	if err := e.checkNotEnding(ctx, q.id); err != nil {
+		return nil, err
+	}
+	reserveOf, err := e.admit(ctx, g, q, config, purpose)
+	if err != nil {
 		return nil, err
 	}
 	asked := e.now()
-	if err := e.countRequest(ctx, limits, config, asked); err != nil {
+	if err := e.countRequest(ctx, q, config, request{At: asked, ReserveOf: reserveOf}); err != nil {
 		return nil, err // not counted, so not sent
 	}
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
 	defer cancel()
-	minted, err := cred.mint(callCtx, client)
+	minted, err := g.credential().mint(callCtx, client)
 
 	// What came of it has to be written down, also while the mount shuts down.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
-		return nil, e.noteFailure(ctx, g, limits, cred, config, use, err)
+		return nil, e.noteFailure(ctx, g, q, config, purpose, err)
 	}
-	t, err := e.newToken(ctx, g, cred, minted, asked, use)
+	t, err := e.newToken(ctx, g, minted, config, asked, purpose.exclusive)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.adopt(ctx, g, limits, t, use); err != nil {
-		// A token that no record leads to could never be revoked again.
-		return nil, errors.Join(err, e.discard(ctx, t))
+	if err := e.adopt(ctx, g, q, t); err != nil {
+		return nil, err
 	}
-	e.tellMint(t, g.rolesFor(use))
+	e.tellMint(t, e.rolesFor(ctx, g, purpose))
 	return t, nil
 }
 
-// countRequest counts a token request that is about to be sent; it is the
-// record's latest one until the turn ends.
-func (e *Engine) countRequest(ctx context.Context, limits *grant, config *Config, asked time.Time) error {
-	return e.updateGrant(ctx, limits, func(rec *grantRecord) {
-		rec.Requests = append(prune(rec.Requests, asked, config), request{At: asked, Until: asked.Add(zoho.MaxLife)})
-	})
-}
-
-// adopt stores t and, if it is to be shared, makes it current, and ends the
-// former current token if nobody holds it: no role can hand it out any more.
-func (e *Engine) adopt(ctx context.Context, g, limits *grant, t *token, use use) error {
+// adopt stores t and, unless it is exclusive, makes it current, and ends the
+// former current token if nobody holds it. If it fails, t is handed out to nobody,
+// and ends.
+func (e *Engine) adopt(ctx context.Context, g *grant, q *quota, t *token) error {
 	// Before it is stored: whoever finds it in storage must not load a second
 	// one, with a ledger that knows nothing of this one's holders.
 	e.mu.Lock()
+	_, known := e.tokens[t.rec.ID] // a server may answer with a token that it gave before
 	e.tokens[t.rec.ID] = t
 	e.mu.Unlock()
 	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
-		return err
-	}
-	// Before it is current: a token that is handed out is counted, or Zoho could
-	// be made to evict it.
-	if g != limits {
-		if err := e.updateGrant(ctx, limits, func(rec *grantRecord) {
-			rec.Failure = nil
-			rec.answered(t)
-		}); err != nil {
+		if known {
 			return err
 		}
+		return errors.Join(err, e.discardUnstored(ctx, t))
 	}
-	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
-		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
-		if !use.exclusive {
-			rec.Current = t.rec.ID
-		}
-		if g == limits {
-			rec.answered(t)
-		}
-	}); err != nil {
-		return err
+	if err := e.publish(ctx, g, q, t); err != nil {
+		return errors.Join(err, e.discardStored(ctx, t))
 	}
-	if use.exclusive {
+	if t.rec.Exclusive {
 		return nil
 	}
 	g.mu.Lock()
@@ -180,12 +168,28 @@ func (e *Engine) adopt(ctx context.Context, g, limits *grant, t *token, use use)
 	return nil
 }
 
-// discard revokes a token that could not be stored. If that fails, too, and
-// its own record is in storage, Tick finds it there.
-func (e *Engine) discard(ctx context.Context, t *token) error {
-	if t.ledger.isHeld() { // a server has answered with a token that it gave before
-		return nil
+// publish enters a stored token in the records by which readers find it. The
+// quota is first: a token that is handed out and not counted could push Zoho over
+// its cap.
+func (e *Engine) publish(ctx context.Context, g *grant, q *quota, t *token) error {
+	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) {
+		rec.answered(t)
+		rec.HasWorked = true
+	}); err != nil {
+		return err
 	}
+	return e.updateGrant(ctx, g, func(rec *grantRecord) {
+		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
+		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
+		if !t.rec.Exclusive {
+			rec.Current = t.rec.ID
+		}
+	})
+}
+
+// discardUnstored revokes a token whose own record could not be stored. No other
+// record names it, so nobody can be given it, and nobody could revoke it later.
+func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 	e.mu.Lock()
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()
@@ -202,17 +206,15 @@ func (e *Engine) discard(ctx context.Context, t *token) error {
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
 }
 
-// answered enters the token that came of the latest request.
-func (rec *grantRecord) answered(t *token) {
-	sent := rec.latestRequest()
-	sent.Token, sent.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
-}
-
-// latestRequest is the one whose turn it is: nobody else could have added a
-// later one.
-func (rec *grantRecord) latestRequest() *request {
-	if len(rec.Requests) == 0 {
-		return &request{}
+// discardStored ends a token that could not be published. A write that failed
+// may have been carried out all the same, and another node may find the token by it:
+// so the decision has to be stored before Zoho is asked. What fails here is
+// left to Tick.
+func (e *Engine) discardStored(ctx context.Context, t *token) error {
+	ending, err := t.ledger.endIfUnheld(ctx, e.now())
+	if err == nil && ending {
+		err = e.finish(ctx, t)
 	}
-	return &rec.Requests[len(rec.Requests)-1]
+	e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+	return err
 }

@@ -26,7 +26,7 @@ func TestRetire_TheFormerRefreshTokenIsRevokedAtOnceIfNobodyHoldsItsTokens(t *te
 	require.NoError(t, w.release(w.read("crm-sync")))
 	w.reauthorize()
 	require.False(t, w.formerLives())
-	require.Empty(t, w.keys("retired/"))
+	require.Empty(t, w.keys("revocations/"))
 	require.True(t, w.alive(w.read("crm-sync")))
 }
 
@@ -82,7 +82,7 @@ func TestRetire_ARevocationThatFailsIsRepeatedMoreAndMoreRarely(t *testing.T) {
 		w.tick()
 	}
 	require.False(t, w.formerLives())
-	require.Empty(t, w.keys("retired/"))
+	require.Empty(t, w.keys("revocations/"))
 }
 
 func TestRetire_NeedsNeitherRoleNorConfig(t *testing.T) {

@@ -75,7 +75,7 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		if err != nil {
 			return err
 		}
-		client, err := e.accountsClient(t.rec.CACert)
+		client, err := e.accountsClient(e.caCertFor(t.rec.App.AccountsURL, t.rec.CACert, config))
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	if err := e.remember(ctx, t, how); err != nil {
 		return err
 	}
-	g, err := e.grant(ctx, t.rec.GrantID)
+	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
 	if err != nil {
 		return err
 	}
@@ -114,22 +114,17 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 		g.current = nil
 	}
 	g.mu.Unlock()
-	if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-		if rec.Current == t.rec.ID {
-			rec.Current = ""
+	if g.record().Current == t.rec.ID {
+		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Current = "" }); err != nil {
+			return err
 		}
-		rec.over(t.rec.ID)
-	}); err != nil {
+	}
+	q, err := e.quota(ctx, t.rec.QuotaID)
+	if err != nil {
 		return err
 	}
-	if t.rec.LimitsID != t.rec.GrantID {
-		limits, err := e.grant(ctx, t.rec.LimitsID)
-		if err != nil {
-			return err
-		}
-		if err := e.updateGrant(ctx, limits, func(rec *grantRecord) { rec.over(t.rec.ID) }); err != nil {
-			return err
-		}
+	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.over(t.rec.ID) }); err != nil {
+		return err
 	}
 	if err := t.ledger.erase(ctx); err != nil {
 		return err
@@ -140,8 +135,8 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	e.mu.Lock()
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()
-	// It may have been the last one that kept a retired refresh token alive.
-	e.spawn(func() { e.retire(e.life, t.rec.GrantID) })
+	// It may have been the last one that kept a former refresh token alive.
+	e.spawn(func() { e.continueRevocation(e.life, t.rec.QuotaID) })
 	return nil
 }
 
@@ -149,15 +144,6 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 func (e *Engine) forgetExpired(ctx context.Context, t *token) error {
 	e.log().Info("an access token has expired", "roles", rolesOf(t.ledger.readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
 	return e.forget(ctx, t, byExpiry)
-}
-
-// over notes that Zoho no longer counts a token among the living.
-func (rec *grantRecord) over(tokenID string) {
-	for i := range rec.Requests {
-		if rec.Requests[i].Token == tokenID {
-			rec.Requests[i].Over = true
-		}
-	}
 }
 
 // endIfUnheld ends a token that no role can hand out any more, unless somebody

@@ -1,7 +1,7 @@
 package backend
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -45,23 +45,26 @@ func (r *Role) IsAuthorized() bool {
 	return r.GrantType == GrantTypeClientCredentials || !r.RefreshToken.IsZero()
 }
 
-// grantParts are what makes the role's grant a different one.
-func (r *Role) grantParts() []string {
+// credential is what the role's tokens are minted with. The error is a
+// *clientMovedError if the role uses the mount's client and that is another by now.
+func (r *Role) credential(config *Config) (credential, error) {
+	app, err := r.app(config)
+	cred := credential{app: app, refreshToken: r.RefreshToken}
 	if r.GrantType == GrantTypeClientCredentials {
-		return append([]string{r.Pin.AccountsURL, r.Pin.ClientID, r.GrantType, r.SOID}, slices.Sorted(slices.Values(r.Scopes))...)
+		cred.soid, cred.scopes = r.SOID, r.Scopes
 	}
-	return []string{r.Pin.AccountsURL, r.Pin.ClientID, r.RefreshToken.Reveal()}
+	return cred, err
 }
 
-// app is the client that the role's tokens are minted with. It fails if the
-// role uses the mount's client and that has moved away from the pin.
+// app is the client that the role's tokens are minted with; for the error see
+// credential.
 func (r *Role) app(config *Config) (zoho.App, error) {
 	app := zoho.App{AccountsURL: r.Pin.AccountsURL, ClientID: r.Pin.ClientID, ClientSecret: r.ClientSecret}
 	if r.ClientID != "" {
 		return app, nil
 	}
 	if config.ClientID != r.Pin.ClientID || config.AccountsURL() != r.Pin.AccountsURL {
-		return zoho.App{}, userErrorf("role %q was written for client %s at %s, which is no longer the mount's client: write the role's credentials again for the new client, or give the role client_id and client_secret of its own", r.Name, r.Pin.ClientID, r.Pin.AccountsURL)
+		return zoho.App{}, &clientMovedError{UserError{fmt.Sprintf("role %q was written for client %s at %s, which is no longer the mount's client: write the role's credentials again for the new client, or give the role client_id and client_secret of its own", r.Name, r.Pin.ClientID, r.Pin.AccountsURL)}}
 	}
 	app.ClientSecret = config.ClientSecret
 	return app, nil

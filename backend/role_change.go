@@ -27,7 +27,7 @@ type RoleChange struct {
 	RedirectURI *string       // that the code was sent to; a Self Client has none
 	Verify      *bool         // try the credentials at Zoho; nil: if the write names one
 	MustExist   bool          // fail rather than create the role
-	consent     *consentEntry // the code is a person's consent to this
+	consent     *givenConsent // a person has agreed: the code comes from the callback
 }
 
 // namesCredential: the operator has looked at the credentials, so a refusal

@@ -10,9 +10,9 @@ import (
 // cannot be made, a *GrantError if Zoho refuses the credentials or could not
 // exchange the code, and then nothing has changed.
 //
-// The order is: try the credentials, note in the grant that the role uses it,
+// The order is: enter the role in the index of its quota, try the credentials,
 // store the role, leave the former grant. So a crash leaves the former role or
-// the new one, and a grant that knows all its roles.
+// the new one, and an index that names all roles of a quota.
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
 	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
@@ -39,7 +39,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	if change.consent != nil {
-		if err := e.checkConsent(ctx, change.consent, old); err != nil {
+		if err := e.acceptConsent(ctx, &change, old); err != nil {
 			return nil, err
 		}
 	}
@@ -52,20 +52,32 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	}
 	more, err := e.replaceRole(ctx, old, updated, change, config)
 	if err != nil {
-		return nil, inFront(fmt.Sprintf("Role %q was not written. ", name), err)
+		return nil, prependText(fmt.Sprintf("Role %q was not written. ", name), err)
 	}
 	return append(warnings, more...), nil
 }
 
-func (e *Engine) checkConsent(ctx context.Context, consent *consentEntry, role *Role) error {
-	grantID := ""
+// acceptConsent uses up the pending authorization of a consent, and makes the
+// callback's code the change's, if what came back is what the role asked for.
+func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Role) (err error) {
+	consent := change.consent
+	if err := consent.take(ctx, e); err != nil {
+		return err
+	}
+	if err := consent.check(consent.callback); err != nil {
+		return err
+	}
+	quotaID, scopesID := "", ""
 	if role != nil {
-		var err error
-		if grantID, err = e.grantID(ctx, role); err != nil {
+		if quotaID, err = e.quotaID(ctx, role); err != nil {
+			return err
+		}
+		if scopesID, err = e.scopesID(ctx, role); err != nil {
 			return err
 		}
 	}
-	return consent.fits(role, grantID)
+	change.Code, change.RedirectURI = &consent.callback.Code, &consent.RedirectURI
+	return consent.fits(role, quotaID, scopesID)
 }
 
 // replaceRole puts updated in the place of old, which is nil for a new role.
@@ -79,7 +91,7 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 		return nil, err
 	}
 	e.leaveFormerGrant(ctx, old, updated)
-	sharing, err := e.sharingWarning(ctx, updated)
+	sharing, err := e.sharingWarning(ctx, updated, config)
 	if err != nil { // the role is written, which an error would deny
 		e.log().Warn("could not look which roles share the grant of one that was written", "role", updated.Name, "error", err)
 	}
@@ -87,36 +99,88 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	retired := false
-	if change.RefreshToken != nil {
-		if retired, err = e.reprieve(ctx, updated); err != nil {
+	noted := false
+	if keeps, err := e.keepsQuota(ctx, old, updated); err != nil {
+		return nil, err
+	} else if !keeps || change.RefreshToken != nil {
+		if noted, err = e.claimQuota(ctx, updated); err != nil {
 			return nil, err
 		}
 	}
 	wanted := change.Verify == nil && (old == nil || change.namesCredential() || updated.Pin != old.Pin)
 	if (wanted || (change.Verify != nil && *change.Verify)) && updated.IsAuthorized() {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
+			e.leaveFormerGrant(ctx, updated, old) // it was not written, so it claims nothing
 			return nil, err
 		}
 	}
-	if err := e.joinGrant(ctx, updated, change.namesCredential()); err != nil {
-		return nil, err
+	if change.namesCredential() {
+		if err := e.forgiveRole(ctx, updated, config); err != nil {
+			return nil, err
+		}
 	}
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
+		if err := e.cancelRevocation(ctx, old); err != nil {
+			return nil, err
+		}
 		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
 	}
 	if err := e.storeRole(ctx, updated); err != nil {
 		return nil, err
 	}
-	if retired {
-		e.takeUp(ctx, updated)
+	if noted {
+		if err := e.cancelRevocation(ctx, updated); err != nil {
+			e.log().Warn("a refresh token that is in use again is still noted for revocation; it is kept while a role has it", "role", updated.Name, "error", err)
+		}
 	}
 	return warnings, nil
 }
 
+// keepsQuota reports whether a role that is changed is in the index of its quota
+// already, and stays there.
+func (e *Engine) keepsQuota(ctx context.Context, old, updated *Role) (bool, error) {
+	if old == nil {
+		return false, nil
+	}
+	former, err := e.quotaID(ctx, old)
+	if err != nil {
+		return false, err
+	}
+	now, err := e.quotaID(ctx, updated)
+	if err != nil || now != former || now == "" {
+		return now == former, err
+	}
+	entry, err := orNone(get[claim](ctx, e.store, claimKey(now, updated.Name)))
+	return entry != nil, err
+}
+
+// forgiveRole forgets that Zoho has refused the credentials of a role that an
+// operator has just written. A throttle answer is not forgotten: Zoho counts
+// requests, not reasons.
+func (e *Engine) forgiveRole(ctx context.Context, r *Role, config *Config) error {
+	if !r.IsAuthorized() {
+		return nil
+	}
+	g, err := e.grantOf(ctx, r, config)
+	if err != nil {
+		return err
+	}
+	return e.forgive(ctx, g)
+}
+
+func (e *Engine) forgive(ctx context.Context, g *grant) error {
+	if !g.record().Failure.isDefinite() {
+		return nil
+	}
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = nil })
+}
+
 // sharingWarning names the other roles of the same grant.
-func (e *Engine) sharingWarning(ctx context.Context, r *Role) ([]string, error) {
-	others, err := e.otherClaimants(ctx, r)
+func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([]string, error) {
+	if !r.IsAuthorized() {
+		return nil, nil
+	}
+	others, err := e.otherUsers(ctx, r, config)
 	if err != nil || len(others) == 0 {
 		return nil, err
 	}
@@ -126,26 +190,6 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role) ([]string, error) 
 		others, more = others[:shown], fmt.Sprintf(" and %d more", len(others)-shown)
 	}
 	return []string{fmt.Sprintf("role %q mints from the same grant as %s%s: they share its access token, its budget of token requests and its failures", r.Name, strings.Join(others, ", "), more)}, nil
-}
-
-// leaveFormerGrant follows a change of a role's credentials. updated is nil if
-// the role was deleted, and old if it is new. The role is written as it should
-// be by now, so what fails here is no error of the write: it is left to Tick.
-func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) {
-	if old == nil {
-		return
-	}
-	former, err := e.grantID(ctx, old)
-	now := ""
-	if err == nil && updated != nil {
-		now, err = e.grantID(ctx, updated)
-	}
-	if err == nil && former != "" && former != now {
-		err = e.leaveGrant(ctx, former, old.Name)
-	}
-	if err != nil {
-		e.log().Warn("could not tidy up after a role; it is tried again", "role", old.Name, "grant", former, "error", err)
-	}
 }
 
 // DeleteRole forgets a role. Leases on its tokens stay, and stay revocable; a
@@ -166,6 +210,9 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
+		if err := e.cancelRevocation(ctx, role); err != nil {
+			return nil, err
+		}
 		others, err := e.otherClaimants(ctx, role)
 		if err != nil {
 			return nil, err
@@ -175,7 +222,11 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		}
 	}
 	// A consent that was begun must not complete a role of the same name.
-	if err := e.dropConsents(ctx, func(c *consentEntry) bool { return c.Role == name }); err != nil {
+	consents, err := e.consentPrefix(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.dropConsents(ctx, consents, func(string) bool { return true }); err != nil {
 		return nil, err
 	}
 	if err := e.dropRole(ctx, name); err != nil {

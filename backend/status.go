@@ -16,7 +16,7 @@ type Status struct {
 	LastErrorAt  time.Time
 	ErrorCode    string    // Zoho's error word
 	RetryAt      time.Time // when a failed mint is tried again; zero: not by itself
-	RequestsLeft int       // in the window, readers' reserve included
+	RequestsLeft int       // in the window, the readers' reserve included
 	LiveTokens   int       // that Zoho may count as alive
 	Holders      int       // leases on all of them
 	TokenID      string    // the current token; empty: none
@@ -24,6 +24,7 @@ type Status struct {
 	NextRefresh  time.Time // when it is replaced ahead, if the grant is in use
 	Scopes       []string  // that Zoho says it granted
 	SharedWith   []string  // other roles of the grant
+	Pending      []PendingRevocation
 }
 
 // Status looks at a role's grant without asking Zoho.
@@ -37,54 +38,64 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	status := &Status{State: StateNeverTried, Authorized: role.IsAuthorized(), RequestsLeft: config.RequestBudget}
+	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
+		return nil, err
+	}
 	if !status.Authorized {
 		return status, nil
 	}
-	if status.SharedWith, err = e.otherClaimants(ctx, role); err != nil {
-		return nil, err
-	}
-	g, cred, err := e.grantOf(ctx, role, config)
-	var gone *UserError
-	if errors.As(err, &gone) { // its client is no longer the mount's
-		status.State, status.LastError = StateRefused, gone.Error()
+	g, err := e.grantOf(ctx, role, config)
+	var moved *clientMovedError
+	if errors.As(err, &moved) {
+		status.State, status.LastError = StateRefused, moved.Error()
 		return status, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	limits, err := e.grant(ctx, cred.limitsID)
+	if status.SharedWith, err = e.otherUsers(ctx, role, config); err != nil {
+		return nil, err
+	}
+	q, err := e.quota(ctx, g.quotaID())
 	if err != nil {
 		return nil, err
 	}
-	status.GrantID, status.State = g.id, g.state(cred)
-	status.tellFailure(g.record())
-	status.tellLimits(e.now(), limits.record(), config)
-	return status, e.tellTokens(ctx, status, g, limits, config)
+	q.correct(e.now(), config)
+	status.GrantID, status.State = g.id, g.state(q)
+	status.tellFailure(g.record(), q.record())
+	status.tellLimits(e.now(), q.record(), config)
+	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
-func (s *Status) tellFailure(rec grantRecord) {
+func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
 	s.LastSuccess, s.Scopes = rec.LastMint, rec.Scopes
-	if f := rec.Failure; f != nil {
+	f := rec.Failure
+	if !f.isDefinite() && quota.Throttled != nil {
+		f = quota.Throttled
+	}
+	if f != nil {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = f.Text, f.At, f.Code, f.RetryAt
 	}
 }
 
-func (s *Status) tellLimits(now time.Time, limits grantRecord, config *Config) {
-	used, _ := limits.used(now, config, config.RequestBudget)
+func (s *Status) tellLimits(now time.Time, quota quotaRecord, config *Config) {
+	used, _ := quota.used(now, config, config.RequestBudget)
 	s.RequestsLeft = config.RequestBudget - used
-	s.LiveTokens = len(limits.live(now))
+	s.LiveTokens = len(quota.live(now))
 }
 
-func (e *Engine) tellTokens(ctx context.Context, s *Status, g, limits *grant, config *Config) error {
-	live, err := e.liveTokens(ctx, g, limits)
+func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quota, config *Config) error {
+	live, err := e.liveTokens(ctx, q)
 	if err != nil {
 		return err
 	}
 	for _, t := range live {
-		holders, _ := t.ledger.count()
-		s.Holders += holders
+		if t.rec.GrantID == g.id {
+			holders, _ := t.ledger.count()
+			s.Holders += holders
+		}
 	}
-	t, _ := g.look(e.now(), 0)
+	t, _ := g.currentToken(e.now(), 0)
 	if t == nil {
 		return nil
 	}

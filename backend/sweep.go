@@ -2,92 +2,212 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"path"
 	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// idleGrant remembers a grant that no role may need any more, for sweepGrants.
-// What a restart forgets stays: some hundred bytes each.
-func (e *Engine) idleGrant(id string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.idle[id] = true
+// Records of grants and quotas are needed while a role has them, a token lives or
+// a request counts. Two things end them: Tick drops from memory, and from storage if
+// nothing needs them, what nobody has asked for lately; and once a day it goes
+// through all that is stored, some entries a minute, for what a restart forgot.
+
+const (
+	// sweepAfter is how long a record in memory is unused before Tick looks at it.
+	// It is longer than anything in a record can matter by itself.
+	sweepAfter = 2 * time.Hour
+
+	sweepRoundEvery = 24 * time.Hour
+	sweptPerTick    = 50
+	droppedPerTick  = 500
+)
+
+// sweepRound is where Tick is in its daily round. Only Tick uses it, and Vault
+// runs one at a time.
+type sweepRound struct {
+	began time.Time
+	keys  []string // that are still to be looked at
 }
 
-// sweepGrants deletes the records of grants that nobody needs: no role has the
-// credentials, no token lives, and no request counts any more. A refresh token
-// that was refused when it was written leaves such a record, too.
-func (e *Engine) sweepGrants(ctx context.Context) error {
+// sweepMemory drops the grants and quotas that nobody has asked for lately.
+func (e *Engine) sweepMemory(ctx context.Context) error {
 	e.mu.Lock()
-	ids := slices.Sorted(maps.Keys(e.idle))
+	grants, quotas := slices.Collect(maps.Values(e.grants)), slices.Collect(maps.Values(e.quotas))
 	e.mu.Unlock()
+	isUnused := func(used time.Time) bool { return elapsed(e.now(), used) > sweepAfter }
+	grants = slices.DeleteFunc(grants, func(g *grant) bool { return !isUnused(g.lastUsed()) })
+	quotas = slices.DeleteFunc(quotas, func(q *quota) bool { return !isUnused(q.lastUsed()) })
+	var failed []error
+	for _, g := range grants[:min(len(grants), droppedPerTick)] {
+		failed = append(failed, e.sweepGrant(ctx, g))
+	}
+	for _, q := range quotas[:min(len(quotas), droppedPerTick)] {
+		failed = append(failed, e.sweepQuota(ctx, q))
+	}
+	return errors.Join(failed...)
+}
+
+// sweepStored goes on with the daily round through what is stored.
+func (e *Engine) sweepStored(ctx context.Context) error {
+	round := &e.sweeping
+	if now := e.now(); len(round.keys) == 0 && (round.began.IsZero() || elapsed(now, round.began) >= sweepRoundEvery) {
+		round.began = now
+		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles} {
+			names, err := e.store.List(ctx, prefix)
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				round.keys = append(round.keys, prefix+path.Base(name))
+			}
+		}
+	}
+	n := min(len(round.keys), sweptPerTick)
+	var failed []error
+	for _, key := range round.keys[:n] {
+		failed = append(failed, e.sweepKey(ctx, key))
+	}
+	round.keys = round.keys[n:]
+	return errors.Join(failed...)
+}
+
+// sweepKey looks at one stored entry. Only a record that looks needless is loaded.
+func (e *Engine) sweepKey(ctx context.Context, key string) error {
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		settled, err := e.sweepGrant(ctx, id, config)
+	id, now := path.Base(key), e.now()
+	switch path.Dir(key) + "/" {
+	case prefixGrants:
+		rec, err := orNone(get[grantRecord](ctx, e.store, key))
+		if err != nil || rec == nil {
+			return err
+		}
+		if t, err := e.token(ctx, rec.Current); err != nil {
+			return err
+		} else if t == nil {
+			rec.Current = ""
+		}
+		if !rec.isNeedless(now) {
+			return nil
+		}
+		g, err := e.grant(ctx, id, rec.QuotaID)
 		if err != nil {
 			return err
 		}
-		if settled {
-			e.mu.Lock()
-			delete(e.idle, id)
-			e.mu.Unlock()
+		return e.sweepGrant(ctx, g)
+	case prefixQuotas:
+		rec, err := orNone(get[quotaRecord](ctx, e.store, key))
+		if err != nil || rec == nil || !rec.isNeedless(now, config) {
+			return err
 		}
+		q, err := e.quota(ctx, id)
+		if err != nil {
+			return err
+		}
+		return e.sweepQuota(ctx, q)
+	default:
+		return e.sweepIndex(ctx, id)
+	}
+}
+
+// sweepGrant drops a grant from memory, and its record if no role has the grant
+// and nothing in it matters any more.
+func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
+	turn, err := e.takeTurn(ctx, g.quotaID())
+	if err != nil {
+		return err
+	}
+	defer turn()
+	release, err := e.writes.acquire(ctx, g.key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if g.record().isNeedless(e.now()) {
+		users, err := e.users(ctx, g)
+		if err != nil {
+			return err
+		}
+		if len(users) == 0 {
+			if err := e.store.Delete(ctx, g.key); err != nil {
+				return err
+			}
+		}
+	}
+	g.drop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.grants[g.id] == g {
+		delete(e.grants, g.id)
 	}
 	return nil
 }
 
-// sweepGrant reports whether the grant need not be looked at again: it is in
-// use, or gone.
-func (e *Engine) sweepGrant(ctx context.Context, id string, config *Config) (settled bool, err error) {
-	g, err := e.grant(ctx, id)
-	if err != nil {
-		return false, err
+// isNeedless reports whether a grant that no role has tells nothing that matters.
+// What is under way with it has begun less than settled ago.
+func (rec grantRecord) isNeedless(now time.Time) bool {
+	if rec.Current != "" || elapsed(now, rec.LastMint) <= settled {
+		return false
 	}
-	turn, err := e.takeTurn(ctx, g)
-	if err != nil {
-		return false, err
-	}
-	defer turn()
-	if used, err := e.claimants(ctx, g); err != nil || len(used) > 0 {
-		return true, err
-	}
-	retired, err := orNone(get[retiredEntry](ctx, e.store, prefixRetired+id))
-	if err != nil || retired != nil {
-		return false, err
-	}
-	release, err := e.writes.acquire(ctx, prefixGrants+id)
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	if rec := g.record(); !rec.isNeedless(e.now(), config) {
-		return false, nil
-	}
-	if err := e.store.Delete(ctx, prefixGrants+id); err != nil {
-		return false, err
-	}
-	g.mu.Lock()
-	g.dropped = true
-	g.mu.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.grants[id] == g {
-		delete(e.grants, id)
-	}
-	return true, nil
+	return rec.Failure == nil || elapsed(now, rec.Failure.At) > settled
 }
 
-// isNeedless reports whether a record tells nothing that still matters. What is
-// under way with the grant has begun less than settled ago.
-func (rec *grantRecord) isNeedless(now time.Time, config *Config) bool {
-	keep := max(config.RequestWindow+config.RequestTimeout, zoho.MaxLife) + settled
-	latest := rec.latestRequest().At
-	waits := rec.Failure != nil && rec.Failure.RetryAt.After(now)
-	return len(rec.Roles) == 0 && rec.Current == "" && !waits && now.Sub(latest) > keep && len(rec.live(now)) == 0
+// sweepQuota drops a quota from memory, and its record if no role draws on it
+// and nothing in it counts any more.
+func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
+	turn, err := e.takeTurn(ctx, q.id)
+	if err != nil {
+		return err
+	}
+	defer turn()
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	release, err := e.writes.acquire(ctx, q.key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if q.record().isNeedless(e.now(), config) {
+		roles, err := e.indexedRoles(ctx, q.id)
+		if err != nil {
+			return err
+		}
+		if len(roles) == 0 {
+			if err := e.store.Delete(ctx, q.key); err != nil {
+				return err
+			}
+		}
+	}
+	q.drop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.quotas[q.id] == q {
+		delete(e.quotas, q.id)
+	}
+	return nil
+}
+
+// isNeedless reports whether a quota on which no role draws tells nothing that
+// matters.
+func (rec quotaRecord) isNeedless(now time.Time, config *Config) bool {
+	keep := max(config.window(), zoho.MaxLife) + settled
+	for _, r := range rec.Requests {
+		if elapsed(now, r.At) <= keep {
+			return false
+		}
+	}
+	for _, at := range rec.Refusals {
+		if elapsed(now, at) <= keep {
+			return false
+		}
+	}
+	return !rec.Throttled.forbids(now, config)
 }

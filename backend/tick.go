@@ -32,7 +32,7 @@ const (
 // must run only where storage may be written.
 func (e *Engine) Tick(ctx context.Context) error {
 	// First what asks nothing of Zoho, which may be slow.
-	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepGrants(ctx))
+	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepMemory(ctx), e.sweepStored(ctx))
 	ids, err := e.store.List(ctx, prefixTokens)
 	if err != nil {
 		return errors.Join(swept, err)
@@ -47,14 +47,17 @@ func (e *Engine) Tick(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(swept, group.Wait(), e.refreshInUse(ctx), e.retireAll(ctx))
+	return errors.Join(swept, group.Wait(), e.refreshInUse(ctx), e.continueRevocations(ctx))
 }
 
 // tend does for one token what is due.
 func (e *Engine) tend(ctx context.Context, id string) error {
 	t, err := e.token(ctx, id)
-	if err != nil || t == nil {
+	if err != nil {
 		return err
+	}
+	if t == nil {
+		return e.dropDamagedToken(ctx, id)
 	}
 	now := e.now()
 	if !t.rec.ExpiresAt.After(now) {
@@ -66,9 +69,12 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	g, err := e.grant(ctx, t.rec.GrantID)
+	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
 	if err != nil {
 		return err
+	}
+	if t.isOfWrongClock(now) && !t.rec.ClockWrong {
+		return e.correctTimes(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
 	if err == nil && (needless || t.ledger.isDue() || t.ledger.isEnding()) {
@@ -77,13 +83,62 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	return err
 }
 
+// dropDamagedToken deletes what is left of a token whose record cannot be
+// decoded. Without the record nobody can revoke it, and it expires by itself.
+func (e *Engine) dropDamagedToken(ctx context.Context, id string) error {
+	_, err := get[tokenEntry](ctx, e.store, prefixTokens+id)
+	var broken *undecodable
+	if !errors.As(err, &broken) {
+		return err
+	}
+	ledger, err := e.newLedger(id)
+	if err != nil {
+		return err
+	}
+	if err := ledger.erase(ctx); err != nil {
+		return err
+	}
+	return e.store.Delete(ctx, prefixTokens+id)
+}
+
+// correctTimes gives a token that a wrong clock dated an end that it can have.
+// From then on it is nobody's current token, and lives for those who hold it.
+func (e *Engine) correctTimes(ctx context.Context, g *grant, t *token) error {
+	now := e.now()
+	corrected := &token{rec: t.rec, ledger: t.ledger}
+	corrected.rec.ClockWrong = true
+	corrected.rec.IssuedAt = earlier(t.rec.IssuedAt, now)
+	corrected.rec.ExpiresAt = earlier(t.rec.ExpiresAt, now.Add(zoho.MaxLife).Truncate(time.Second))
+	corrected.ofWrongClock.Store(true)
+	if err := e.store.put(ctx, prefixTokens+t.rec.ID, corrected.rec.entry()); err != nil {
+		return err
+	}
+	e.log().Warn("an access token was dated by a wrong clock; it is handed out no more", "grant", g.id, "token_id", t.rec.ID, "issued_at", t.rec.IssuedAt, "expires_at", t.rec.ExpiresAt)
+	e.mu.Lock()
+	if e.tokens[t.rec.ID] == t {
+		e.tokens[t.rec.ID] = corrected
+	}
+	e.mu.Unlock()
+	g.mu.Lock()
+	if g.current == t {
+		g.current = nil
+	}
+	g.mu.Unlock()
+	if g.record().Current != t.rec.ID {
+		return nil
+	}
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Current = "" })
+}
+
 // isNeedless reports whether no role can hand out t any more. A crash can leave
 // such a token behind.
 func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, error) {
 	switch {
 	case t.ledger.isHeld(): // its last holder will end it
 		return false, nil
-	case e.now().Sub(t.rec.IssuedAt) <= settled:
+	case t.rec.ClockWrong:
+		return true, nil
+	case elapsed(e.now(), t.rec.IssuedAt) <= settled:
 		return false, nil
 	case g.record().Current != t.rec.ID:
 		return true, nil
@@ -104,15 +159,15 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 	now := e.now()
 	for _, g := range grants {
 		g.mu.Lock()
-		cred, read := g.cred, now.Sub(g.read) < zoho.MaxLife
+		read := !g.read.IsZero() && elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()
-		if t, state := g.look(now, 0); !read || t == nil || state == fresh {
+		if t, state := g.currentToken(now, 0); !read || t == nil || state == fresh {
 			continue
 		}
 		if users, err := e.users(ctx, g); err != nil {
 			return err
 		} else if len(users) > 0 {
-			e.mintAhead(g, cred)
+			e.mintAhead(g)
 		}
 	}
 	return nil

@@ -2,8 +2,10 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"sync/atomic"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -15,8 +17,9 @@ import (
 type tokenRecord struct {
 	ID          string // fingerprint of the access token
 	GrantID     string
+	QuotaID     string // where Zoho counts it among the live tokens
 	Exclusive   bool   // minted for one lease
-	LimitsID    string // whose record counts it among Zoho's live tokens
+	ClockWrong  bool   // its times were corrected: nobody gets it any more
 	AccessToken secret.Value
 	App         zoho.App
 	CACert      string
@@ -32,10 +35,13 @@ type token struct {
 	rec           tokenRecord
 	ledger        *ledger
 	foreignDomain bool // see zoho.Token; known to the one who minted it alone
+	ofWrongClock  atomic.Bool
 }
 
 // left is the token's remaining life.
-func (t *token) left(now time.Time) time.Duration { return t.rec.ExpiresAt.Sub(now) }
+func (t *token) left(now time.Time) time.Duration {
+	return min(t.rec.ExpiresAt.Sub(now), zoho.MaxLife)
+}
 
 func (t *token) life() time.Duration { return t.rec.ExpiresAt.Sub(t.rec.IssuedAt) }
 
@@ -72,7 +78,8 @@ func (t *token) comfortable(now time.Time) bool {
 	return t.left(now) >= max(t.life()/part, time.Second)
 }
 
-func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted zoho.Token, asked time.Time, use use) (*token, error) {
+func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, config *Config, asked time.Time, exclusive bool) (*token, error) {
+	app := g.credential().app
 	id, err := e.fingerprint(ctx, "token", minted.AccessToken.Reveal())
 	if err != nil {
 		return nil, err
@@ -82,7 +89,9 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 	case err != nil:
 		return nil, err
 	case known != nil && known.ledger.isEnding():
-		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is being revoked. This is not how Zoho behaves; check accounts_url.", cred.app.AccountsURL)}
+		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is being revoked. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
+	case known != nil && (known.rec.GrantID != g.id || known.rec.Exclusive || exclusive):
+		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given for other credentials or another lease. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil:
 		return known, nil // a server may answer with the token that it gave before
 	}
@@ -91,7 +100,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, cred credential, minted
 		return nil, err
 	}
 	rec := tokenRecord{
-		ID: id, GrantID: g.id, LimitsID: cred.limitsID, Exclusive: use.exclusive, AccessToken: minted.AccessToken, App: cred.app, CACert: cred.caCert,
+		ID: id, GrantID: g.id, QuotaID: g.quotaID(), Exclusive: exclusive, AccessToken: minted.AccessToken, App: app, CACert: config.CACert,
 		TokenType: minted.TokenType, APIDomain: minted.APIDomain, Scopes: minted.Scopes,
 		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
 	}
@@ -139,6 +148,11 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 		return nil
 	}
 	entry, err := get[tokenEntry](ctx, e.store, prefixTokens+id)
+	var broken *undecodable
+	if errors.As(err, &broken) {
+		e.log().Error("the record of an access token is damaged: it cannot be handed out or revoked any more, and expires by itself", "token_id", id, "error", broken)
+		return nil
+	}
 	if err != nil || entry == nil {
 		return err
 	}
@@ -150,6 +164,7 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 		return err
 	}
 	t := &token{rec: entry.record(id), ledger: ledger}
+	t.ofWrongClock.Store(t.rec.ClockWrong)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.tokens[id] == nil { // a token has one ledger, and one place that knows its holders
@@ -161,8 +176,9 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 // tokenEntry is a token as it is stored.
 type tokenEntry struct {
 	GrantID      string    `json:"grant_id"`
-	LimitsID     string    `json:"limits_id,omitempty"` // empty: the grant's
+	QuotaID      string    `json:"quota_id"`
 	Exclusive    bool      `json:"exclusive,omitempty"`
+	ClockWrong   bool      `json:"clock_wrong,omitempty"`
 	AccessToken  string    `json:"access_token"`
 	AccountsURL  string    `json:"accounts_url"`
 	ClientID     string    `json:"client_id"`
@@ -177,7 +193,7 @@ type tokenEntry struct {
 
 func (r tokenRecord) entry() tokenEntry {
 	return tokenEntry{
-		GrantID: r.GrantID, LimitsID: r.LimitsID, Exclusive: r.Exclusive, AccessToken: r.AccessToken.Reveal(),
+		GrantID: r.GrantID, QuotaID: r.QuotaID, Exclusive: r.Exclusive, ClockWrong: r.ClockWrong, AccessToken: r.AccessToken.Reveal(),
 		AccountsURL: r.App.AccountsURL, ClientID: r.App.ClientID, ClientSecret: r.App.ClientSecret.Reveal(),
 		CACert: r.CACert, TokenType: r.TokenType, APIDomain: r.APIDomain, Scopes: r.Scopes,
 		IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt,
@@ -186,7 +202,7 @@ func (r tokenRecord) entry() tokenEntry {
 
 func (s tokenEntry) record(id string) tokenRecord {
 	return tokenRecord{
-		ID: id, GrantID: s.GrantID, LimitsID: firstText(s.LimitsID, s.GrantID), Exclusive: s.Exclusive, AccessToken: secret.New(s.AccessToken),
+		ID: id, GrantID: s.GrantID, QuotaID: s.QuotaID, Exclusive: s.Exclusive, ClockWrong: s.ClockWrong, AccessToken: secret.New(s.AccessToken),
 		App:    zoho.App{AccountsURL: s.AccountsURL, ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret)},
 		CACert: s.CACert, TokenType: s.TokenType, APIDomain: s.APIDomain, Scopes: s.Scopes,
 		IssuedAt: s.IssuedAt, ExpiresAt: s.ExpiresAt,

@@ -71,7 +71,7 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	if err != nil || t == nil || !t.rec.ExpiresAt.After(e.now()) {
 		return nil, err
 	}
-	g, err := e.grant(ctx, t.rec.GrantID)
+	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
 	if err != nil {
 		return nil, err
 	}

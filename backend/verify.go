@@ -13,11 +13,11 @@ import (
 // definite refusal is an error; whatever else goes wrong says nothing about
 // them, and becomes a warning.
 func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings []string, err error) {
-	g, cred, err := e.grantOf(ctx, r, config)
+	g, err := e.grantOf(ctx, r, config)
 	if err != nil {
 		return nil, err
 	}
-	t, err := e.try(ctx, g, cred, r)
+	t, err := e.try(ctx, g, r)
 	var failed *GrantError
 	switch {
 	case err == nil:
@@ -26,8 +26,6 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 		return nil, err
 	case errors.As(err, &failed):
 		return []string{"the credentials were written without having been tried; the next read does that. " + failed.Error()}, nil
-	case errors.Is(err, errReserved):
-		return []string{"the credentials were written without having been tried: what is left of the grant's budget of token requests is kept for its readers. The next read that needs a new token tries them"}, nil
 	default:
 		return nil, err
 	}
@@ -35,10 +33,12 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 
 // try proves a credential by a token that was minted with it: one that lives,
 // or a new one, which is there for the first reader then.
-func (e *Engine) try(ctx context.Context, g *grant, cred credential, r *Role) (*token, error) {
+func (e *Engine) try(ctx context.Context, g *grant, r *Role) (*token, error) {
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
-	t, err := e.mint(ctx, g, cred, use{trial: true, role: r.Name, needed: func() bool {
-		proof = g.proof(e, cred)
+	t, err := e.mint(ctx, g, mintPurpose{trial: true, role: r.Name, needed: func() bool {
+		if proof = nil; !g.record().Failure.isDefinite() {
+			proof, _ = g.currentToken(e.now(), 0)
+		}
 		return proof == nil
 	}})
 	if err != nil || proof != nil {
@@ -48,19 +48,6 @@ func (e *Engine) try(ctx context.Context, g *grant, cred credential, r *Role) (*
 		e.spawn(func() { e.endIfUnheld(e.life, t) })
 	}
 	return t, nil
-}
-
-// proof returns the grant's living token if it was minted with this very
-// client secret, and Zoho has not refused since; nil otherwise.
-func (g *grant) proof(e *Engine, cred credential) *token {
-	if f := g.record().Failure; f != nil && f.Kind.Definite() {
-		return nil
-	}
-	t, _ := g.look(e.now(), 0)
-	if t == nil || !t.rec.App.ClientSecret.Equal(cred.app.ClientSecret) {
-		return nil
-	}
-	return t
 }
 
 func (t *token) domainWarnings() []string {
@@ -85,18 +72,18 @@ func (e *Engine) tryClient(ctx context.Context, config *Config) (warnings []stri
 		if role == nil || role.ClientID != "" || !role.IsAuthorized() || role.Pin != (Pin{AccountsURL: config.AccountsURL(), ClientID: config.ClientID}) {
 			continue
 		}
-		g, cred, err := e.grantOf(ctx, role, config)
+		g, err := e.grantOf(ctx, role, config)
 		if err != nil {
 			return nil, err
 		}
-		_, err = e.try(ctx, g, cred, role)
+		_, err = e.try(ctx, g, role)
 		var failed *GrantError
 		switch {
 		case err == nil:
 			return nil, nil
 		case errors.As(err, &failed) && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code):
-			return nil, inFront(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", name), err)
-		case errors.As(err, &failed), errors.Is(err, errReserved):
+			return nil, prependText(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", name), err)
+		case errors.As(err, &failed):
 			return []string{fmt.Sprintf("the new client secret was written, but could not be tried with role %q: %v", name, err)}, nil
 		default:
 			return nil, err

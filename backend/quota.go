@@ -1,0 +1,236 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// quota is what Zoho counts together: token requests and live access tokens of
+// a refresh token, or, where a request carries none, of a client. No secret of the client
+// is part of it, so several grants can draw on one quota.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
+type quota struct {
+	id string
+	stored[quotaRecord]
+}
+
+// quotaRecord is a quota as it is stored.
+type quotaRecord struct {
+	Requests  []request `json:"requests,omitempty"`  // the oldest first
+	Throttled *failure  `json:"throttled,omitempty"` // Zoho's latest throttle answer; nil after a success
+	// HasWorked: an access token was minted with this refresh token.
+	HasWorked bool `json:"has_worked,omitempty"`
+	// Refusals is when Zoho refused refresh tokens of this client that never worked.
+	Refusals []time.Time `json:"refusals,omitempty"`
+}
+
+func (rec quotaRecord) clone() quotaRecord {
+	rec.Requests, rec.Refusals = slices.Clone(rec.Requests), slices.Clone(rec.Refusals)
+	return rec
+}
+
+// request is one token request: it counts against the budget for the window,
+// and, unless it is over, against the live tokens until its token has expired.
+type request struct {
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until"`           // no token of it lives longer
+	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
+	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
+	// ReserveOf is the role for whose readers it was taken from the reserve.
+	ReserveOf string `json:"reserve_of,omitempty"`
+}
+
+// quotaID names the quota of a role, and is empty if the role has nothing to
+// mint from yet. It depends on nothing but the role.
+func (e *Engine) quotaID(ctx context.Context, r *Role) (string, error) {
+	switch {
+	case !r.IsAuthorized():
+		return "", nil
+	case r.GrantType == GrantTypeClientCredentials:
+		return e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
+	default:
+		return e.fingerprint(ctx, "quota", r.Pin.AccountsURL, r.RefreshToken.Reveal())
+	}
+}
+
+// clientQuotaID names the quota of the requests that carry no refresh token:
+// client_credentials, whatever the scopes, and the exchange of grant codes.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app").
+func (e *Engine) clientQuotaID(ctx context.Context, accountsURL, clientID string) (string, error) {
+	return e.fingerprint(ctx, "client quota", accountsURL, clientID)
+}
+
+// quota returns the quota of id, from storage if it is not in memory.
+func (e *Engine) quota(ctx context.Context, id string) (*quota, error) {
+	for {
+		e.mu.Lock()
+		q := e.quotas[id]
+		e.mu.Unlock()
+		if q != nil {
+			q.touch(e.now())
+			return q, nil
+		}
+		if err := e.fly(ctx, "load "+prefixQuotas+id, func(ctx context.Context) error {
+			return e.loadQuota(ctx, id)
+		}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (e *Engine) loadQuota(ctx context.Context, id string) error {
+	e.mu.Lock()
+	known := e.quotas[id] != nil
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	q := &quota{id: id, stored: stored[quotaRecord]{key: prefixQuotas + id, used: e.now()}}
+	rec, err := get[quotaRecord](ctx, e.store, q.key)
+	var broken *undecodable
+	switch {
+	case errors.As(err, &broken):
+		if q.rec, err = e.rebuildQuota(ctx, id); err != nil {
+			return err
+		}
+		e.log().Error("the record of a quota is damaged: Zoho is left alone for as long as its requests can count", "quota", id, "error", broken)
+	case err != nil:
+		return err
+	case rec != nil:
+		q.rec = *rec
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.quotas[id] = q
+	return nil
+}
+
+// rebuildQuota puts together what is known of a quota whose record is damaged:
+// its live tokens. How many requests were sent is not known, so none is sent for
+// the length of a window.
+func (e *Engine) rebuildQuota(ctx context.Context, id string) (rec quotaRecord, err error) {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return rec, err
+	}
+	tokenIDs, err := e.store.List(ctx, prefixTokens)
+	if err != nil {
+		return rec, err
+	}
+	for _, tokenID := range tokenIDs {
+		t, err := e.token(ctx, tokenID)
+		if err != nil {
+			return rec, err
+		}
+		if t != nil && t.rec.QuotaID == id {
+			rec.Requests = append(rec.Requests, request{At: t.rec.IssuedAt, Until: t.rec.ExpiresAt.Add(2 * margin), Token: tokenID})
+		}
+	}
+	slices.SortFunc(rec.Requests, func(a, b request) int { return a.At.Compare(b.At) })
+	now := e.now()
+	rec.HasWorked = true
+	rec.Throttled = &failure{At: now, Kind: zoho.Throttled, InARow: 1, RetryAt: now.Add(config.RequestWindow + config.RequestTimeout),
+		Text: "Vault's record of the token requests was damaged. So that Zoho's limit is not exceeded, Vault sends none until the former ones no longer count."}
+	return rec, nil
+}
+
+func (e *Engine) updateQuota(ctx context.Context, q *quota, change func(*quotaRecord)) error {
+	return update(ctx, e, &q.stored, change)
+}
+
+// countRequest counts a token request that is about to be sent; it is the
+// record's latest one until the turn ends.
+func (e *Engine) countRequest(ctx context.Context, q *quota, config *Config, sent request) error {
+	sent.Until = sent.At.Add(zoho.MaxLife)
+	return e.updateQuota(ctx, q, func(rec *quotaRecord) {
+		rec.Requests = append(prune(rec.Requests, sent.At, config), sent)
+	})
+}
+
+// prune drops the requests that count for nothing any more.
+func prune(requests []request, now time.Time, config *Config) []request {
+	keep := max(config.window(), zoho.MaxLife)
+	for len(requests) > 0 && !requests[0].At.Add(keep).After(now) {
+		requests = requests[1:]
+	}
+	return requests
+}
+
+// answered enters the token that came of the latest request.
+func (rec *quotaRecord) answered(t *token) {
+	sent := rec.latestRequest()
+	sent.Token, sent.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
+	rec.Throttled = nil
+}
+
+// latestRequest is the one whose turn it is: nobody else could have added a
+// later one.
+func (rec *quotaRecord) latestRequest() *request {
+	if len(rec.Requests) == 0 {
+		return &request{}
+	}
+	return &rec.Requests[len(rec.Requests)-1]
+}
+
+// over notes that Zoho no longer counts a token among the living.
+func (rec *quotaRecord) over(tokenID string) {
+	for i := range rec.Requests {
+		if rec.Requests[i].Token == tokenID {
+			rec.Requests[i].Over = true
+		}
+	}
+}
+
+// live returns the requests that may have left a living token, oldest first.
+func (rec *quotaRecord) live(now time.Time) []request {
+	var live []request
+	for _, r := range rec.Requests {
+		if !r.Over && r.Until.After(now) {
+			live = append(live, r)
+		}
+	}
+	return live
+}
+
+// used counts the requests in the window, up to limit. If there are that many,
+// free is when the first of them leaves it.
+func (rec *quotaRecord) used(now time.Time, config *Config, limit int) (used int, free time.Time) {
+	for _, r := range slices.Backward(rec.Requests) {
+		leaves := r.At.Add(config.window())
+		if !leaves.After(now) {
+			break
+		}
+		if used++; used >= limit {
+			return used, leaves
+		}
+	}
+	return used, time.Time{}
+}
+
+// hasTakenReserve reports whether a request of the window was taken from the
+// reserve for the readers of a role.
+func (rec *quotaRecord) hasTakenReserve(role string, now time.Time, config *Config) bool {
+	return slices.ContainsFunc(rec.Requests, func(r request) bool {
+		return r.ReserveOf == role && r.At.Add(config.window()).After(now)
+	})
+}
+
+// liveTokens returns the tokens of a quota that may still be alive.
+func (e *Engine) liveTokens(ctx context.Context, q *quota) ([]*token, error) {
+	var live []*token
+	rec := q.record()
+	for _, r := range rec.live(e.now()) {
+		t, err := e.token(ctx, r.Token)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			live = append(live, t)
+		}
+	}
+	return live, nil
+}

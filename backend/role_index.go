@@ -1,0 +1,268 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Which roles draw on a quota is found by an index in storage, with an entry
+// for each role: quota-roles/<quota_id>/<role>. It does not depend on the client's
+// secret, so a new secret of the mount's client, which writes no role, leaves it
+// as it is. An entry is written before its role and deleted after it: the index may
+// name a role that no longer draws on the quota, and never misses one that does.
+
+// claim is the entry of the index. A role that is just being written has a
+// claim on its refresh token before it is stored.
+type claim struct {
+	At time.Time `json:"at"`
+}
+
+func claimKey(quotaID, role string) string { return prefixQuotaRoles + quotaID + "/" + role }
+
+// enterIndex enters a role that is about to be stored.
+func (e *Engine) enterIndex(ctx context.Context, quotaID, role string) error {
+	if quotaID == "" {
+		return nil
+	}
+	return e.store.put(ctx, claimKey(quotaID, role), claim{At: e.now()})
+}
+
+// leaveIndex takes a role out that no longer draws on the quota.
+func (e *Engine) leaveIndex(ctx context.Context, quotaID, role string) error {
+	return e.store.Delete(ctx, claimKey(quotaID, role))
+}
+
+// indexedRoles names the roles that may draw on a quota.
+func (e *Engine) indexedRoles(ctx context.Context, quotaID string) ([]string, error) {
+	if quotaID == "" {
+		return nil, nil
+	}
+	return e.store.List(ctx, prefixQuotaRoles+quotaID+"/")
+}
+
+// users names the roles that can hand out the grant's tokens.
+func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.rolesWhere(ctx, g.quotaID(), func(_ string, r *Role) (bool, error) {
+		if r == nil {
+			return false, nil
+		}
+		id, err := e.grantID(ctx, r, config)
+		return id == g.id, err
+	})
+}
+
+// claimants names the roles that have a refresh token, also those that cannot
+// use it now - their client is not the mount's at the moment, or their entry
+// cannot be decoded - and those that are being written with it. It must not be
+// revoked behind their back.
+func (e *Engine) claimants(ctx context.Context, quotaID string) ([]string, error) {
+	return e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
+		if r == nil {
+			return true, nil
+		}
+		id, err := e.quotaID(ctx, r)
+		if err != nil || id == quotaID {
+			return true, err
+		}
+		return e.hasFreshClaim(ctx, quotaID, name)
+	})
+}
+
+// hasFreshClaim reports whether a role may be just about to be stored.
+func (e *Engine) hasFreshClaim(ctx context.Context, quotaID, role string) (bool, error) {
+	c, err := orNone(get[claim](ctx, e.store, claimKey(quotaID, role)))
+	return c != nil && elapsed(e.now(), c.At) <= settled, err
+}
+
+// rolesWhere names the roles in the index of a quota that match; match gets nil
+// for one whose entry cannot be decoded, and an empty role for one that is not
+// there.
+func (e *Engine) rolesWhere(ctx context.Context, quotaID string, match func(string, *Role) (bool, error)) (names []string, err error) {
+	indexed, err := e.indexedRoles(ctx, quotaID)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range indexed {
+		r, err := e.Role(ctx, name)
+		var broken *undecodable
+		switch {
+		case errors.As(err, &broken):
+			r = nil
+		case err != nil:
+			return nil, err
+		case r == nil:
+			r = &Role{Name: name}
+		}
+		matches, err := match(name, r)
+		if err != nil {
+			return nil, err
+		}
+		if matches {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// others returns names without name.
+func others(names []string, name string) []string {
+	return slices.DeleteFunc(names, func(other string) bool { return other == name })
+}
+
+// otherUsers names the roles beside r that hand out the same tokens.
+func (e *Engine) otherUsers(ctx context.Context, r *Role, config *Config) ([]string, error) {
+	g, err := e.grantOf(ctx, r, config)
+	if err != nil {
+		return nil, err
+	}
+	names, err := e.users(ctx, g)
+	return others(names, r.Name), err
+}
+
+// otherClaimants names the roles beside r that have the same refresh token.
+func (e *Engine) otherClaimants(ctx context.Context, r *Role) ([]string, error) {
+	if r.RefreshToken.IsZero() {
+		return nil, nil
+	}
+	id, err := e.quotaID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	names, err := e.claimants(ctx, id)
+	return others(names, r.Name), err
+}
+
+// rolesFor names the roles for which a token is minted, for log lines and
+// events, which can do without them.
+func (e *Engine) rolesFor(ctx context.Context, g *grant, purpose mintPurpose) []string {
+	names, err := e.users(ctx, g)
+	if err != nil {
+		e.log().Debug("could not look which roles have a grant", "grant", g.id, "error", err)
+	}
+	if purpose.role != "" && !slices.Contains(names, purpose.role) {
+		names = append(names, purpose.role)
+	}
+	return names
+}
+
+// leaveFormerGrant follows a change of a role's credentials. updated is nil if
+// the role was deleted, and old if it is new. The role is written as it should
+// be by now, so what fails here is no error of the write: it is left to Tick.
+func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) {
+	if old == nil {
+		return
+	}
+	if err := e.tryLeaveFormerGrant(ctx, old, updated); err != nil {
+		e.log().Warn("could not tidy up after a role; it is tried again", "role", old.Name, "error", err)
+	}
+}
+
+func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) error {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	if updated == nil {
+		updated = &Role{Name: old.Name}
+	}
+	formerQuota, err := e.quotaID(ctx, old)
+	if err != nil || formerQuota == "" {
+		return err
+	}
+	quotaNow, err := e.quotaID(ctx, updated)
+	if err != nil {
+		return err
+	}
+	if formerQuota != quotaNow {
+		if err := e.leaveIndex(ctx, formerQuota, old.Name); err != nil {
+			return err
+		}
+	}
+	former, err := e.grantID(ctx, old, config)
+	if err != nil {
+		return err
+	}
+	grantNow, err := e.grantID(ctx, updated, config)
+	if err != nil || former == grantNow {
+		return err
+	}
+	e.spawn(func() {
+		if former != "" {
+			e.endUnusedToken(e.life, former, formerQuota)
+		}
+		e.continueRevocation(e.life, formerQuota)
+	})
+	return nil
+}
+
+// endUnusedToken ends the current token of a grant that no role has any more,
+// unless somebody holds it. What fails here is left to Tick.
+func (e *Engine) endUnusedToken(ctx context.Context, grantID, quotaID string) {
+	g, err := e.grant(ctx, grantID, quotaID)
+	var users []string
+	if err == nil {
+		users, err = e.users(ctx, g)
+	}
+	var t *token
+	if err == nil && len(users) == 0 {
+		t, err = e.token(ctx, g.record().Current)
+	}
+	switch {
+	case err != nil:
+		e.log().Warn("could not look whether an access token is still needed; it is tried again", "grant", grantID, "error", err)
+	case t != nil:
+		e.endIfUnheld(ctx, t)
+	}
+}
+
+// sweepIndex deletes the entries of a quota's index whose roles no longer draw
+// on it. A write or a deletion that was cut off leaves such an entry.
+func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
+	named, err := e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
+		if r == nil {
+			return false, nil
+		}
+		id, err := e.quotaID(ctx, r)
+		if err != nil || id == quotaID {
+			return false, err
+		}
+		fresh, err := e.hasFreshClaim(ctx, quotaID, name)
+		return !fresh, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range named {
+		if err := e.sweepClaim(ctx, quotaID, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepClaim deletes one entry while its role cannot be written.
+func (e *Engine) sweepClaim(ctx context.Context, quotaID, name string) error {
+	release, err := e.writes.acquire(ctx, prefixRoles+name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r, err := e.Role(ctx, name)
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		if id, err := e.quotaID(ctx, r); err != nil || id == quotaID {
+			return err
+		}
+	}
+	e.log().Debug("an entry of the index of roles was left over", "quota", quotaID, "role", strings.TrimSuffix(name, "/"))
+	return e.leaveIndex(ctx, quotaID, name)
+}

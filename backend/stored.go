@@ -1,0 +1,71 @@
+package backend
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// stored is a record that is kept in Vault's storage and in memory. It is
+// changed through update alone, storage first.
+type stored[T interface{ clone() T }] struct {
+	key string
+
+	mu      sync.Mutex
+	rec     T
+	used    time.Time // when somebody asked for it last: see sweepMemory
+	dropped bool      // it is no longer the one in memory; who still has it begins anew
+}
+
+// record returns the record as it is; its slices must not be changed.
+func (s *stored[T]) record() T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rec
+}
+
+func (s *stored[T]) touch(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = now
+}
+
+func (s *stored[T]) lastUsed() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}
+
+func (s *stored[T]) isDropped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
+func (s *stored[T]) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = true
+}
+
+// update changes a record, in storage and then in memory. If the write fails,
+// memory is as it was.
+func update[T interface{ clone() T }](ctx context.Context, e *Engine, s *stored[T], change func(*T)) error {
+	release, err := e.writes.acquire(ctx, s.key)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if s.isDropped() {
+		return errDropped
+	}
+	rec := s.record().clone()
+	change(&rec)
+	if err := e.store.put(ctx, s.key, rec); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rec = rec
+	return nil
+}
