@@ -177,11 +177,14 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 }
 
 // scopes takes commas between them, as Zoho wants them, and blanks, as it
-// answers them; nil if there are none.
+// answers them; nil if there are none. Beyond MaxScopes the rest is dropped.
 func (a answer) scopes(call call) []string {
 	var scopes []string
-	for _, scope := range strings.FieldsFunc(string(a.Scope), func(r rune) bool { return r == ',' || r == ' ' }) {
-		if scopeWord.MatchString(scope) && !call.repeatsSecret(scope) {
+	for scope := range strings.FieldsFuncSeq(string(a.Scope), func(r rune) bool { return r == ',' || r == ' ' }) {
+		if len(scopes) == MaxScopes {
+			break
+		}
+		if len(scope) <= MaxScopeLength && scopeWord.MatchString(scope) && !call.repeatsSecret(scope) {
 			scopes = append(scopes, scope)
 		}
 	}

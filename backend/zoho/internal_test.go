@@ -91,9 +91,14 @@ func requireGood(t *testing.T, token Token) {
 	require.Equal(t, -1, strings.IndexFunc(token.AccessToken.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }))
 	require.Regexp(t, `^(https?://[^/?#@\s]+)?$`, token.APIDomain)
 	require.Regexp(t, `^[A-Za-z-]*$`, token.TokenType)
+	require.LessOrEqual(t, len(token.Scopes), MaxScopes)
 	for _, scope := range token.Scopes {
 		require.Regexp(t, `^[\w.-]+$`, scope)
+		require.LessOrEqual(t, len(scope), MaxScopeLength)
 	}
+	require.LessOrEqual(t, len(token.AccessToken.Reveal()), 2048)
+	require.LessOrEqual(t, len(token.APIDomain), 255)
+	require.LessOrEqual(t, len(token.TokenType), 32)
 	require.False(t, token.Scopes != nil && len(token.Scopes) == 0)
 	require.NotContains(t, strings.ToLower(token.APIDomain+token.TokenType+strings.Join(token.Scopes, " ")), strings.ToLower(canary))
 }
