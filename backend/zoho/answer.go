@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -163,7 +164,8 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 	const longest = 255
 	domain = strings.TrimRight(string(a.APIDomain), "/")
 	u, err := url.Parse(domain)
-	if err != nil || len(domain) > longest || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
+	invisible := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
+	if err != nil || len(domain) > longest || strings.ContainsFunc(domain, invisible) || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
 		return "", a.APIDomain != "" && isZohos(call.accounts)
 	}
 	switch {

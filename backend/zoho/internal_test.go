@@ -235,6 +235,9 @@ func TestAPIDomain_WhatIsNoOriginIsDroppedAtEveryServer(t *testing.T) {
 		for _, domain := range []string{
 			"", "www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b", "https://www.zohoapis.eu#a",
 			"https://www.zohoapis.eu@evil.example", "https://evil.example\\.zohoapis.eu", "https://evil.example%2f.zohoapis.eu", "https://evil.example/.zohoapis.eu", "HTTPS://www.zohoapis.eu",
+			// Invisible: a zero-width space, a change of direction, a tag, a
+			// no-break space, a line separator.
+			"https://www.zoho\u200bapis.eu", "https://\u202eue.sipaohoz.www", "https://www.zohoapis.eu\U000e0041", "https://www.zoho\u00a0apis.eu", "https://www.zohoapis.eu\u2028",
 		} {
 			got, _ := answeredDomain(t, accounts, domain)
 			require.Empty(t, got, "%s at %s", domain, accounts)
