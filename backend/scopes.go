@@ -49,7 +49,7 @@ var (
 )
 
 func checkSOID(soid string) error {
-	if err := checkLength("soid", soid, maxFieldLength); err != nil {
+	if err := checkLength("soid", soid, maxIDLength); err != nil {
 		return err
 	}
 	if soid != "" && !soidForm.MatchString(soid) {
