@@ -149,6 +149,41 @@ func TestBadInput_InAnyFieldGetsA400ThatNamesTheFieldAndChangesNothing(t *testin
 	}
 }
 
+// IDs and addresses are copied into the records of grants, tokens and consents;
+// secrets are not bounded as closely, since Zoho may make them longer.
+func TestBadInput_ATextOfAByteTooMuchIsRefusedAndTheLongestIsNot(t *testing.T) {
+	t.Parallel()
+	const id, address, secret = 256, 1024, 4096
+	for _, text := range []struct {
+		path, field, begin string
+		longest            int
+	}{
+		{"config", "client_id", "1000.", id},
+		{"config", "client_secret", "", secret},
+		{"config", "accounts_url", loopback + "/", address},
+		{"config", "redirect_uri", "https://vault.example.com/", address},
+		{"roles/crm-sync", "client_id", "1000.", id},
+		{"roles/crm-sync", "client_secret", "", secret},
+		{"roles/crm-sync", "refresh_token", "1000.", secret},
+		{"roles/crm-sync", "code", "1000.", secret},
+		{"roles/crm-sync", "redirect_uri", "https://vault.example.com/", address},
+		{"roles/crm-sync", "soid", "ZohoCRM.", id},
+	} {
+		m := newMount(t)
+		m.write("config", goodConfig()).done(t)
+		good := goodConfig()
+		if text.path != "config" {
+			good = goodFor(text.field)
+		}
+		longest := text.begin + strings.Repeat("1", text.longest-len(text.begin))
+		before := m.stored()
+		got := m.write(text.path, good.with(fields{text.field: longest + "1"}))
+		m.requireRefused(got, before, text.field, text.field, fmt.Sprintf("at most %d make sense", text.longest))
+		// Of a code that is well the exchange is tried, and nobody listens there.
+		require.NotEqual(t, http.StatusBadRequest, m.write(text.path, good.with(fields{text.field: longest})).status, text)
+	}
+}
+
 func TestBadInput_ZeroAndEmptyAreRefusedWhereTheyMeanNothing(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
@@ -227,8 +262,8 @@ func TestBadInput_AnAccountsURLThatIsNoSafeServerIsRefused(t *testing.T) {
 		"https://accounts.zoho.eu/#top":                  ends,
 		"https://accounts.zoho.eu/%zz":                   noURL,
 		"https://accounts.zoho.eu\\@evil.example":        noURL,
-		"https://" + strings.Repeat("a", 1<<20):          "at most 4096 make sense",
-		"https://a.example/" + strings.Repeat("a", 4096): "at most 4096 make sense",
+		"https://" + strings.Repeat("a", 1<<20):          "at most 1024 make sense",
+		"https://a.example/" + strings.Repeat("a", 1024): "at most 1024 make sense",
 	} {
 		got := m.write("config", goodConfig().with(fields{"accounts_url": url}))
 		m.requireRefused(got, before, url, "accounts_url", says)

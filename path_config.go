@@ -82,6 +82,9 @@ func readable(fields map[string]*framework.FieldSchema) map[string]*framework.Fi
 
 func (b *zohoBackend) pathConfigExists(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (bool, error) {
 	_, exists, err := b.engine.Config(ctx)
+	if backend.IsBroken(err) {
+		return true, nil // or it could not be written again
+	}
 	return exists, err
 }
 

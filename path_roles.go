@@ -100,6 +100,9 @@ func (b *zohoBackend) pathRoleExists(ctx context.Context, _ *logical.Request, d 
 		return false, nil //nolint:nilerr // the write itself says what is wrong with the name
 	}
 	role, err := b.engine.Role(ctx, name)
+	if backend.IsBroken(err) {
+		return true, nil // or it could not be written again
+	}
 	return role != nil, err
 }
 

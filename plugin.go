@@ -33,6 +33,14 @@ type zohoBackend struct {
 // Factory makes a mount. Vault calls it when the plugin is registered, too,
 // with neither storage nor system view, so it only puts things together.
 func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend, error) {
+	b, err := setUp(ctx, conf)
+	if err != nil {
+		return nil, err // and not a nil *zohoBackend, which an interface would hide
+	}
+	return b, nil
+}
+
+func setUp(ctx context.Context, conf *logical.BackendConfig) (*zohoBackend, error) {
 	if conf == nil {
 		return nil, fmt.Errorf("the secrets engine was started without a configuration; this is a fault in Vault or in a test")
 	}

@@ -195,37 +195,3 @@ func TestStorage_AFailureIsAnErrorOfEveryOperationAndNeverSilence(t *testing.T) 
 	require.Equal(t, 500, page.Data[logical.HTTPStatusCode])
 	require.ErrorIs(t, v.tick(), errDisk)
 }
-
-func TestStorage_AnEntryThatCannotBeDecodedIsToldOfWithoutItsContent(t *testing.T) {
-	t.Parallel()
-	m, _ := newWorld(t)
-	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/broken", Value: []byte(`{"refresh_token": hunter2`)}))
-	for _, got := range []answer{
-		m.read("roles/broken"), m.read("creds/broken"), m.write("roles/broken", goodRole()), m.write("roles/broken", goodCode()),
-		m.read("roles/broken/status"), m.write("roles/broken/authorize", nil), m.write("roles/broken/deauthorize", nil), m.write("roles/broken/rotate", nil),
-	} {
-		require.Equal(t, 500, got.status)
-		require.Contains(t, got.text, `"roles/broken" cannot be decoded; restore it from a backup, or delete and write it again`)
-		require.NotContains(t, got.text, "hunter2")
-	}
-	m.read("creds/crm-sync").done(t)
-}
-
-func TestStorage_AnEntryThatCannotBeDecodedCanBeDeletedAsTheMessageSays(t *testing.T) {
-	t.Parallel()
-	m := newMount(t)
-	for _, key := range []string{"config", "roles/broken"} {
-		require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: []byte(`{"refresh_token": hunter2`)}))
-		require.Equal(t, 500, m.read(key).status)
-		m.delete(key).done(t)
-	}
-	m.write("config", goodConfig()).done(t)
-	m.write("roles/broken", goodRole()).done(t)
-}
-
-func TestStorage_OneBrokenRoleDoesNotHideTheOthersFromTheList(t *testing.T) {
-	t.Parallel()
-	m, _ := newWorld(t)
-	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/broken", Value: []byte(`{`)}))
-	require.Equal(t, []string{"broken", "crm-sync"}, m.list("roles/").done(t).Data["keys"])
-}

@@ -150,8 +150,8 @@ func (c *Config) normalise() error {
 		return err
 	}
 	return firstError(
-		checkText("accounts_url", c.CustomURL, maxFieldLength),
-		checkText("client_id", c.ClientID, maxFieldLength),
+		checkText("accounts_url", c.CustomURL, maxURLLength),
+		checkText("client_id", c.ClientID, maxIDLength),
 		checkText("client_secret", c.ClientSecret.Reveal(), maxFieldLength),
 		checkLength("ca_cert", c.CACert, maxCertLength),
 		checkRange("request_budget", c.RequestBudget, 1, 1000),

@@ -11,9 +11,12 @@ import (
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// Longest accepted texts, in bytes. Zoho's secrets and tokens have less than
-// a hundred.
+// Longest accepted texts, in bytes. Zoho's IDs, secrets and tokens have less
+// than a hundred. IDs and addresses are bounded more closely than secrets: the
+// records of grants, tokens and consents have copies of them.
 const (
+	maxIDLength    = 256
+	maxURLLength   = 1 << 10
 	maxFieldLength = 4 << 10
 	maxCertLength  = 64 << 10
 	maxRoleName    = 128
@@ -80,7 +83,7 @@ func checkRedirectURI(redirectURI string) error {
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/zoho/callback")
 	}
-	return checkText("redirect_uri", redirectURI, maxFieldLength)
+	return checkText("redirect_uri", redirectURI, maxURLLength)
 }
 
 func checkRange(field string, value, low, high int) error {

@@ -84,7 +84,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 func (r *Role) check() error {
 	if err := firstError(
 		CheckRoleName(r.Name),
-		checkText("client_id", r.ClientID, maxFieldLength),
+		checkText("client_id", r.ClientID, maxIDLength),
 		checkText("client_secret", r.ClientSecret.Reveal(), maxFieldLength),
 		checkText("refresh_token", r.RefreshToken.Reveal(), maxFieldLength),
 		checkSOID(r.SOID),

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // scopeWarnings compares what Zoho granted, if it says, with what the role asks.
@@ -47,7 +49,7 @@ var (
 )
 
 func checkSOID(soid string) error {
-	if err := checkLength("soid", soid, maxFieldLength); err != nil {
+	if err := checkLength("soid", soid, maxIDLength); err != nil {
 		return err
 	}
 	if soid != "" && !soidForm.MatchString(soid) {
@@ -57,12 +59,11 @@ func checkSOID(soid string) error {
 }
 
 func checkScopes(scopes []string) error {
-	const most = 200
-	if len(scopes) > most {
-		return userErrorf("scopes has %d entries, and at most %d make sense", len(scopes), most)
+	if len(scopes) > zoho.MaxScopes {
+		return userErrorf("scopes has %d entries, and at most %d make sense", len(scopes), zoho.MaxScopes)
 	}
 	for _, scope := range scopes {
-		if len(scope) > 100 || !scopeForm.MatchString(scope) {
+		if len(scope) > zoho.MaxScopeLength || !scopeForm.MatchString(scope) {
 			return userErrorf("scopes has an entry that is no scope of Zoho's; write them with commas between, and no blanks: ZohoCRM.modules.ALL,ZohoCRM.settings.READ")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
@@ -59,17 +60,27 @@ func get[T any](ctx context.Context, s store, key string) (*T, error) {
 }
 
 // undecodable is a stored entry that makes no sense. What depends on it fails,
-// but it can be deleted and written again.
+// but it can be written again, or deleted.
 type undecodable struct{ key string }
 
 func (e *undecodable) Error() string {
-	return fmt.Sprintf("the stored entry %q cannot be decoded; restore it from a backup, or delete and write it again", e.key)
+	remedy := "restore it from a backup"
+	if e.key == keyConfig || strings.HasPrefix(e.key, prefixRoles) { // an operator writes them
+		remedy = "write it again, in full, or delete it, or " + remedy
+	}
+	return fmt.Sprintf("the stored entry %q cannot be decoded; %s", e.key, remedy)
+}
+
+// IsBroken reports whether err says of a stored entry that it is there and
+// cannot be decoded.
+func IsBroken(err error) bool {
+	var broken *undecodable
+	return errors.As(err, &broken)
 }
 
 // orNone takes what cannot be decoded for absent: for those who replace it.
 func orNone[T any](value *T, err error) (*T, error) {
-	var broken *undecodable
-	if errors.As(err, &broken) {
+	if IsBroken(err) {
 		return nil, nil
 	}
 	return value, err

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -163,7 +164,8 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 	const longest = 255
 	domain = strings.TrimRight(string(a.APIDomain), "/")
 	u, err := url.Parse(domain)
-	if err != nil || len(domain) > longest || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
+	invisible := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
+	if err != nil || len(domain) > longest || strings.ContainsFunc(domain, invisible) || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
 		return "", a.APIDomain != "" && isZohos(call.accounts)
 	}
 	switch {
@@ -177,11 +179,14 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 }
 
 // scopes takes commas between them, as Zoho wants them, and blanks, as it
-// answers them; nil if there are none.
+// answers them; nil if there are none. Beyond MaxScopes the rest is dropped.
 func (a answer) scopes(call call) []string {
 	var scopes []string
-	for _, scope := range strings.FieldsFunc(string(a.Scope), func(r rune) bool { return r == ',' || r == ' ' }) {
-		if scopeWord.MatchString(scope) && !call.repeatsSecret(scope) {
+	for scope := range strings.FieldsFuncSeq(string(a.Scope), func(r rune) bool { return r == ',' || r == ' ' }) {
+		if len(scopes) == MaxScopes {
+			break
+		}
+		if len(scope) <= MaxScopeLength && scopeWord.MatchString(scope) && !call.repeatsSecret(scope) {
 			scopes = append(scopes, scope)
 		}
 	}

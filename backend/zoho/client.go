@@ -150,7 +150,8 @@ func (c *Client) post(ctx context.Context, call call, endpoint string, auth func
 // networkReason says what went wrong without the URL, which http's errors
 // repeat, and, once a request may have arrived, without anything that the
 // server could have put into it: http also repeats bad status lines and
-// Location headers.
+// Location headers. Before that, a server or proxy has had no secret to repeat,
+// but it chooses the names in its certificate and the proxy's status line.
 func networkReason(ctx context.Context, err error, started time.Time, connected bool) string {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -165,7 +166,8 @@ func networkReason(ctx context.Context, err error, started time.Time, connected 
 	var network *net.OpError
 	switch {
 	case !connected, errors.As(err, &network):
-		return err.Error()
+		const longest = 300
+		return clip(printable(err.Error()), longest)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed before an answer came"
 	default:

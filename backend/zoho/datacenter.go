@@ -53,7 +53,7 @@ func LookupDataCenter(name string) (DataCenter, error) {
 		}
 	}
 	return DataCenter{}, fmt.Errorf("%q is not one of Zoho's data centres; use one of %s - the one in the address bar when you are signed in to Zoho, for example eu for crm.zoho.eu",
-		clip(name), strings.Join(DataCenterNames(), ", "))
+		clip(name, 40), strings.Join(DataCenterNames(), ", "))
 }
 
 // ByAccountsURL finds the region whose own Accounts server this is.

@@ -3,6 +3,7 @@ package zoho
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Kind says what a failed call means to the caller, whatever words and status
@@ -44,8 +45,8 @@ func (k Kind) String() string {
 func (k Kind) Definite() bool { return k == Refused || k == Misconfigured }
 
 // Error is a call to an Accounts server that failed. Its text is meant for the
-// operator: what happened, why, what to do next. It holds no secret and
-// nothing of Zoho's answer but an error word of Zoho's own vocabulary.
+// operator: what happened, why, what to do next. It is bounded, and holds no
+// secret and nothing of Zoho's answer but an error word of Zoho's own vocabulary.
 type Error struct {
 	Kind   Kind
 	Code   string // Zoho's error word, such as "invalid_code"; empty if there was none
@@ -126,12 +127,21 @@ func errorUnreachable(call call, why string) *Error {
 // Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
 func IsDenied(word string) bool { return word == "access_denied" }
 
-// clip keeps a rejected value from filling the log.
-func clip(s string) string {
-	const limit = 40
+// clip keeps a value from outside from filling the log. limit is in bytes.
+func clip(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "?")
 	if len(s) <= limit {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit], "") + "..."
+}
+
+// printable takes away what could forge a log line or steer a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }

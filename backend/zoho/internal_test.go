@@ -91,9 +91,14 @@ func requireGood(t *testing.T, token Token) {
 	require.Equal(t, -1, strings.IndexFunc(token.AccessToken.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }))
 	require.Regexp(t, `^(https?://[^/?#@\s]+)?$`, token.APIDomain)
 	require.Regexp(t, `^[A-Za-z-]*$`, token.TokenType)
+	require.LessOrEqual(t, len(token.Scopes), MaxScopes)
 	for _, scope := range token.Scopes {
 		require.Regexp(t, `^[\w.-]+$`, scope)
+		require.LessOrEqual(t, len(scope), MaxScopeLength)
 	}
+	require.LessOrEqual(t, len(token.AccessToken.Reveal()), 2048)
+	require.LessOrEqual(t, len(token.APIDomain), 255)
+	require.LessOrEqual(t, len(token.TokenType), 32)
 	require.False(t, token.Scopes != nil && len(token.Scopes) == 0)
 	require.NotContains(t, strings.ToLower(token.APIDomain+token.TokenType+strings.Join(token.Scopes, " ")), strings.ToLower(canary))
 }
@@ -133,7 +138,7 @@ func FuzzExchangeAnswers(f *testing.F) {
 			return
 		}
 		requireGood(t, got.Token)
-		require.Regexp(t, `^(https://([A-Za-z0-9-]+\.)*zoho(apis|cloud)?\.[a-z.]+(:\d*)?)?$`, got.APIDomain)
+		require.Regexp(t, `(?i)^(https://([a-z0-9-]+\.)*zoho(apis|cloud)?\.[a-z.]+(:\d*)?)?$`, got.APIDomain)
 		require.False(t, got.ForeignDomain && got.APIDomain != "")
 		refresh := got.RefreshToken.Reveal()
 		require.Regexp(t, `^[!-~]*$`, refresh)
@@ -230,6 +235,9 @@ func TestAPIDomain_WhatIsNoOriginIsDroppedAtEveryServer(t *testing.T) {
 		for _, domain := range []string{
 			"", "www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b", "https://www.zohoapis.eu#a",
 			"https://www.zohoapis.eu@evil.example", "https://evil.example\\.zohoapis.eu", "https://evil.example%2f.zohoapis.eu", "https://evil.example/.zohoapis.eu", "HTTPS://www.zohoapis.eu",
+			// Invisible: a zero-width space, a change of direction, a tag, a
+			// no-break space, a line separator.
+			"https://www.zoho\u200bapis.eu", "https://\u202eue.sipaohoz.www", "https://www.zohoapis.eu\U000e0041", "https://www.zoho\u00a0apis.eu", "https://www.zohoapis.eu\u2028",
 		} {
 			got, _ := answeredDomain(t, accounts, domain)
 			require.Empty(t, got, "%s at %s", domain, accounts)

@@ -88,6 +88,14 @@ func (c *Client) ClientCredentials(ctx context.Context, app App, soid string, sc
 	return c.token(ctx, app, "client credentials", form)
 }
 
+// Bounds of what a role may ask for, and of what is kept of an answer: every
+// record of a grant or token holds the scopes, and so does every lease. Both are
+// far above what Zoho's products need.
+const (
+	MaxScopes      = 200
+	MaxScopeLength = 100 // in bytes, of one scope
+)
+
 // JoinScopes writes scopes as Zoho wants them: with commas. Blanks are refused.
 // Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
 func JoinScopes(scopes []string) string { return strings.Join(scopes, ",") }

@@ -22,8 +22,10 @@ func main() {
 		}
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: os.Stderr, JSONFormat: true})
+	var mounts zohosecrets.Mounts
+	endWithVault(&mounts, logger)
 	// No TLSProviderFunc: Vault 1.12 and newer bring the certificates themselves.
-	err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: zohosecrets.Factory, Logger: logger})
+	err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: survivingVault(mounts.Factory), Logger: logger})
 	if err != nil {
 		logger.Error("plugin shutting down", "error", err)
 		os.Exit(1)
