@@ -37,8 +37,11 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		return nil, err
 	}
 	defer release()
-	old, err := orNone(e.config.get(ctx, keyConfig, e.loadConfig))
-	if err != nil {
+	old, err := e.config.get(ctx, keyConfig, e.loadConfig)
+	if IsBroken(err) && change.ClientID == nil {
+		return nil, userErrorf("the stored config is damaged, so there is nothing that this write could keep: write it in full, with client_id and client_secret, or delete it")
+	}
+	if old, err = orNone(old, err); err != nil {
 		return nil, err
 	}
 	if old == nil {

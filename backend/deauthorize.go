@@ -46,6 +46,9 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 		return nil, userErrorf("role %q has its refresh token in common with %s, which would lose it, too; if that is meant, write force=true", name, strings.Join(others, ", "))
 	}
 	if len(others) > 0 {
+		if err := e.checkHasWorked(ctx, role, others); err != nil {
+			return nil, err
+		}
 		warnings = append(warnings, fmt.Sprintf("%s had the same refresh token and cannot mint any more", strings.Join(others, ", ")))
 	}
 	updated := *role
@@ -58,6 +61,21 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 		warnings = append(warnings, "Zoho answered that it does not know the refresh token: it was revoked before, or belongs to another client or data centre")
 	}
 	return warnings, nil
+}
+
+// checkHasWorked keeps a role whose credentials never worked from ending the
+// refresh token of others: whoever wrote it may know the refresh token, and not the
+// client's secret. Zoho's older revocation endpoint does not ask for one.
+func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string) error {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := e.grantOf(ctx, role, config)
+	if err != nil || g.record().hasWorked() {
+		return err
+	}
+	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too; deauthorize that role, or delete this one", role.Name, strings.Join(others, ", "))
 }
 
 // revokeOf revokes the refresh token of a role, which is stored as updated. The
@@ -88,7 +106,7 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role) (gone bool, 
 	if err := e.storeRole(ctx, updated); err != nil {
 		return false, fmt.Errorf("the refresh token of role %q will be revoked at Zoho within minutes, but Vault could not store the role without it: %w; deauthorize the role again", role.Name, err)
 	}
-	e.leaveFormerGrant(ctx, role, updated)
+	defer e.leaveFormerGrant(context.WithoutCancel(ctx), role, updated)
 	gone, err = e.carryOutRevocation(ctx, quotaID, pending, config)
 	return gone, notRevokedYet(role.Name, err)
 }

@@ -116,10 +116,19 @@ func everything(w *world) {
 	w.clock.Advance(15 * time.Minute)
 
 	consent(w)
-	down(w, func() { ignore(w.engine.Deauthorize(ctx, "crm-sync", false)) })
 	w.sim.Kill(w.refreshToken)
 	w.read("crm-sync")
+	down(w, func() { ignore(w.engine.Deauthorize(ctx, "crm-sync", false)) })
 	done(w.engine.Deauthorize(ctx, "crm-sync", false))
+
+	w.writeRole("forsaken", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "former@example.com", scopes)), ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
+	w.sim.SetDown(true)
+	ignore(w.engine.Deauthorize(ctx, "forsaken", false))
+	for range 20 {
+		w.clock.Advance(18 * time.Hour)
+		w.tick()
+	}
+	w.sim.SetDown(false)
 
 	w.writeRole("dead", backend.RoleChange{RefreshToken: ptr("1000.no.longer")})
 	_ = w.readError("dead")
@@ -182,7 +191,8 @@ func documented() map[string]struct {
 		backend.EventRoleDeauthorize:     {"roles/", role, true},
 		backend.EventTokenMint:           {"tokens/", token, true},
 		backend.EventTokenRevoke:         {"tokens/", token, true},
-		backend.EventRefreshTokenRevoke:  {"", []string{"grant"}, true},
+		backend.EventRefreshTokenRevoke:  {"", []string{"quota", "role"}, true},
+		backend.EventRefreshTokenAbandon: {"", []string{"accounts_url", "client_id", "quota", "role", "since"}, false},
 		backend.EventGrantRefuse:         {"roles/", failure, false},
 		backend.EventGrantThrottle:       {"roles/", append(failure, "retry_at"), false},
 		backend.EventReauthorizeRequired: {"roles/", failure, false},

@@ -236,11 +236,7 @@ func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged
 		return appendText(cause, fmt.Sprintf(later, err))
 	}
 	defer release()
-	pending, err := e.pendingRevocation(ctx, got.quotaID)
-	if err == nil && pending != nil {
-		pending.Decided = true
-		err = e.putRevocation(ctx, got.quotaID, *pending)
-	}
+	pending, err := e.decideRevocation(ctx, got.quotaID)
 	if err == nil && pending != nil {
 		_, err = e.carryOutRevocation(ctx, got.quotaID, *pending, config)
 	}

@@ -208,7 +208,7 @@ func TestExchange_AWriteThatCannotBeMeantAsksNothing(t *testing.T) {
 // Invariant 4: Zoho counts exchanges for the client.
 func TestExchange_KeepsToTheBudgetOfTheClientAndLeavesTheCodeUnused(t *testing.T) {
 	w := newWorld(t)
-	for i := range 10 {
+	for i := range 7 {
 		_, err := w.writeCode(fmt.Sprintf("role-%d", i), w.code())
 		require.NoError(t, err)
 	}
@@ -218,7 +218,7 @@ func TestExchange_KeepsToTheBudgetOfTheClientAndLeavesTheCodeUnused(t *testing.T
 	failed := grantError(t, err)
 	require.Equal(t, zoho.Throttled, failed.Kind)
 	require.Contains(t, failed.Error(), "code was not used")
-	require.Equal(t, 10, w.asked())
+	require.Equal(t, 7, w.asked(), "the rest is kept for readers")
 
 	w.clock.Advance(failed.RetryAt.Sub(w.clock.Now()))
 	_, err = w.writeCode("crm-sync", w.code())

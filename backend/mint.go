@@ -18,6 +18,7 @@ type mintPurpose struct {
 	exclusive bool        // for one lease, not to become the grant's current token
 	trial     bool        // to try the credential: a refusal is told, not remembered
 	role      string      // of a trial: it may not be in the index yet
+	config    *Config     // of a trial: the one that is being written; nil: the stored one
 	needed    func() bool // asked when it is the mint's turn; nil: needed
 }
 
@@ -81,9 +82,12 @@ func (e *Engine) takeTurn(ctx context.Context, quotaID string) (release func(), 
 // mint asks Zoho for an access token, if it may be asked. Without an error and
 // without a token none was needed any more.
 func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*token, error) {
-	config, _, err := e.Config(ctx)
-	if err != nil {
-		return nil, err
+	config := purpose.config
+	if config == nil {
+		var err error
+		if config, _, err = e.Config(ctx); err != nil {
+			return nil, err
+		}
 	}
 	client, err := e.accountsClient(config.CACert)
 	if err != nil {
@@ -127,7 +131,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 	}
 	t, err := e.newToken(ctx, g, minted, config, asked, purpose.exclusive)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, e.revokeUnknown(ctx, g, minted, config, err))
 	}
 	if err := e.adopt(ctx, g, q, t); err != nil {
 		return nil, err
@@ -185,6 +189,21 @@ func (e *Engine) publish(ctx context.Context, g *grant, q *quota, t *token) erro
 			rec.Current = t.rec.ID
 		}
 	})
+}
+
+// revokeUnknown revokes an access token that could not even be looked up, because
+// storage has failed. One that the server gave before is left alone.
+func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token, config *Config, cause error) error {
+	var refused *GrantError
+	if errors.As(cause, &refused) {
+		return nil
+	}
+	client, err := e.accountsClient(config.CACert)
+	if err == nil {
+		_, err = client.RevokeAccessToken(ctx, g.credential().app, minted.AccessToken)
+	}
+	e.log().Warn("an access token was minted, could not be stored, and was revoked again unless there is an error here", "grant", g.id, "error", err)
+	return err
 }
 
 // discardUnstored revokes a token whose own record could not be stored. No other

@@ -40,14 +40,19 @@ func (m *model) deauthorize(t *rapid.T) {
 }
 
 func (m *model) revokeRefreshToken(t *rapid.T) {
-	_, _ = m.engine.Deauthorize(m.t.Context(), rapid.SampledFrom(modelRoles).Draw(t, "role"), true)
+	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
+	if stored, err := m.engine.Role(m.t.Context(), role); err == nil && stored != nil && !stored.RefreshToken.IsZero() {
+		m.deauthorized[stored.RefreshToken.Reveal()] = true
+		m.killed(func(l *lease) bool { return l.grant == stored.RefreshToken.Reveal() })
+	}
+	_, _ = m.engine.Deauthorize(m.t.Context(), role, true)
 }
 
-// replaceDead writes roles whose refresh token was revoked with a new one. Zoho
-// may have revoked it although its answer said otherwise.
+// replaceDead writes roles whose refresh token was revoked, or is going to be,
+// with a new one. Zoho may have revoked it although its answer said otherwise.
 func (m *model) replaceDead() {
 	for i, refreshToken := range m.refreshTokens {
-		if m.sim.Alive(refreshToken) {
+		if m.sim.Alive(refreshToken) && !m.deauthorized[refreshToken] {
 			continue
 		}
 		m.killed(func(l *lease) bool { return l.grant == refreshToken })
@@ -55,7 +60,10 @@ func (m *model) replaceDead() {
 		for _, role := range modelRoles {
 			stored, err := m.engine.Role(m.t.Context(), role)
 			require.NoError(m.t, err)
-			if stored != nil && stored.GrantType == backend.GrantTypeRefreshToken && !m.sim.Alive(stored.RefreshToken.Reveal()) {
+			if stored == nil || stored.GrantType != backend.GrantTypeRefreshToken {
+				continue
+			}
+			if has := stored.RefreshToken.Reveal(); m.deauthorized[has] || !m.sim.Alive(has) {
 				m.writeRole1(role, m.refreshTokens[i], false)
 			}
 		}

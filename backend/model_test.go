@@ -35,6 +35,8 @@ func TestModel_InvariantsHoldThroughAnySequence(t *testing.T) {
 			"Zoho recovers": m.recover,
 			"restart":       func(*rapid.T) { m.restart() },
 			"storage fails": m.storageFails,
+			"attack":        m.attack,
+			"clock jumps":   m.clockJumps,
 			"crash":         m.crash,
 			"":              func(*rapid.T) { m.check() },
 		})
@@ -47,6 +49,7 @@ func TestModel_InvariantsHoldThroughAnySequence(t *testing.T) {
 type model struct {
 	*world
 	refreshTokens []string
+	deauthorized  map[string]bool // refresh tokens that an operator wanted dead
 	leases        []*lease
 	crashed       time.Time
 }
@@ -57,6 +60,7 @@ type lease struct {
 	grant    string
 	shared   bool
 	killed   bool // an operator wanted its token dead
+	adrift   bool // the clock jumped since: nobody can say when it ends
 	end      time.Time
 	asked    time.Time // when its revocation was first asked for; zero: it is valid
 	attempts int
@@ -71,7 +75,7 @@ var (
 )
 
 func newModel(t *rapid.T) *model {
-	m := &model{world: newWorldWith(t, zohosim.Options{MaxClientTokens: 4})}
+	m := &model{world: newWorldWith(t, zohosim.Options{MaxClientTokens: 4}), deauthorized: make(map[string]bool)}
 	m.refreshTokens = []string{m.refreshToken, m.sim.Consent(m.client, "us", "books@example.com", scopes)}
 	m.configure(backend.ConfigChange{MaxLiveTokens: ptr(4)})
 	m.sim.SetMaxLiveTokens(4)
@@ -96,18 +100,19 @@ func (m *model) writeRole1(role, refreshToken string, verify bool) {
 	}
 	_, err := m.engine.WriteRole(m.t.Context(), role, change)
 	require.NoError(m.t, err)
+	m.settle()
 }
 
 func (m *model) read(t *rapid.T) {
 	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
 	m.settle()
 	mints := len(m.tokenRequests())
-	l := m.readOf(role)
+	l := m.readAs(role, rapid.SampledFrom(hostileNames).Draw(t, "reader"))
 	if l == nil {
 		return
 	}
 	for _, other := range m.leases {
-		if other != l && other.valid(m.clock.Now()) && l.shared && other.shared && other.grant == l.grant && other.ExpiresAt.Sub(m.clock.Now()) > 40*time.Minute {
+		if other != l && other.valid(m.now()) && l.shared && other.shared && other.grant == l.grant && other.ExpiresAt.Sub(m.now()) > 40*time.Minute {
 			m.settle()
 			require.Len(m.t, m.tokenRequests(), mints, "invariant 8: minted although a fresh token is held")
 			break
@@ -131,12 +136,14 @@ func (m *model) hurryIn(t *rapid.T) {
 }
 
 // readOf is one read; nil if it fails.
-func (m *model) readOf(role string) *lease {
-	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{})
+func (m *model) readOf(role string) *lease { return m.readAs(role, "token") }
+
+func (m *model) readAs(role, name string) *lease {
+	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{DisplayName: name, EntityID: name, RequestID: name})
 	if err != nil {
 		return nil
 	}
-	now := m.clock.Now()
+	now := m.now()
 	stored, err := m.engine.Role(m.t.Context(), role)
 	require.NoError(m.t, err)
 	l := &lease{Issued: issued, grant: stored.RefreshToken.Reveal() + robots[role], shared: !stored.Exclusive, end: now.Add(issued.TTL)}
@@ -156,7 +163,7 @@ func (m *model) readOf(role string) *lease {
 	return l
 }
 
-func (l *lease) valid(now time.Time) bool { return !l.killed && l.asked.IsZero() && l.end.After(now) }
+func (l *lease) valid(now time.Time) bool { return !l.killed && !l.adrift && l.asked.IsZero() && l.end.After(now) }
 
 // revoke is somebody's wish; Vault carries it out.
 func (m *model) revoke(t *rapid.T) {
@@ -165,7 +172,7 @@ func (m *model) revoke(t *rapid.T) {
 	}
 	l := m.leases[rapid.IntRange(0, len(m.leases)-1).Draw(t, "lease")]
 	if l.asked.IsZero() {
-		l.asked, l.next = m.clock.Now(), m.clock.Now()
+		l.asked, l.next = m.now(), m.now()
 	}
 	m.vaultWorks()
 }
@@ -178,7 +185,7 @@ func (m *model) revokeOthers(t *rapid.T) {
 	left := m.leases[rapid.IntRange(0, len(m.leases)-1).Draw(t, "lease that is left")]
 	for _, l := range m.leases {
 		if l != left && l.TokenID == left.TokenID && l.asked.IsZero() {
-			l.asked, l.next = m.clock.Now(), m.clock.Now()
+			l.asked, l.next = m.now(), m.now()
 		}
 	}
 	m.vaultWorks()
@@ -190,7 +197,7 @@ func (m *model) revokeOthers(t *rapid.T) {
 // The sixth failure makes a lease irrevocable.
 // Source: Vault's vault/expiration.go.
 func (m *model) vaultWorks() {
-	now := m.clock.Now()
+	now := m.now()
 	for _, l := range m.leases {
 		if l.asked.IsZero() && !l.end.After(now) {
 			l.asked, l.next = now, now
@@ -214,14 +221,14 @@ func (m *model) vaultWorks() {
 // token is dead. A crash may have left a holder of whom nobody knows, and after
 // five minutes of failures the engine carries on alone.
 func (m *model) checkEnded(l *lease) {
-	now := m.clock.Now()
+	now := m.now()
 	for _, other := range m.leases {
 		if other.TokenID == l.TokenID && !other.done {
 			return
 		}
 	}
 	afterCrash := l.ExpiresAt.Before(m.crashed.Add(time.Hour))
-	if !afterCrash && now.Sub(l.asked) < 5*time.Minute && l.ExpiresAt.After(now) {
+	if !afterCrash && !l.adrift && now.Sub(l.asked) < 5*time.Minute && l.ExpiresAt.After(now) {
 		require.False(m.t, m.alive(l.Issued), "invariant 6: the last lease is revoked, and its token lives")
 	}
 }
@@ -271,12 +278,12 @@ func (m *model) crash(t *rapid.T) {
 		_, _ = m.engine.WriteRole(m.t.Context(), "crm-sync", backend.RoleChange{RefreshToken: &m.refreshTokens[1]})
 	}
 	came()
-	m.crashed = m.clock.Now()
+	m.crashed = m.now()
 	m.replaceDead()
 }
 
 func (m *model) check() {
-	now := m.clock.Now()
+	now := m.now()
 	for _, l := range m.leases {
 		if l.valid(now) {
 			require.True(m.t, m.alive(l.Issued), "invariants 5 and 6: a lease of role %s lives on the dead token %s\n%s", l.Role, zohosim.Fingerprint(l.AccessToken.Reveal()), m.journal())
@@ -309,9 +316,10 @@ func (m *model) tokenRequests() []zohosim.Request {
 // windUp revokes all leases with Zoho well again: nothing may be left.
 func (m *model) windUp() {
 	m.sim.ClearFaults()
+	m.setTheClock(0)
 	for _, l := range m.leases {
 		if l.asked.IsZero() {
-			l.asked, l.next = m.clock.Now(), m.clock.Now()
+			l.asked, l.next = m.now(), m.now()
 		}
 	}
 	for range 12 {

@@ -26,7 +26,9 @@ import (
 // that nobody knows. Zoho is asked only when the decision is stored. From then on no
 // role can be written with it, and nothing is minted from it.
 //
-// An entry changes in the turn of its quota alone.
+// What is decided, and how it goes on, changes in the turn of the quota. A note
+// alone needs no turn: who authorizes a role again does not wait for a mint with the
+// former refresh token.
 type pendingRevocation struct {
 	Role         string    `json:"role"`
 	At           time.Time `json:"at"`
@@ -87,7 +89,7 @@ func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Confi
 	if moved != nil { // the secret is gone; the older endpoint wants none
 		app = zoho.App{AccountsURL: former.Pin.AccountsURL, ClientID: former.Pin.ClientID}
 	}
-	release, err := e.takeTurn(ctx, id)
+	release, err := e.writes.acquire(ctx, prefixRevocations+id)
 	if err != nil {
 		return err
 	}
@@ -97,6 +99,22 @@ func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Confi
 		return err
 	}
 	return e.putRevocation(ctx, id, e.newPendingRevocation(former, app, config))
+}
+
+// decideRevocation turns a note into a decision. The caller has the turn. It
+// returns nil if there is no note any more.
+func (e *Engine) decideRevocation(ctx context.Context, quotaID string) (*pendingRevocation, error) {
+	release, err := e.writes.acquire(ctx, prefixRevocations+quotaID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	pending, err := e.pendingRevocation(ctx, quotaID)
+	if err != nil || pending == nil {
+		return nil, err
+	}
+	pending.Decided = true
+	return pending, e.putRevocation(ctx, quotaID, *pending)
 }
 
 // noteUnstored notes a refresh token that Zoho has just given, until its role is
@@ -224,8 +242,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 		if err != nil || needed {
 			return err
 		}
-		pending.Decided = true
-		if err := e.putRevocation(ctx, quotaID, *pending); err != nil {
+		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func TestRole_ReplacingItsRefreshTokenEndsTheFormerTokenThatNobodyHolds(t *testi
 func TestRole_WhatACrashLeavesBehindIsTidiedUpByTick(t *testing.T) {
 	w := newWorld(t)
 	w.aheadUnheld()
-	w.storage.failing(below("grants/"))
+	w.storage.failing(below("quota-roles/"))
 	w.deleteRole("crm-sync")
 	w.storage.failing(nil)
 	w.restart()

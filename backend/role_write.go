@@ -34,8 +34,11 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	if err != nil {
 		return nil, err
 	}
-	old, err := orNone(e.Role(ctx, name))
-	if err != nil {
+	old, err := e.Role(ctx, name)
+	if IsBroken(err) && change.MustExist {
+		return nil, userErrorf("the stored entry of role %q is damaged, so there is nothing that a patch could keep: write the role in full with vault write, or delete it", name)
+	}
+	if old, err = orNone(old, err); err != nil {
 		return nil, err
 	}
 	if change.consent != nil {

@@ -17,7 +17,7 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 	if err != nil {
 		return nil, err
 	}
-	t, err := e.try(ctx, g, r)
+	t, err := e.try(ctx, g, r, config)
 	var failed *GrantError
 	switch {
 	case err == nil:
@@ -33,9 +33,9 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 
 // try proves a credential by a token that was minted with it: one that lives,
 // or a new one, which is there for the first reader then.
-func (e *Engine) try(ctx context.Context, g *grant, r *Role) (*token, error) {
+func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*token, error) {
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
-	t, err := e.mint(ctx, g, mintPurpose{trial: true, role: r.Name, needed: func() bool {
+	t, err := e.mint(ctx, g, mintPurpose{trial: true, role: r.Name, config: config, needed: func() bool {
 		if proof = nil; !g.record().Failure.isDefinite() {
 			proof, _ = g.currentToken(e.now(), 0)
 		}
@@ -76,7 +76,7 @@ func (e *Engine) tryClient(ctx context.Context, config *Config) (warnings []stri
 		if err != nil {
 			return nil, err
 		}
-		_, err = e.try(ctx, g, role)
+		_, err = e.try(ctx, g, role, config)
 		var failed *GrantError
 		switch {
 		case err == nil:

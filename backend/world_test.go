@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -30,6 +31,7 @@ type world struct {
 	t            tb
 	sim          *zohosim.Sim
 	clock        *zohosim.Clock
+	wrong        atomic.Int64 // by how much the server's clock is wrong, in nanoseconds; Zoho's is right
 	accounts     *zohosim.Accounts
 	client       *zohosim.Client
 	refreshToken string
@@ -73,8 +75,15 @@ func newWorldWith(t tb, options zohosim.Options) *world {
 }
 
 func (w *world) start() {
-	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.clock.Now, After: w.pauses.after, UserAgent: "test", Logger: w.logger, Notify: w.notify})
+	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.now, After: w.pauses.after, UserAgent: "test", Logger: w.logger, Notify: w.notify})
 }
+
+// now is the time by the server's clock.
+func (w *world) now() time.Time { return w.clock.Now().Add(time.Duration(w.wrong.Load())) }
+
+// setClockWrong sets the server's clock ahead of the right time, or behind it;
+// Zoho's is always right.
+func (w *world) setClockWrong(by time.Duration) { w.wrong.Store(int64(by)) }
 
 // restart forgets everything but the storage, as a crash or a new leader does.
 func (w *world) restart() {
