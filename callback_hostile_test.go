@@ -144,7 +144,7 @@ func TestCallback_WhatAnAccountsURLSaysIsEscaped(t *testing.T) {
 func TestCallback_ShowsAPageWhenVaultItselfFails(t *testing.T) {
 	m := newMount(t)
 	m.storage.Underlying().FailGet(true)
-	resp, err := m.backend.HandleRequest(t.Context(), request(t, logical.ReadOperation, "callback", fields{"state": "x", "code": "y"}))
+	resp, err := m.backend.HandleRequest(t.Context(), request(t, logical.ReadOperation, "callback", fields{"state": unknownState, "code": "y"}))
 	m.storage.Underlying().FailGet(false)
 	require.NoError(t, err)
 	require.Equal(t, 500, resp.Data[logical.HTTPStatusCode])

@@ -27,7 +27,7 @@ func TestAuthorize_AnswersAnAddressAtZohoThatAsksForWhatTheRoleNeeds(t *testing.
 	require.Equal(t, z.url+"/oauth/v2/auth", address.Scheme+"://"+address.Host+address.Path)
 	asked := address.Query()
 	state := asked.Get("state")
-	require.Regexp(t, `^[A-Za-z0-9_-]{43}$`, state)
+	require.Regexp(t, `^[0-9a-f]{32}\.[A-Za-z0-9_-]{43}$`, state)
 	asked.Del("state")
 	require.Equal(t, url.Values{
 		"response_type": {"code"}, "client_id": {client.ID}, "redirect_uri": {callbackURL}, "scope": {"ZohoCRM.modules.ALL"},

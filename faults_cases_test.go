@@ -110,8 +110,8 @@ func faultCasesOfRoles() []faultCase {
 			person(s)
 			s.data = s.agree("roles/person")
 		}, holds: reads("roles/person/status", "authorized", true), once: true},
-		{op: logical.UpdateOperation, path: "roles/crm-sync/deauthorize", holds: reads("roles/crm-sync/status", "authorized", false)},
-		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/deauthorize", arrange: withLease, holds: isDead},
+		{op: logical.UpdateOperation, path: "roles/crm-sync/deauthorize", once: true, holds: reads("roles/crm-sync/status", "authorized", false)},
+		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/deauthorize", once: true, arrange: withLease, holds: isDead},
 		{op: logical.UpdateOperation, path: "roles/crm-sync/rotate", holds: reads("roles/crm-sync/status", "state", "ready")},
 		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/rotate", arrange: withLease, holds: isDead},
 		{op: logical.ReadOperation, path: "info"},

@@ -294,3 +294,6 @@ func (a answer) warnings() string {
 }
 
 func (a answer) String() string { return fmt.Sprintf("HTTP %d %.300q", a.status, a.text) }
+
+// unknownState has the form of a consent's state.
+const unknownState = "00000000000000000000000000000000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

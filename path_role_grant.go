@@ -41,22 +41,23 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Summary:      "Read how the role's grant is doing, without asking Zoho.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role-status"},
 				Responses: ok(map[string]*framework.FieldSchema{
-					"state":           {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
-					"authorized":      {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
-					"grant":           {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
-					"shared_with":     {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
-					"scopes":          {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
-					"last_success":    {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
-					"last_error":      {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
-					"last_error_code": {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
-					"last_error_at":   {Type: framework.TypeString, Description: "When that was, RFC 3339; empty if it did not fail."},
-					"retry_at":        {Type: framework.TypeString, Description: "Until when Zoho is left alone, RFC 3339; empty: it may be asked, or somebody has to correct something."},
-					"requests_left":   {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
-					"live_tokens":     {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},
-					"holders":         {Type: framework.TypeInt, Description: "Leases on the grant's tokens."},
-					"token_id":        {Type: framework.TypeString, Description: "The access token that the next reader gets; empty: one has to be minted."},
-					"expires_at":      {Type: framework.TypeString, Description: "When it ends, RFC 3339."},
-					"next_refresh":    {Type: framework.TypeString, Description: "When it is replaced ahead of that if the grant is in use, RFC 3339."},
+					"state":               {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
+					"authorized":          {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
+					"grant":               {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
+					"shared_with":         {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
+					"scopes":              {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+					"last_success":        {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
+					"last_error":          {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
+					"last_error_code":     {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
+					"last_error_at":       {Type: framework.TypeString, Description: "When that was, RFC 3339; empty if it did not fail."},
+					"retry_at":            {Type: framework.TypeString, Description: "Until when Zoho is left alone, RFC 3339; empty: it may be asked, or somebody has to correct something."},
+					"requests_left":       {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
+					"live_tokens":         {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},
+					"holders":             {Type: framework.TypeInt, Description: "Leases on the grant's tokens."},
+					"token_id":            {Type: framework.TypeString, Description: "The access token that the next reader gets; empty: one has to be minted."},
+					"expires_at":          {Type: framework.TypeString, Description: "When it ends, RFC 3339."},
+					"pending_revocations": {Type: framework.TypeSlice, Description: "Refresh tokens that were the role's and wait to be revoked at Zoho: since, decided (false: somebody still leases their access tokens), failures, last_error and retry_at."},
+					"next_refresh":        {Type: framework.TypeString, Description: "When it is replaced ahead of that if the grant is in use, RFC 3339."},
 				}),
 				// The active node alone knows everything that has not been written yet.
 				ForwardPerformanceStandby:   true,
@@ -98,23 +99,30 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 	if err != nil {
 		return respond(err)
 	}
+	pending := make([]map[string]any, 0, len(s.Pending))
+	for _, p := range s.Pending {
+		pending = append(pending, map[string]any{
+			"since": instant(p.Since), "decided": p.Decided, "failures": p.Failures, "last_error": p.LastError, "retry_at": instant(p.RetryAt),
+		})
+	}
 	return &logical.Response{Data: map[string]any{
-		"state":           string(s.State),
-		"authorized":      s.Authorized,
-		"grant":           s.GrantID,
-		"shared_with":     nonNil(s.SharedWith),
-		"scopes":          nonNil(s.Scopes),
-		"last_success":    instant(s.LastSuccess),
-		"last_error":      s.LastError,
-		"last_error_code": s.ErrorCode,
-		"last_error_at":   instant(s.LastErrorAt),
-		"retry_at":        instant(s.RetryAt),
-		"requests_left":   s.RequestsLeft,
-		"live_tokens":     s.LiveTokens,
-		"holders":         s.Holders,
-		"token_id":        s.TokenID,
-		"expires_at":      instant(s.ExpiresAt),
-		"next_refresh":    instant(s.NextRefresh),
+		"pending_revocations": pending,
+		"state":               string(s.State),
+		"authorized":          s.Authorized,
+		"grant":               s.GrantID,
+		"shared_with":         nonNil(s.SharedWith),
+		"scopes":              nonNil(s.Scopes),
+		"last_success":        instant(s.LastSuccess),
+		"last_error":          s.LastError,
+		"last_error_code":     s.ErrorCode,
+		"last_error_at":       instant(s.LastErrorAt),
+		"retry_at":            instant(s.RetryAt),
+		"requests_left":       s.RequestsLeft,
+		"live_tokens":         s.LiveTokens,
+		"holders":             s.Holders,
+		"token_id":            s.TokenID,
+		"expires_at":          instant(s.ExpiresAt),
+		"next_refresh":        instant(s.NextRefresh),
 	}}, nil
 }
 
@@ -176,7 +184,9 @@ revoked at Zoho when nobody holds its access tokens and no other role uses it.
 const pathDeauthorizeHelp = `
 Revokes the role's refresh token at Zoho, and all its access tokens with it,
 whoever leases them. The role stays, and can be authorized again. If Zoho cannot
-be asked, nothing changes.
+be asked, the answer says so; nobody gets the access tokens any more, and the
+engine goes on asking: see "pending_revocations" in the role's status. Written
+once more, it asks at once.
 `
 
 const pathRotateHelp = `

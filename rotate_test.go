@@ -51,7 +51,7 @@ func TestDeauthorize_OfARefreshTokenThatOthersHaveNeedsForce(t *testing.T) {
 	requireNone(t, got, z.refreshToken, z.clientSecret)
 }
 
-func TestDeauthorize_WhenZohoCannotBeAskedNothingChanges(t *testing.T) {
+func TestDeauthorize_WhenZohoCannotBeAskedTheDecisionStands(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		arrange func(*simulation)
@@ -71,11 +71,14 @@ func TestDeauthorize_WhenZohoCannotBeAskedNothingChanges(t *testing.T) {
 			row.arrange(r.zoho)
 			got := r.write("roles/crm-sync/deauthorize", nil)
 			require.Equal(t, row.status, got.status, got)
-			require.Contains(t, got.text, `Role "crm-sync" was not deauthorized, and is as it was. Zoho`)
+			require.Contains(t, got.text, `Role "crm-sync" has no refresh token any more`)
+			require.Contains(t, got.text, "tried again by itself")
+			require.Equal(t, http.StatusBadRequest, r.read("creds/crm-sync").status)
 			r.zoho.sim.SetDown(false)
 			r.zoho.sim.ClearFaults()
-			require.True(t, r.zoho.sim.Alive(r.zoho.refreshToken))
-			require.Equal(t, leased.token(), r.read("creds/crm-sync").done(t).token())
+			r.write("roles/crm-sync/deauthorize", nil).done(t)
+			require.False(t, r.zoho.sim.Alive(r.zoho.refreshToken))
+			require.False(t, r.zoho.sim.Alive(leased.token()))
 		})
 	}
 }

@@ -147,7 +147,7 @@ func TestPanic_InARequestIsA500AndLeavesTheMountUsable(t *testing.T) {
 		"status": v.read("roles/crm-sync/status"), "authorize": v.write("roles/crm-sync/authorize", nil),
 		"deauthorize": v.write("roles/crm-sync/deauthorize", nil), "rotate": v.write("roles/crm-sync/rotate", nil),
 		"token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
-		"callback": v.send("read", "callback", fields{"state": "x", "code": "x"}), "delete role": v.delete("roles/crm-sync"),
+		"callback": v.send("read", "callback", fields{"state": unknownState, "code": "x"}), "delete role": v.delete("roles/crm-sync"),
 		"patch config": v.patch("config", goodConfig()), "patch role": v.patch("roles/crm-sync", goodCode()),
 	} {
 		require.Equal(t, 500, got.status, what)
@@ -191,7 +191,7 @@ func TestStorage_AFailureIsAnErrorOfEveryOperationAndNeverSilence(t *testing.T) 
 		require.Contains(t, got.text, errDisk.Error(), what)
 	}
 	// A browser gets a page, which says nothing of the disk.
-	page := v.send("read", "callback", fields{"state": "x", "code": "x"})
+	page := v.send("read", "callback", fields{"state": unknownState, "code": "x"})
 	require.Equal(t, 500, page.Data[logical.HTTPStatusCode])
 	require.ErrorIs(t, v.tick(), errDisk)
 }

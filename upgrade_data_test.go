@@ -19,18 +19,13 @@ import (
 // former is what an earlier build left behind: its storage, byte for byte, and
 // what Vault keeps in the leases. All secrets in it are the simulator's.
 type former struct {
-	AccountsURL string            `json:"accounts_url"` // of the simulator, which is gone
-	Now         time.Time         `json:"now"`          // when the build was replaced
-	Storage     map[string]string `json:"storage"`
-	Grants      map[string]grant  `json:"grants"` // by grant_id
-	Leases      []formerLease     `json:"leases"`
-	Ending      []string          `json:"ending"` // access tokens whose end was decided while Zoho was down
-	Secrets     []string          `json:"secrets"`
-}
-
-type grant struct {
-	ClientID     string `json:"client_id"`
-	RefreshToken string `json:"refresh_token"`
+	AccountsURL string              `json:"accounts_url"` // of the simulator, which is gone
+	Now         time.Time           `json:"now"`          // when the build was replaced
+	Storage     map[string]string   `json:"storage"`
+	Names       map[string][]string `json:"names"` // keyed hashes by which things are stored, and what of
+	Leases      []formerLease       `json:"leases"`
+	Ending      []string            `json:"ending"` // access tokens whose end was decided while Zoho was down
+	Secrets     []string            `json:"secrets"`
 }
 
 type formerLease struct {
@@ -40,13 +35,13 @@ type formerLease struct {
 	Current     bool           `json:"current"` // the next reader gets this token
 }
 
-// grantOf is the stored name of a grant. It must never change: the roles of a
-// former build could not find their tokens.
-func grantOf(t *testing.T, storage logical.Storage, accountsURL, clientID, refreshToken string) string {
+// nameOf is the keyed hash of parts by which something is stored. It must never
+// change: the roles of a former build could not find their tokens.
+func nameOf(t *testing.T, storage logical.Storage, parts []string) string {
 	t.Helper()
 	s, err := salt.NewSalt(t.Context(), storage, &salt.Config{Location: "salt"})
 	require.NoError(t, err)
-	return s.GetHMAC(strings.Join([]string{"grant", accountsURL, clientID, refreshToken}, "\x00"))[:32]
+	return s.GetHMAC(strings.Join(parts, "\x00"))[:32]
 }
 
 // TestUpgradeData_IsWritten does nothing unless it is asked to: it keeps the
@@ -62,7 +57,7 @@ func TestUpgradeData_IsWritten(t *testing.T) {
 	}
 	m := newMount(t)
 	z := newSimulation(t, m.clock)
-	left := former{AccountsURL: z.url, Grants: map[string]grant{}, Secrets: []string{z.clientSecret, z.refreshToken}}
+	left := former{AccountsURL: z.url, Names: map[string][]string{}, Secrets: []string{z.clientSecret, z.refreshToken}}
 	m.write("config", z.config().with(fields{"refresh_ahead": false, "min_ttl": "5m"})).done(t)
 	m.write("roles/crm-sync", z.role()).done(t)
 	m.write("roles/crm-report", z.role().with(fields{"ttl": "40m"})).done(t)
@@ -104,10 +99,20 @@ func TestUpgradeData_IsWritten(t *testing.T) {
 		var role struct {
 			RefreshToken string `json:"refresh_token"`
 			ClientID     string `json:"pinned_client_id"`
+			ClientSecret string `json:"client_secret"`
 		}
-		if filepath.Dir(key) == "roles" {
-			require.NoError(t, json.Unmarshal([]byte(value), &role))
-			left.Grants[grantOf(t, m.storage, left.AccountsURL, role.ClientID, role.RefreshToken)] = grant{role.ClientID, role.RefreshToken}
+		if filepath.Dir(key) != "roles" {
+			continue
+		}
+		require.NoError(t, json.Unmarshal([]byte(value), &role))
+		if role.ClientSecret == "" {
+			role.ClientSecret = z.clientSecret
+		}
+		for _, parts := range [][]string{
+			{"grant", left.AccountsURL, role.ClientID, role.ClientSecret, "refresh_token", role.RefreshToken},
+			{"quota", left.AccountsURL, role.RefreshToken},
+		} {
+			left.Names[nameOf(t, m.storage, parts)] = parts
 		}
 	}
 	encoded, err := json.MarshalIndent(left, "", "  ")

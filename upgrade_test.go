@@ -52,11 +52,12 @@ func takeOver(t *testing.T, file string) *takenOver {
 		require.NoError(t, up.storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: []byte(value)}))
 	}
 	put("salt", up.Storage["salt"])
-	// The Accounts server has moved to another port, and the names of the grants with it.
+	// The Accounts server has moved to another port, and the names with it.
 	moves := []string{up.AccountsURL, up.zoho.URL}
-	for id, g := range up.Grants {
-		require.Equal(t, id, grantOf(t, up.storage, up.AccountsURL, g.ClientID, g.RefreshToken))
-		moves = append(moves, id, grantOf(t, up.storage, up.zoho.URL, g.ClientID, g.RefreshToken))
+	for id, parts := range up.Names {
+		require.Equal(t, id, nameOf(t, up.storage, parts))
+		parts[1] = up.zoho.URL
+		moves = append(moves, id, nameOf(t, up.storage, parts))
 	}
 	moved := strings.NewReplacer(moves...)
 	for key, value := range up.Storage {

@@ -10,7 +10,7 @@ import (
 
 // readerReserve is the part of the budget that is kept for readers who have no
 // token that their role's own min_ttl accepts, with credentials that have worked.
-func readerReserve(budget int) int { return max(1, budget*3/10) }
+func readerReserve(budget int) int { return min(max(1, budget*3/10), budget-1) }
 
 const longestBackoff = 2 * time.Minute
 

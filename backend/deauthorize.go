@@ -63,16 +63,20 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 	return warnings, nil
 }
 
-// checkHasWorked keeps a role whose credentials never worked from ending the
-// refresh token of others: whoever wrote it may know the refresh token, and not the
-// client's secret. Zoho's older revocation endpoint does not ask for one.
+// checkHasWorked keeps a role whose credentials never worked from ending a refresh
+// token that works for others: whoever wrote it may know the refresh token, and not
+// the client's secret. Zoho's older revocation endpoint does not ask for one.
 func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string) error {
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
 	g, err := e.grantOf(ctx, role, config)
-	if err != nil || g.record().hasWorked() {
+	if err != nil {
+		return err
+	}
+	q, err := e.quota(ctx, g.quotaID())
+	if err != nil || g.record().hasWorked() || !q.record().HasWorked {
 		return err
 	}
 	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too; deauthorize that role, or delete this one", role.Name, strings.Join(others, ", "))

@@ -163,7 +163,9 @@ func (m *model) readAs(role, name string) *lease {
 	return l
 }
 
-func (l *lease) valid(now time.Time) bool { return !l.killed && !l.adrift && l.asked.IsZero() && l.end.After(now) }
+func (l *lease) valid(now time.Time) bool {
+	return !l.killed && !l.adrift && l.asked.IsZero() && l.end.After(now)
+}
 
 // revoke is somebody's wish; Vault carries it out.
 func (m *model) revoke(t *rapid.T) {

@@ -208,8 +208,11 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	defer release()
-	role, err := orNone(e.Role(ctx, name))
-	if err != nil {
+	role, err := e.Role(ctx, name)
+	if role == nil && err == nil {
+		return nil, nil
+	}
+	if role, err = orNone(role, err); err != nil {
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
