@@ -56,3 +56,13 @@ func (e *Engine) Deciding(tokenID string) int {
 	}
 	return t.ledger.decision.waiting
 }
+
+// WaitingForRole counts those who wait for, or are in, the write of a role.
+func (e *Engine) WaitingForRole(name string) int {
+	e.writes.mu.Lock()
+	defer e.writes.mu.Unlock()
+	if slot := e.writes.held[prefixRoles+name]; slot != nil {
+		return slot.waiters
+	}
+	return 0
+}
