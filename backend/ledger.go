@@ -2,8 +2,10 @@ package backend
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-uuid"
 )
@@ -19,6 +21,32 @@ type Holder struct {
 	RequestID   string    `json:"request_id,omitempty"`
 	Since       time.Time `json:"since"`
 	Until       time.Time `json:"until"`
+}
+
+// maxText is how many bytes of a text from outside a holder keeps. Vault's IDs
+// have 36. A display name is as long as whoever made the reader's Vault token
+// likes, so that without a bound two of them would fill an entry of storage.
+const maxText = 256
+
+// bounded is h with the texts that come from outside cut to maxText, and made
+// valid UTF-8: storage keeps nothing else.
+func (h Holder) bounded() Holder {
+	for _, text := range []*string{&h.EntityID, &h.DisplayName, &h.RequestID} {
+		*text = cutText(*text)
+	}
+	return h
+}
+
+func cutText(text string) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return strings.Clone(text[:end]) // the rest need not stay in memory
 }
 
 // ledger knows who holds one access token, and alone decides when the token

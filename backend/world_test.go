@@ -163,7 +163,8 @@ func (w *world) keys(prefix string) []string {
 	return keys
 }
 
-// storage counts writes, and fails those that fail tells it to.
+// storage counts writes, and fails those that fail tells it to. An entry of
+// more than 1 MiB is refused, as Vault's raft storage does.
 type storage struct {
 	logical.Storage
 	mu     sync.Mutex
@@ -174,7 +175,12 @@ type storage struct {
 	list   func(prefix string)    // likewise
 }
 
-var errDisk = errors.New("disk on fire")
+var (
+	errDisk     = errors.New("disk on fire")
+	errTooLarge = errors.New("put failed due to value being too large")
+)
+
+const largestEntry = 1 << 20 // bytes
 
 func (s *storage) refuses(key string) bool {
 	s.mu.Lock()
@@ -221,6 +227,9 @@ func (s *storage) lying(lies bool) {
 }
 
 func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	if len(entry.Value) > largestEntry {
+		return errTooLarge
+	}
 	if s.refuses(entry.Key) {
 		s.mu.Lock()
 		lies := s.lies
