@@ -1,5 +1,7 @@
 package backend
 
+import "context"
+
 // IsClosing reports whether Close was called.
 func (e *Engine) IsClosing() bool {
 	e.mu.Lock()
@@ -55,4 +57,12 @@ func (e *Engine) Deciding(tokenID string) int {
 		return 0
 	}
 	return t.ledger.decision.waiting
+}
+
+// Hold makes h a holder of a token that is in memory, as it is.
+func (e *Engine) Hold(ctx context.Context, tokenID string, h Holder) (string, error) {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	return t.ledger.hold(ctx, h)
 }

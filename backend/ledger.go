@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-uuid"
 )
 
@@ -58,6 +59,7 @@ func cutText(text string) string {
 type ledger struct {
 	store   store
 	tokenID string
+	log     func() hclog.Logger
 	spawn   func(func()) bool // starts a goroutine that the engine waits for; false when it is closing
 	pacing  pacing
 
@@ -74,11 +76,10 @@ type ledger struct {
 	// The writer: one goroutine at a time, running while there is something to
 	// write, or a reservation to give back.
 	queue   []*change
-	behind  []record         // for the next commit; nobody waits for them
+	behind  []*change        // for the next commit; nobody waits for them
 	writing chan struct{}    // closed when the writer stops; nil if none runs
 	segment int              // number of the open segment
 	open    []byte           // its records, a line each
-	records int              // how many
 	rest    <-chan time.Time // ends with the pause after the latest write; nil: it is over
 	wake    chan struct{}    // ends it early
 	closed  bool             // the token is gone: nothing is written any more
@@ -90,7 +91,7 @@ func (e *Engine) newLedger(tokenID string) (*ledger, error) {
 		return nil, err
 	}
 	return &ledger{
-		store: e.store, tokenID: tokenID, spawn: e.spawn, pacing: e.pacing,
+		store: e.store, tokenID: tokenID, log: e.log, spawn: e.spawn, pacing: e.pacing,
 		holders: make(map[string]Holder), unnamed: make(map[string]bool), readers: make(map[readerKey]*Readership),
 		places: newPlaces(series), wake: make(chan struct{}, 1),
 	}, nil
@@ -107,14 +108,20 @@ func (l *ledger) hold(ctx context.Context, h Holder) (string, error) {
 	}
 	place, id := l.places.take()
 	h.ID = id
+	c := newChange(record{Hold: &h})
+	if c.err != nil {
+		l.mu.Unlock()
+		return "", c.err
+	}
 	l.holders[id] = h
 	l.sawReader(h)
 	if l.places.isReserved(place) {
-		l.commitBehind([]record{{Hold: &h}})
+		l.commitBehind(c)
 		l.mu.Unlock()
 		return id, nil
 	}
-	c := l.commit(&change{records: []record{{Hold: &h}}, place: place, undo: func() { delete(l.holders, id) }})
+	c.place, c.undo = place, func() { delete(l.holders, id) }
+	l.commit(c)
 	l.mu.Unlock()
 
 	select {
@@ -137,7 +144,7 @@ func (l *ledger) withdraw(id string) {
 	defer l.mu.Unlock()
 	if _, ok := l.holders[id]; ok {
 		delete(l.holders, id)
-		l.commitBehind([]record{{Release: id}})
+		l.commitBehind(newChange(record{Release: id}))
 	}
 }
 
@@ -159,16 +166,15 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 	delete(l.unnamed, id)
 	before := l.released
 	l.released = true
-	records := []record{{Release: id}}
 	switch {
 	case l.held() > 0:
-		l.commitBehind(records)
+		l.commitBehind(newChange(record{Release: id}))
 		return false, nil
 	case !l.ending.IsZero(): // decided before, for another reason
-		l.commitBehind(records)
+		l.commitBehind(newChange(record{Release: id}))
 		return l.decided(ctx, l.decision)
 	}
-	return l.decided(ctx, l.decide(now, records, func() {
+	return l.decided(ctx, l.decide(now, []record{{Release: id}}, func() {
 		if held {
 			l.holders[id] = h
 		} else {
@@ -205,14 +211,15 @@ func (l *ledger) endIf(ctx context.Context, now time.Time, condition func() bool
 // decide makes the decision that the token ends; mu is held.
 func (l *ledger) decide(now time.Time, records []record, undo func()) *change {
 	l.ending = now
-	c := l.commit(&change{records: append(records, record{Ending: &now}), undo: func() {
+	c := newChange(append(records, record{Ending: &now})...)
+	c.undo = func() {
 		l.ending, l.decision = time.Time{}, nil
 		// Storage may have the decision all the same. Who holds the token from now
 		// on has to be stored in its stead.
 		l.places.close()
 		undo()
-	}})
-	if !l.ending.IsZero() { // otherwise the mount is closing, and c has failed already
+	}
+	if l.commit(c); !l.ending.IsZero() { // otherwise c has failed already
 		l.decision = c
 	}
 	return c

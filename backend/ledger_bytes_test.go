@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
@@ -77,4 +78,86 @@ func TestLedger_TextsOfAReaderAreCutBetweenTwoCharactersAndMadeValid(t *testing.
 		require.Equal(t, want, w.known(issued.TokenID).Readers[0].DisplayName)
 		require.NoError(t, w.release(issued))
 	}
+}
+
+// Invariant 15.
+func TestLedger_ACrowdOfReadersWithLongNamesFitsIntoStorage(t *testing.T) {
+	w := newWorld(t)
+	const crowd = 600
+	leases := make([]*backend.Issued, crowd)
+	w.crowd(w.read("crm-sync").TokenID, crowd, func(i int) (err error) {
+		leases[i], err = w.issueAs(i, 256)
+		return err
+	})
+	w.settle()
+	w.requireSmallEntries("holders/")
+	w.die()
+	w.requireHolders(leases[0], crowd+2, 0)
+}
+
+// Invariant 15.
+func TestLedger_NamesThatAreWrittenBehindFitIntoStorage(t *testing.T) {
+	w := newWorld(t)
+	issued := w.hurry(3)
+	w.hurry(50) // reserves a hundred places and more
+	w.settle()
+	w.pauses.lasting(true)
+	n := 53
+	for ; w.engine.Queued(issued[0].TokenID) < 400; n++ {
+		w.readNamed(n, 256)
+	}
+	w.settle()
+	w.requireSmallEntries("holders/")
+	w.die()
+	w.requireHolders(issued[0], n, 0)
+}
+
+// A record that can never be written is its caller's failure alone.
+func TestLedger_ARecordThatIsTooLargeIsRefusedAtOnceAndNotTriedAgain(t *testing.T) {
+	for what, prepare := range map[string]func(*world) *backend.Issued{
+		"with a write of its own": func(w *world) *backend.Issued { return w.read("crm-sync") },
+		"in a reserved place":     func(w *world) *backend.Issued { return w.hurry(3)[0] },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			issued := prepare(w)
+			before := len(w.engine.Holding(issued.TokenID))
+			w.storage.written()
+			_, err := w.engine.Hold(t.Context(), issued.TokenID, backend.Holder{Role: strings.Repeat("x", largestEntry)})
+			require.ErrorContains(t, err, "bytes")
+			require.Empty(t, w.storage.written())
+			require.Len(t, w.engine.Holding(issued.TokenID), before)
+			w.read("crm-sync")
+			w.settle()
+			w.die()
+			w.requireHolders(issued, before+1, 0)
+		})
+	}
+}
+
+// The last holder's release has a caller. Of the others nobody waits for the write.
+func TestLedger_ARecordThatIsTooLargeAndThatNobodyWaitsForIsDropped(t *testing.T) {
+	w := newWorld(t)
+	heard := w.listen(hclog.Error)
+	issued := w.read("crm-sync")
+	large := strings.Repeat("x", 200_000)
+	w.addToLedger(issued, fmt.Sprintf(`{"hold":{"id":%q,"until":"2026-11-21T10:00:00Z"}}`, large)+"\n")
+	w.restart()
+	w.requireHolders(issued, 2, 0)
+
+	require.NoError(t, w.engine.Release(t.Context(), backend.Lease{TokenID: issued.TokenID, HolderID: large, ExpiresAt: issued.ExpiresAt}, notTainted))
+	require.Len(t, w.lines(heard, "dropped what storage can never take of a token's holders"), 1)
+	w.read("crm-sync")
+	w.settle()
+	w.requireHolders(issued, 2, 0)
+}
+
+// addToLedger adds to the first segment of a token's stored ledger.
+func (w *world) addToLedger(of *backend.Issued, lines string) {
+	w.t.Helper()
+	key := w.keys("holders/" + of.TokenID + "/")[0]
+	entry, err := w.storage.Get(w.t.Context(), key)
+	require.NoError(w.t, err)
+	entry.Value = append(entry.Value, lines...)
+	require.NoError(w.t, w.storage.Put(w.t.Context(), entry))
 }

@@ -15,8 +15,8 @@ import (
 // A ledger is kept in segments: entries of some dozen records, the last of
 // which is written again with each commit until it is full. So a commit is one
 // write of bounded size, however many holders there are, and a token's records
-// are deleted with the token.
-const segmentRecords = 64
+// are deleted with the token. fullSegment is in bytes.
+const fullSegment = 16 << 10
 
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.
@@ -55,8 +55,8 @@ func (l *ledger) load(ctx context.Context) error {
 // replay carries out the records of a segment. reserved is the reservation that
 // stands.
 func (l *ledger) replay(segment []byte, reserved *reservation) error {
-	l.open, l.records = segment, 0
-	for decoder := json.NewDecoder(bytes.NewReader(segment)); ; l.records++ {
+	l.open = segment
+	for decoder := json.NewDecoder(bytes.NewReader(segment)); ; {
 		var r record
 		switch err := decoder.Decode(&r); {
 		case err == io.EOF:
