@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
@@ -110,6 +111,28 @@ func TestLedger_NamesThatAreWrittenBehindFitIntoStorage(t *testing.T) {
 	w.requireSmallEntries("holders/")
 	w.die()
 	w.requireHolders(issued[0], n, 0)
+}
+
+// Invariant 15.
+func TestTick_SweepsATokenWhoseReadersAreMoreThanAnEntryTakes(t *testing.T) {
+	w := newWorld(t)
+	const readers = 400 // of 3 kB and more each
+	var last *backend.Issued
+	for i := range readers {
+		last = w.readNamed(i, 256)
+		w.clock.Advance(time.Second)
+	}
+	w.clock.Advance(time.Hour)
+	w.tick()
+	require.Empty(t, w.keys("tokens/"))
+	require.Empty(t, w.keys("holders/"))
+	w.requireSmallEntries("ended/")
+	ended := w.known(last.TokenID)
+	require.NotNil(t, ended)
+	require.Greater(t, len(ended.Readers), 50)
+	for i, reader := range ended.Readers {
+		require.Equal(t, fmt.Sprintf("%04d", readers-len(ended.Readers)+i), reader.EntityID[:4], "the earliest are left out")
+	}
 }
 
 // A record that can never be written is its caller's failure alone.
