@@ -48,6 +48,8 @@ type Engine struct {
 	tokens   map[string]*token
 	idle     map[string]bool         // grants that may be needless
 	accounts map[string]*zoho.Client // by CA certificate
+	failing  map[string]time.Time    // by holder: since when its release fails
+	searched time.Time               // when failing was searched for old ones last
 
 	// Flights outlive the request that started them, so they run under the
 	// mount's own context, and Close waits for them.
@@ -71,6 +73,7 @@ func New(opts Options) *Engine {
 		tokens:    make(map[string]*token),
 		idle:      make(map[string]bool),
 		accounts:  make(map[string]*zoho.Client),
+		failing:   make(map[string]time.Time),
 		closing:   make(chan struct{}),
 	}
 	if opts.Logger == nil {

@@ -66,3 +66,10 @@ func (e *Engine) Hold(ctx context.Context, tokenID string, h Holder) (string, er
 	e.mu.Unlock()
 	return t.ledger.hold(ctx, h)
 }
+
+// FailedReleases counts the releases that are remembered since they failed.
+func (e *Engine) FailedReleases() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.failing)
+}

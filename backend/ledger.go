@@ -184,6 +184,32 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 	}))
 }
 
+// releaseBehind takes out a holder for whose release nobody will ask again, and
+// waits for nothing. If it is the last, the token isDue.
+func (l *ledger) releaseBehind(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, held := l.holders[id]; held || l.unnamed[id] {
+		delete(l.holders, id)
+		delete(l.unnamed, id)
+		l.released = true
+		l.commitBehind(newChange(record{Release: id}))
+		return
+	}
+	c := l.decision
+	if c == nil {
+		return
+	}
+	select {
+	case <-c.written:
+	default: // release is being written; if it fails the holder comes back
+		l.spawn(func() {
+			<-c.written
+			l.releaseBehind(id)
+		})
+	}
+}
+
 // endIfUnheld decides that the token has to end, unless somebody holds it. It
 // is for tokens that no role can hand out any more.
 func (l *ledger) endIfUnheld(ctx context.Context, now time.Time) (ending bool, err error) {

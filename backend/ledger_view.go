@@ -20,7 +20,7 @@ func (l *ledger) endingSince() time.Time {
 
 // isDue reports whether the token's last holder is gone although nobody
 // decided its end: a holder that was being written when the last but one left
-// was withdrawn.
+// was withdrawn, or the decision could not be stored until Vault gave up asking.
 func (l *ledger) isDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
