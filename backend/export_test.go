@@ -73,3 +73,11 @@ func (e *Engine) FailedReleases() int {
 	defer e.mu.Unlock()
 	return len(e.failing)
 }
+
+// CanBeHeld reports whether a token that is in memory may get new holders.
+func (e *Engine) CanBeHeld(tokenID string) bool {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	return t.ledger.canBeHeld()
+}

@@ -65,11 +65,12 @@ type ledger struct {
 
 	mu       sync.Mutex
 	holders  map[string]Holder
-	unnamed  map[string]bool // places that a crash has left reserved: perhaps a lease is in them
+	unnamed  map[string]bool // places that a crash has left reserved: perhaps a lease is in them; damage counts as one
 	readers  map[readerKey]*Readership
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
 	decision *change   // that decision, if it was made since the ledger was loaded
+	damaged  bool      // a part of what is stored cannot be read
 
 	places places
 
@@ -99,10 +100,10 @@ func (e *Engine) newLedger(tokenID string) (*ledger, error) {
 
 // hold adds a holder, and names it. When it returns without an error storage
 // counts the holder: by its name, or as one of a reservation. It fails with
-// errEnding if the token's end was decided before.
+// errEnding if the token's end was decided before, or may have been.
 func (l *ledger) hold(ctx context.Context, h Holder) (string, error) {
 	l.mu.Lock()
-	if !l.ending.IsZero() || l.closed {
+	if !l.canBeHeldLocked() {
 		l.mu.Unlock()
 		return "", errEnding
 	}

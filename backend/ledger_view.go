@@ -11,6 +11,17 @@ import (
 
 func (l *ledger) isEnding() bool { return !l.endingSince().IsZero() }
 
+// canBeHeld reports whether the token may get another holder. It must not if its
+// end is decided, nor if the ledger is damaged: the decision may be in what is
+// lost.
+func (l *ledger) canBeHeld() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.canBeHeldLocked()
+}
+
+func (l *ledger) canBeHeldLocked() bool { return l.ending.IsZero() && !l.closed && !l.damaged }
+
 // endingSince is when the token's end was decided; zero if it was not.
 func (l *ledger) endingSince() time.Time {
 	l.mu.Lock()
