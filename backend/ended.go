@@ -2,8 +2,10 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,8 +26,10 @@ type endedEntry struct {
 	Readers     []Readership `json:"readers,omitempty"`
 }
 
-// mostReaders bounds a dead token's entry to some hundred kilobytes.
-const mostReaders = 1000
+// maxEnded bounds the readers in a dead token's entry, in bytes. Without it the
+// entry of a token with very many would be refused by storage, and the token
+// never swept.
+const maxEnded = 256 << 10
 
 const hourForm = "2006-01-02T15"
 
@@ -37,13 +41,23 @@ func endedKey(at time.Time, id string) string {
 func (e *Engine) remember(ctx context.Context, t *token, how string) error {
 	now := e.now()
 	info := t.info()
-	if len(info.Readers) > mostReaders {
-		info.Readers = info.Readers[len(info.Readers)-mostReaders:]
-	}
 	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{
 		GrantID: info.GrantID, AccountsURL: info.AccountsURL, Scopes: info.Scopes,
-		IssuedAt: info.IssuedAt, ExpiresAt: info.ExpiresAt, EndedAt: t.endedAt(now), EndedBy: how, Readers: info.Readers,
+		IssuedAt: info.IssuedAt, ExpiresAt: info.ExpiresAt, EndedAt: t.endedAt(now), EndedBy: how, Readers: latestReaders(info.Readers),
 	})
+}
+
+// latestReaders leaves out the earliest of readers, until the others have room in
+// an entry.
+func latestReaders(readers []Readership) []Readership {
+	room := maxEnded
+	for i, r := range slices.Backward(readers) {
+		text, err := json.Marshal(r)
+		if room -= len(text) + len(","); err != nil || room < 0 {
+			return readers[i+1:]
+		}
+	}
+	return readers
 }
 
 // endedAt is when t ended if that is found out now.

@@ -49,6 +49,8 @@ type Engine struct {
 	tokens   map[string]*token
 	accounts map[string]*zoho.Client // by CA certificate
 	sweeping sweepRound
+	failing  map[string]time.Time // by holder: since when its release fails
+	searched time.Time            // when failing was searched for old ones last
 
 	// Flights outlive the request that started them, so they run under the
 	// mount's own context, and Close waits for them.
@@ -72,6 +74,7 @@ func New(opts Options) *Engine {
 		quotas:    make(map[string]*quota),
 		tokens:    make(map[string]*token),
 		accounts:  make(map[string]*zoho.Client),
+		failing:   make(map[string]time.Time),
 		closing:   make(chan struct{}),
 	}
 	if opts.Logger == nil {

@@ -1,5 +1,7 @@
 package backend
 
+import "context"
+
 // IsClosing reports whether Close was called.
 func (e *Engine) IsClosing() bool {
 	e.mu.Lock()
@@ -65,4 +67,27 @@ func (e *Engine) WaitingForRole(name string) int {
 		return slot.waiters
 	}
 	return 0
+}
+
+// Hold makes h a holder of a token that is in memory, as it is.
+func (e *Engine) Hold(ctx context.Context, tokenID string, h Holder) (string, error) {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	return t.ledger.hold(ctx, h)
+}
+
+// FailedReleases counts the releases that are remembered since they failed.
+func (e *Engine) FailedReleases() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.failing)
+}
+
+// CanBeHeld reports whether a token that is in memory may get new holders.
+func (e *Engine) CanBeHeld(tokenID string) bool {
+	e.mu.Lock()
+	t := e.tokens[tokenID]
+	e.mu.Unlock()
+	return t.ledger.canBeHeld()
 }

@@ -185,7 +185,7 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 	holderID, err := t.ledger.hold(ctx, Holder{
 		Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
 		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role)),
-	})
+	}.bounded())
 	if err != nil {
 		return nil, err
 	}

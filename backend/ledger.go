@@ -2,9 +2,12 @@ package backend
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-uuid"
 )
 
@@ -21,6 +24,32 @@ type Holder struct {
 	Until       time.Time `json:"until"`
 }
 
+// maxText is how many bytes of a text from outside a holder keeps. Vault's IDs
+// have 36. A display name is as long as whoever made the reader's Vault token
+// likes, so that without a bound two of them would fill an entry of storage.
+const maxText = 256
+
+// bounded is h with the texts that come from outside cut to maxText, and made
+// valid UTF-8: storage keeps nothing else.
+func (h Holder) bounded() Holder {
+	for _, text := range []*string{&h.EntityID, &h.DisplayName, &h.RequestID} {
+		*text = cutText(*text)
+	}
+	return h
+}
+
+func cutText(text string) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return strings.Clone(text[:end]) // the rest need not stay in memory
+}
+
 // ledger knows who holds one access token, and alone decides when the token
 // has to end: when its last holder goes, or when it is superseded and has none.
 //
@@ -30,27 +59,28 @@ type Holder struct {
 type ledger struct {
 	store   store
 	tokenID string
+	log     func() hclog.Logger
 	spawn   func(func()) bool // starts a goroutine that the engine waits for; false when it is closing
 	pacing  pacing
 
 	mu       sync.Mutex
 	holders  map[string]Holder
-	unnamed  map[string]bool // places that a crash has left reserved: perhaps a lease is in them
+	unnamed  map[string]bool // places that a crash has left reserved: perhaps a lease is in them; damage counts as one
 	readers  map[readerKey]*Readership
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
 	decision *change   // that decision, if it was made since the ledger was loaded
+	damaged  bool      // a part of what is stored cannot be read
 
 	places places
 
 	// The writer: one goroutine at a time, running while there is something to
 	// write, or a reservation to give back.
 	queue   []*change
-	behind  []record         // for the next commit; nobody waits for them
+	behind  []*change        // for the next commit; nobody waits for them
 	writing chan struct{}    // closed when the writer stops; nil if none runs
 	segment int              // number of the open segment
 	open    []byte           // its records, a line each
-	records int              // how many
 	rest    <-chan time.Time // ends with the pause after the latest write; nil: it is over
 	wake    chan struct{}    // ends it early
 	closed  bool             // the token is gone: nothing is written any more
@@ -62,7 +92,7 @@ func (e *Engine) newLedger(tokenID string) (*ledger, error) {
 		return nil, err
 	}
 	return &ledger{
-		store: e.store, tokenID: tokenID, spawn: e.spawn, pacing: e.pacing,
+		store: e.store, tokenID: tokenID, log: e.log, spawn: e.spawn, pacing: e.pacing,
 		holders: make(map[string]Holder), unnamed: make(map[string]bool), readers: make(map[readerKey]*Readership),
 		places: newPlaces(series), wake: make(chan struct{}, 1),
 	}, nil
@@ -70,23 +100,29 @@ func (e *Engine) newLedger(tokenID string) (*ledger, error) {
 
 // hold adds a holder, and names it. When it returns without an error storage
 // counts the holder: by its name, or as one of a reservation. It fails with
-// errEnding if the token's end was decided before.
+// errEnding if the token's end was decided before, or may have been.
 func (l *ledger) hold(ctx context.Context, h Holder) (string, error) {
 	l.mu.Lock()
-	if !l.ending.IsZero() || l.closed {
+	if !l.canBeHeldLocked() {
 		l.mu.Unlock()
 		return "", errEnding
 	}
 	place, id := l.places.take()
 	h.ID = id
+	c := newChange(record{Hold: &h})
+	if c.err != nil {
+		l.mu.Unlock()
+		return "", c.err
+	}
 	l.holders[id] = h
 	l.sawReader(h)
 	if l.places.isReserved(place) {
-		l.commitBehind([]record{{Hold: &h}})
+		l.commitBehind(c)
 		l.mu.Unlock()
 		return id, nil
 	}
-	c := l.commit(&change{records: []record{{Hold: &h}}, place: place, undo: func() { delete(l.holders, id) }})
+	c.place, c.undo = place, func() { delete(l.holders, id) }
+	l.commit(c)
 	l.mu.Unlock()
 
 	select {
@@ -109,7 +145,7 @@ func (l *ledger) withdraw(id string) {
 	defer l.mu.Unlock()
 	if _, ok := l.holders[id]; ok {
 		delete(l.holders, id)
-		l.commitBehind([]record{{Release: id}})
+		l.commitBehind(newChange(record{Release: id}))
 	}
 }
 
@@ -131,16 +167,15 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 	delete(l.unnamed, id)
 	before := l.released
 	l.released = true
-	records := []record{{Release: id}}
 	switch {
 	case l.held() > 0:
-		l.commitBehind(records)
+		l.commitBehind(newChange(record{Release: id}))
 		return false, nil
 	case !l.ending.IsZero(): // decided before, for another reason
-		l.commitBehind(records)
+		l.commitBehind(newChange(record{Release: id}))
 		return l.decided(ctx, l.decision)
 	}
-	return l.decided(ctx, l.decide(now, records, func() {
+	return l.decided(ctx, l.decide(now, []record{{Release: id}}, func() {
 		if held {
 			l.holders[id] = h
 		} else {
@@ -148,6 +183,32 @@ func (l *ledger) release(ctx context.Context, id string, now time.Time) (ending 
 		}
 		l.released = before
 	}))
+}
+
+// releaseBehind takes out a holder for whose release nobody will ask again, and
+// waits for nothing. If it is the last, the token isDue.
+func (l *ledger) releaseBehind(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, held := l.holders[id]; held || l.unnamed[id] {
+		delete(l.holders, id)
+		delete(l.unnamed, id)
+		l.released = true
+		l.commitBehind(newChange(record{Release: id}))
+		return
+	}
+	c := l.decision
+	if c == nil {
+		return
+	}
+	select {
+	case <-c.written:
+	default: // release is being written; if it fails the holder comes back
+		l.spawn(func() {
+			<-c.written
+			l.releaseBehind(id)
+		})
+	}
 }
 
 // endIfUnheld decides that the token has to end, unless somebody holds it. It
@@ -177,14 +238,15 @@ func (l *ledger) endIf(ctx context.Context, now time.Time, condition func() bool
 // decide makes the decision that the token ends; mu is held.
 func (l *ledger) decide(now time.Time, records []record, undo func()) *change {
 	l.ending = now
-	c := l.commit(&change{records: append(records, record{Ending: &now}), undo: func() {
+	c := newChange(append(records, record{Ending: &now})...)
+	c.undo = func() {
 		l.ending, l.decision = time.Time{}, nil
 		// Storage may have the decision all the same. Who holds the token from now
 		// on has to be stored in its stead.
 		l.places.close()
 		undo()
-	}})
-	if !l.ending.IsZero() { // otherwise the mount is closing, and c has failed already
+	}
+	if l.commit(c); !l.ending.IsZero() { // otherwise c has failed already
 		l.decision = c
 	}
 	return c

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 
@@ -15,8 +14,8 @@ import (
 // A ledger is kept in segments: entries of some dozen records, the last of
 // which is written again with each commit until it is full. So a commit is one
 // write of bounded size, however many holders there are, and a token's records
-// are deleted with the token.
-const segmentRecords = 64
+// are deleted with the token. fullSegment is in bytes.
+const fullSegment = 16 << 10
 
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.
@@ -26,7 +25,9 @@ func (l *ledger) prefix() string { return prefixHolders + l.tokenID + "/" }
 
 func (l *ledger) segmentKey(n int) string { return fmt.Sprintf("%s%08d", l.prefix(), n) }
 
-// load reads the ledger from storage into a new one.
+// load reads the ledger from storage into a new one. What cannot be decoded is no
+// error, since nobody could end a lease on the token then. It counts as one more
+// holder, so that the token dies of age and not while somebody may have it.
 func (l *ledger) load(ctx context.Context) error {
 	keys, err := l.store.List(ctx, l.prefix())
 	if err != nil {
@@ -42,27 +43,29 @@ func (l *ledger) load(ctx context.Context) error {
 		if entry == nil {
 			continue
 		}
-		if _, err := fmt.Sscanf(key, "%d", &l.segment); err != nil {
-			return fmt.Errorf("the stored entry %q has an unexpected name", l.prefix()+key)
+		_, err = fmt.Sscanf(key, "%d", &l.segment)
+		if err != nil || !l.replay(entry.Value, &reserved) {
+			l.damaged = true
+			l.unnamed[key] = true
+			l.log().Error("cannot decode who holds an access token; nobody new gets it, and it lives until it expires", "token_id", l.tokenID, "entry", l.prefix()+key)
 		}
-		if err := l.replay(entry.Value, &reserved); err != nil {
-			return fmt.Errorf("the stored entry %q cannot be decoded", l.prefix()+key)
-		}
+	}
+	if l.damaged { // what is written after damage could not be told from it
+		l.segment, l.open = l.segment+1, nil
 	}
 	return nil
 }
 
-// replay carries out the records of a segment. reserved is the reservation that
-// stands.
-func (l *ledger) replay(segment []byte, reserved *reservation) error {
-	l.open, l.records = segment, 0
-	for decoder := json.NewDecoder(bytes.NewReader(segment)); ; l.records++ {
+// replay carries out the records of a segment, and reports whether all of them
+// could be read. reserved is the reservation that stands.
+func (l *ledger) replay(segment []byte, reserved *reservation) (whole bool) {
+	l.open = segment
+	whole = bytes.HasSuffix(segment, []byte("\n"))
+	for line := range bytes.Lines(segment) {
 		var r record
-		switch err := decoder.Decode(&r); {
-		case err == io.EOF:
-			return nil
+		switch err := json.Unmarshal(line, &r); {
 		case err != nil:
-			return err
+			whole = false
 		case r.Hold != nil:
 			l.holders[r.Hold.ID] = *r.Hold
 			delete(l.unnamed, r.Hold.ID)
@@ -76,8 +79,11 @@ func (l *ledger) replay(segment []byte, reserved *reservation) error {
 			*reserved = *r.Reserve
 		case r.Ending != nil:
 			l.ending = *r.Ending
+		default:
+			whole = false
 		}
 	}
+	return whole
 }
 
 // replayReservation counts the places of r in the stead of those of former,

@@ -11,6 +11,17 @@ import (
 
 func (l *ledger) isEnding() bool { return !l.endingSince().IsZero() }
 
+// canBeHeld reports whether the token may get another holder. It must not if its
+// end is decided, nor if the ledger is damaged: the decision may be in what is
+// lost.
+func (l *ledger) canBeHeld() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.canBeHeldLocked()
+}
+
+func (l *ledger) canBeHeldLocked() bool { return l.ending.IsZero() && !l.closed && !l.damaged }
+
 // endingSince is when the token's end was decided; zero if it was not.
 func (l *ledger) endingSince() time.Time {
 	l.mu.Lock()
@@ -20,7 +31,7 @@ func (l *ledger) endingSince() time.Time {
 
 // isDue reports whether the token's last holder is gone although nobody
 // decided its end: a holder that was being written when the last but one left
-// was withdrawn.
+// was withdrawn, or the decision could not be stored until Vault gave up asking.
 func (l *ledger) isDue() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

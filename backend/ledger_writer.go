@@ -1,18 +1,20 @@
 package backend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// maxBatch bounds a commit: so many changes that somebody waits for, and as many
-// records that nobody does. Of some 300 bytes each they are a third of the 1 MiB
-// that Vault's raft storage takes.
-const maxBatch = 500
+// maxBatch bounds a commit, in bytes: so much that somebody waits for, and as
+// much that nobody does. With what the segment has before, an entry stays below
+// 300 KiB. Vault's raft storage takes 1 MiB, and Consul's half of that.
+const maxBatch = 128 << 10
 
 // pace is the time between two writes for which nobody waits. It bounds how
 // much a crash leaves in doubt, and is long enough for a crowd's writes to be
@@ -30,12 +32,29 @@ type record struct {
 // change is what one caller wants written. The decision to end a token may have
 // several who wait for it.
 type change struct {
-	records []record
+	lines   []byte        // its records, as a segment has them
 	undo    func()        // takes the change out of memory; called with mu held
 	written chan struct{} // closed when it is written, or could not be
 	err     error         // of the write; to be read when written is closed
 	waiting int           // guarded by the ledger's mu
 	place   int           // of a holder; 0: the change is something else
+}
+
+// newChange returns a change that has an error already if it is one that no
+// write would ever take.
+func newChange(records ...record) *change {
+	c := &change{written: make(chan struct{})}
+	var lines bytes.Buffer
+	encoder := json.NewEncoder(&lines)
+	for _, r := range records {
+		if c.err == nil {
+			c.err = encoder.Encode(r)
+		}
+	}
+	if c.lines = lines.Bytes(); c.err == nil && len(c.lines) > maxBatch {
+		c.err = fmt.Errorf("a token's ledger takes no record of %d bytes", len(c.lines))
+	}
+	return c
 }
 
 // done tells everybody who waits; mu is held.
@@ -51,21 +70,27 @@ func (c *change) done(err error) {
 const commitLimit = 20 * time.Second
 
 // commit queues a change for the writer; mu is held.
-func (l *ledger) commit(c *change) *change {
-	c.written = make(chan struct{})
-	if !l.startWriter() {
-		c.done(errClosed)
-		return c
+func (l *ledger) commit(c *change) {
+	if c.err == nil && !l.startWriter() {
+		c.err = errClosed
+	}
+	if c.err != nil {
+		c.done(c.err)
+		return
 	}
 	l.queue = append(l.queue, c)
 	l.hasten()
-	return c
 }
 
-// commitBehind leaves records to the writer; mu is held.
-func (l *ledger) commitBehind(records []record) {
-	if !l.closed {
-		l.behind = append(l.behind, records...)
+// commitBehind leaves a change to the writer; mu is held. One that no write
+// would take is dropped, since it would keep back all those that come after it.
+func (l *ledger) commitBehind(c *change) {
+	switch {
+	case l.closed:
+	case c.err != nil:
+		l.log().Error("dropped what storage can never take of a token's holders", "token_id", l.tokenID, "error", c.err)
+	default:
+		l.behind = append(l.behind, c)
 		l.startWriter()
 	}
 }
@@ -107,8 +132,7 @@ func (l *ledger) write() {
 	}
 	for failed := false; l.mustWrite() && (len(l.queue) > 0 || !failed); {
 		l.pause()
-		changes := l.queue[:min(len(l.queue), maxBatch)]
-		behind := l.behind[:min(len(l.behind), maxBatch)]
+		changes, behind := fitting(l.queue), fitting(l.behind)
 		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
 		err := l.writeBatch(changes, behind)
 		l.rest = l.pacing.after(pace)
@@ -123,6 +147,18 @@ func (l *ledger) write() {
 	}
 }
 
+// fitting returns as many changes, from the first on, as one commit takes: one
+// at least, if there are any.
+func fitting(changes []*change) []*change {
+	room := maxBatch
+	for i, c := range changes {
+		if room -= len(c.lines); room < 0 && i > 0 {
+			return changes[:i]
+		}
+	}
+	return changes
+}
+
 // letGo lets those wait no longer who have come during a write and whose places
 // it has reserved; mu is held.
 func (l *ledger) letGo() {
@@ -130,7 +166,7 @@ func (l *ledger) letGo() {
 		if c.place == 0 || !l.places.isReserved(c.place) {
 			return false
 		}
-		l.behind = append(l.behind, c.records...)
+		l.behind = append(l.behind, c)
 		c.done(nil)
 		return true
 	})
@@ -138,30 +174,27 @@ func (l *ledger) letGo() {
 
 // writeBatch adds records to the open segment, or to a new one if that is full.
 // mu is held, but not during the write.
-func (l *ledger) writeBatch(changes []*change, behind []record) error {
-	batch := slices.Clone(behind)
-	for _, c := range changes {
-		batch = append(batch, c.records...)
-	}
+func (l *ledger) writeBatch(changes, behind []*change) error {
+	batch := slices.Concat(behind, changes)
 	var reserve *reservation
 	if len(l.behind) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
 		reserve = l.places.nextReservation()
 	}
 	if reserve != nil {
-		batch = append(batch, record{Reserve: reserve})
+		batch = append(batch, newChange(record{Reserve: reserve}))
 	}
 	if len(batch) == 0 {
 		return nil
 	}
-	segment, open, records := l.segment, slices.Clone(l.open), l.records
-	if records >= segmentRecords {
-		segment, open, records = segment+1, nil, 0
+	segment, open := l.segment, slices.Clone(l.open)
+	if len(open) >= fullSegment {
+		segment, open = segment+1, nil
 	}
 	open, err := l.putSegment(segment, open, batch)
 	if err != nil {
 		return err
 	}
-	l.segment, l.open, l.records = segment, open, records+len(batch)
+	l.segment, l.open = segment, open
 	if reserve != nil {
 		l.places.confirm(*reserve)
 	}
@@ -169,15 +202,11 @@ func (l *ledger) writeBatch(changes []*change, behind []record) error {
 }
 
 // putSegment stores what a segment has and batch; mu is held, but not meanwhile.
-func (l *ledger) putSegment(segment int, has []byte, batch []record) (all []byte, err error) {
+func (l *ledger) putSegment(segment int, has []byte, batch []*change) (all []byte, err error) {
 	l.mu.Unlock()
 	defer l.mu.Lock()
-	for _, r := range batch {
-		line, err := json.Marshal(r)
-		if err != nil {
-			return nil, err
-		}
-		has = append(append(has, line...), '\n')
+	for _, c := range batch {
+		has = append(has, c.lines...)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
 	defer cancel()

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -10,7 +11,7 @@ import (
 // relieveAfter is how long Vault is told that a revocation has failed. Vault
 // asks six times, the last time 310 seconds after the first at the earliest,
 // and then declares the lease irrevocable. Before that the engine takes over:
-// the decision is in the ledger, and Tick carries it out.
+// the holder is out of the ledger, and Tick ends the token if it was the last.
 // Source: Vault's vault/expiration.go, maxRevokeAttempts and revokeRetryBase.
 const relieveAfter = 5 * time.Minute
 
@@ -27,41 +28,88 @@ type Lease struct {
 
 // Release ends one lease's hold on its token, and, if it was the last one,
 // that very token at Zoho. It needs neither role nor config. An error means
-// that Vault should ask again, except on a mount that is tainted, which is
-// being disabled and must not be held up; tainted is asked only if need be.
+// that Vault should ask again. There is none, whatever fails, when Vault is about
+// to give up, and on a mount that is tainted, which is being disabled and must
+// not be held up; tainted is asked only if need be.
 func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) error {
-	if !lease.ExpiresAt.After(e.now()) {
+	asked := e.now()
+	if !lease.ExpiresAt.After(asked) {
 		e.log().Debug("a lease has ended with its access token", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt)
+		e.releaseOver(lease)
 		return nil // Zoho has ended it; Tick sweeps what is stored
 	}
 	t, err := e.token(ctx, lease.TokenID)
-	if err != nil {
+	if err == nil && t != nil { // otherwise it is gone: revoked before
+		err = e.releaseFrom(ctx, t, lease.HolderID, tainted)
+	}
+	switch {
+	case err == nil:
+	case tainted():
+		e.log().Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
+	case asked.Sub(e.failingSince(t, lease, asked)) < relieveAfter:
 		return err
+	default:
+		if t != nil { // otherwise the holder is overdue some time after its lease's end
+			t.ledger.releaseBehind(lease.HolderID)
+		}
+		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
 	}
-	if t == nil {
-		return nil // gone: revoked before
-	}
-	if h, held := t.ledger.holder(lease.HolderID); held {
+	e.releaseOver(lease)
+	return nil
+}
+
+// releaseFrom takes a holder out of t's ledger, and ends t if it was the last.
+func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tainted func() bool) error {
+	if h, held := t.ledger.holder(holderID); held {
 		e.log().Debug("a lease has ended", "role", h.Role, "grant", t.rec.GrantID, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
 	}
-	ending, err := t.ledger.release(ctx, lease.HolderID, e.now())
+	ending, err := t.ledger.release(ctx, holderID, e.now())
 	if err != nil || !ending {
 		return err
 	}
 	if tainted() {
-		ctx, cancel := context.WithTimeout(ctx, taintedTimeout)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, taintedTimeout)
 		defer cancel()
-		if err := e.finish(ctx, t); err != nil {
-			e.log().Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+	}
+	return e.finish(ctx, t)
+}
+
+// failingSince is when Vault asked first for a release that has failed now: as
+// the process remembers it, or, for its predecessor, when the token's end was
+// decided. A clock that was ahead then makes neither count.
+func (e *Engine) failingSince(t *token, lease Lease, now time.Time) time.Time {
+	e.mu.Lock()
+	since, known := e.failing[lease.HolderID]
+	if !known || since.After(now) {
+		e.sweepFailingLocked(now)
+		since = now
+		e.failing[lease.HolderID] = since
+	}
+	e.mu.Unlock()
+	if t != nil {
+		if decided := t.ledger.endingSince(); !decided.IsZero() && decided.Before(since) {
+			return decided
 		}
-		return nil
 	}
-	err = e.finish(ctx, t)
-	if err != nil && e.now().Sub(t.ledger.endingSince()) >= relieveAfter {
-		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
-		return nil
+	return since
+}
+
+// sweepFailingLocked forgets releases whose tokens have expired. All the leases
+// of a mount may fail at once, so it does not look through them for each.
+func (e *Engine) sweepFailingLocked(now time.Time) {
+	isOld := func(since time.Time, age time.Duration) bool { return since.After(now) || now.Sub(since) >= age }
+	if isOld(e.searched, time.Minute) {
+		e.searched = now
+		maps.DeleteFunc(e.failing, func(_ string, since time.Time) bool { return isOld(since, zoho.MaxLife) })
 	}
-	return err
+}
+
+// releaseOver forgets that a release has failed: Vault asks no more for it.
+func (e *Engine) releaseOver(lease Lease) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.failing, lease.HolderID)
 }
 
 // finish carries out the decision to end t: at Zoho, then in storage. One runs

@@ -88,8 +88,8 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 	switch {
 	case err != nil:
 		return nil, err
-	case known != nil && known.ledger.isEnding():
-		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is being revoked. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
+	case known != nil && !known.ledger.canBeHeld():
+		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is given to nobody any more. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil && (known.rec.GrantID != g.id || known.rec.Exclusive || exclusive):
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given for other credentials or another lease. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil:

@@ -172,7 +172,8 @@ func (w *world) keys(prefix string) []string {
 	return keys
 }
 
-// storage counts writes, and fails those that fail tells it to.
+// storage counts writes, and fails those that fail tells it to. An entry of
+// more than 1 MiB is refused, as Vault's raft storage does.
 type storage struct {
 	logical.Storage
 	mu     sync.Mutex
@@ -181,9 +182,15 @@ type storage struct {
 	lies   bool                   // what is said to have failed is carried out, as by raft when the time is up
 	hold   func(key string) error // called without the lock: it may take its time
 	list   func(prefix string)    // likewise
+	broken func(key string) bool  // what cannot be read
 }
 
-var errDisk = errors.New("disk on fire")
+var (
+	errDisk     = errors.New("disk on fire")
+	errTooLarge = errors.New("put failed due to value being too large")
+)
+
+const largestEntry = 1 << 20 // bytes
 
 func (s *storage) refuses(key string) bool {
 	s.mu.Lock()
@@ -210,6 +217,23 @@ func (s *storage) written() []string {
 	return keys
 }
 
+// unreadable fails the reads of keys that match; nil: none.
+func (s *storage) unreadable(match func(key string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = match
+}
+
+func (s *storage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+	s.mu.Lock()
+	fails := s.broken != nil && s.broken(key)
+	s.mu.Unlock()
+	if fails {
+		return nil, errDisk
+	}
+	return s.Storage.Get(ctx, key)
+}
+
 func (s *storage) holding(hold func(key string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,6 +254,9 @@ func (s *storage) lying(lies bool) {
 }
 
 func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	if len(entry.Value) > largestEntry {
+		return errTooLarge
+	}
 	if s.refuses(entry.Key) {
 		s.mu.Lock()
 		lies := s.lies
