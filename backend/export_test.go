@@ -1,6 +1,10 @@
 package backend
 
-import "context"
+import (
+	"context"
+	"maps"
+	"slices"
+)
 
 // IsClosing reports whether Close was called.
 func (e *Engine) IsClosing() bool {
@@ -90,4 +94,28 @@ func (e *Engine) CanBeHeld(tokenID string) bool {
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
 	return t.ledger.canBeHeld()
+}
+
+// Remembered counts the grants and quotas in memory.
+func (e *Engine) Remembered() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.grants) + len(e.quotas)
+}
+
+// CACertsInUse lists the CA certificates for which there is a client.
+func (e *Engine) CACertsInUse() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.accounts))
+}
+
+// ForgetAccountsClients lets them be made anew.
+func (e *Engine) ForgetAccountsClients() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for key, client := range e.accounts {
+		client.Close()
+		delete(e.accounts, key)
+	}
 }
