@@ -70,7 +70,7 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, q *quota, config *Co
 			rec.Throttled = f
 		}
 	})
-	if err == nil && !f.isThrottle() && !(purpose.trial && f.isDefinite()) {
+	if err == nil && !f.isThrottle() && (!purpose.trial || !f.isDefinite()) {
 		err = e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = f })
 	}
 	if err == nil && f.isDefinite() && !quotaRec.HasWorked && !g.credential().refreshToken.IsZero() {

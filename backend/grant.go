@@ -50,8 +50,6 @@ type grantRecord struct {
 	Scopes    []string  `json:"scopes,omitempty"`     // likewise
 }
 
-func (rec grantRecord) clone() grantRecord { return rec }
-
 // hasWorked reports whether an access token was ever minted with the grant's
 // credentials.
 func (rec grantRecord) hasWorked() bool { return !rec.LastMint.IsZero() }

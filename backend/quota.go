@@ -28,6 +28,7 @@ type quotaRecord struct {
 	Refusals []time.Time `json:"refusals,omitempty"`
 }
 
+// clone copies what a change would otherwise write through to the original.
 func (rec quotaRecord) clone() quotaRecord {
 	rec.Requests, rec.Refusals = slices.Clone(rec.Requests), slices.Clone(rec.Refusals)
 	return rec
@@ -139,7 +140,10 @@ func (e *Engine) rebuildQuota(ctx context.Context, id string) (rec quotaRecord, 
 }
 
 func (e *Engine) updateQuota(ctx context.Context, q *quota, change func(*quotaRecord)) error {
-	return update(ctx, e, &q.stored, change)
+	return update(ctx, e, &q.stored, func(rec *quotaRecord) {
+		*rec = rec.clone()
+		change(rec)
+	})
 }
 
 // countRequest counts a token request that is about to be sent; it is the

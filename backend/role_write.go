@@ -102,16 +102,11 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	noted := false
-	if keeps, err := e.keepsQuota(ctx, old, updated); err != nil {
+	noted, err := e.claimForWrite(ctx, old, updated, change)
+	if err != nil {
 		return nil, err
-	} else if !keeps || change.RefreshToken != nil {
-		if noted, err = e.claimQuota(ctx, updated); err != nil {
-			return nil, err
-		}
 	}
-	wanted := change.Verify == nil && (old == nil || change.namesCredential() || updated.Pin != old.Pin)
-	if (wanted || (change.Verify != nil && *change.Verify)) && updated.IsAuthorized() {
+	if change.wantsTrial(old, updated) {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
 			e.leaveFormerGrant(ctx, updated, old) // it was not written, so it claims nothing
 			return nil, err
@@ -137,6 +132,27 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	return warnings, nil
+}
+
+// wantsTrial reports whether a write tries the credentials of the role.
+func (ch RoleChange) wantsTrial(old, updated *Role) bool {
+	if !updated.IsAuthorized() {
+		return false
+	}
+	if ch.Verify != nil {
+		return *ch.Verify
+	}
+	return old == nil || ch.namesCredential() || updated.Pin != old.Pin
+}
+
+// claimForWrite enters a role in the index of its quota before it is stored. A
+// write that names no refresh token and keeps the quota finds it there.
+func (e *Engine) claimForWrite(ctx context.Context, old, updated *Role, change RoleChange) (noted bool, err error) {
+	keeps, err := e.keepsQuota(ctx, old, updated)
+	if err != nil || keeps && change.RefreshToken == nil {
+		return false, err
+	}
+	return e.claimQuota(ctx, updated)
 }
 
 // keepsQuota reports whether a role that is changed is in the index of its quota

@@ -8,7 +8,7 @@ import (
 
 // stored is a record that is kept in Vault's storage and in memory. It is
 // changed through update alone, storage first.
-type stored[T interface{ clone() T }] struct {
+type stored[T any] struct {
 	key string
 
 	mu      sync.Mutex
@@ -49,8 +49,8 @@ func (s *stored[T]) drop() {
 }
 
 // update changes a record, in storage and then in memory. If the write fails,
-// memory is as it was.
-func update[T interface{ clone() T }](ctx context.Context, e *Engine, s *stored[T], change func(*T)) error {
+// memory is as it was: change must not write to what the record points at.
+func update[T any](ctx context.Context, e *Engine, s *stored[T], change func(*T)) error {
 	release, err := e.writes.acquire(ctx, s.key)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func update[T interface{ clone() T }](ctx context.Context, e *Engine, s *stored[
 	if s.isDropped() {
 		return errDropped
 	}
-	rec := s.record().clone()
+	rec := s.record()
 	change(&rec)
 	if err := e.store.put(ctx, s.key, rec); err != nil {
 		return err

@@ -127,7 +127,7 @@ func TestGrant_AMintAheadIsMadeWithItsOwnClientSecret(t *testing.T) {
 		evil.Verify = ptr(false)
 		w.writeRole("evil", evil)
 		first := w.read(victim)
-		w.readError("evil")
+		require.Error(t, w.readError("evil"))
 		w.clock.Advance(40 * time.Minute)
 		w.tick()
 		second := w.read(victim)
