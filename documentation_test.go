@@ -3,7 +3,10 @@ package zohosecrets
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -230,5 +233,31 @@ func TestDocumentation_HelpSpeaksOfFieldsThatExist(t *testing.T) {
 		for _, word := range words.FindAllString(text, -1) {
 			require.True(t, known[word], "%s is no field, in: %s", word, text)
 		}
+	}
+}
+
+// SECURITY.md names a test for each thing that somebody cannot do.
+func TestSecurity_NamesTestsThatExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("SECURITY.md")
+	require.NoError(t, err)
+	tests := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(source, -1) {
+			tests[string(found[1])] = true
+		}
+		return err
+	}))
+	_, table, found := strings.Cut(string(page), "## Who can do what")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "## What is in scope")
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(table, -1)
+	require.Greater(t, len(named), 30)
+	for _, test := range named {
+		require.True(t, tests[test[1]], test[1])
 	}
 }

@@ -63,7 +63,7 @@ func configFields() map[string]*framework.FieldSchema {
 		"redirect_uri":    {Type: framework.TypeString, Description: "Where Zoho's consent page returns: the address of this mount's callback."},
 		"min_ttl":         {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is a sixth of its life: 10 minutes of an hour."},
 		"refresh_ahead":   {Type: framework.TypeBool, Default: true, Description: "Mint the next token of a grant in use at half-life, in the background, so that a short outage of Zoho is not noticed."},
-		"request_budget":  {Type: framework.TypeInt, Default: backend.DefaultRequestBudget, Description: "Token requests that a grant may make in request_window. Zoho's limit is 10."},
+		"request_budget":  {Type: framework.TypeInt, Default: backend.DefaultRequestBudget, Description: "Token requests in request_window, for each refresh token, or each client where there is none. Zoho's limit is 10."},
 		"request_window":  {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
 		"max_live_tokens": {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
 		"request_timeout": {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},

@@ -4,14 +4,15 @@
 //
 // # Words
 //
-// A role names a grant: what an access token is minted from. Two roles with
-// the same grant share its token, its budget and its failures. Each lease on a
-// token is a holder.
+// A role names a grant: what an access token is minted from, the client's secret
+// included. Two roles with the same grant share its token and its failures; a role
+// that lacks a part of it has another grant, which Zoho refuses. Each lease on a token
+// is a holder.
 //
-// Zoho counts token requests and live tokens per refresh token, and where there
-// is none - client_credentials, the exchange of a grant code - per client. The
-// record that counts is called limits in the code: the grant's own, or one of
-// the client's.
+// A quota is what Zoho counts together: token requests and live tokens per refresh
+// token, and where there is none - client_credentials, the exchange of a grant
+// code - per client. No secret of the client is part of it, so several grants can
+// draw on one quota. Which roles draw on it is found by an index in storage.
 //
 // # What a reader sees of a grant
 //
@@ -25,7 +26,7 @@
 // # The life of a token
 //
 //	           newer mint
-//	current ────────────────► superseded
+//	current ────────────────► superseded ◄─ is handed out while there is no better one
 //	   │                          │
 //	   │ last holder released     │ last holder released, or had none
 //	   ▼                          ▼
@@ -34,6 +35,9 @@
 //
 // An operator can decide that a token is ending whoever holds it. Its leases
 // then have nothing left to give up.
+//
+// A token whose times a wrong clock wrote is never handed out: it lives for those
+// who hold it.
 //
 // A token of an exclusive role never becomes current: it has its one holder, or,
 // if that reader is gone, none, and is then ended like a superseded one. The same
@@ -68,24 +72,25 @@
 //	             ▼                                ▼
 //	           tried ── refused ──► the role stays as it was
 //	             │
-//	             ▼      authorised again               nobody holds or names it
-//	           in use ──────────────────► retired ───────────────────────────► revoked
+//	             ▼      authorised again
+//	           in use ──────────────────► pending revocation ───► revoked
 //	             │  ╰──── written over by hand, or role deleted ───► left at Zoho, with a warning
-//	             ╰─────── deauthorized ────► revoked at once
+//	             ╰─────── deauthorized ───► pending revocation, decided ───► revoked
 //
-// A refresh token that the engine got from Zoho is noted as retired first, and
-// is so no longer when its role is stored: if that fails, or a crash comes
-// between, it is revoked.
+// A pending revocation is a write-ahead entry: see pendingRevocation, which has its
+// states. A refresh token that the engine got from Zoho has one from the beginning
+// until its role is stored: if that fails, or a crash comes between, it is revoked.
 //
 // # Who may change what
 //
 //   - A role changes under its slot, in one piece that goes on when the caller
-//     hangs up: try, note in the grant, store, leave the former grant.
-//   - What is asked of Zoho in the name of a grant takes turns: one at a time
-//     per limits record, so that what is counted is counted before the next one
-//     looks at it.
-//   - The grant's one mint in flight makes a token current ([Engine.Issue]
-//     waits for it; a reader that gives up does not stop it).
+//     hangs up: enter the index, try, store, leave the former grant.
+//   - What is asked of Zoho takes turns: one request at a time for each quota, so
+//     that what is counted is counted before the next one looks at it.
+//   - A mint, a trial or the exchange of a code makes a token current, in the turn of
+//     its quota. One mint is in flight for each grant ([Engine.Issue] waits for it; a
+//     reader that gives up does not stop it).
+//   - What is decided of a pending revocation is decided in the turn of its quota.
 //   - The token's ledger alone decides that a token is ending, in the same
 //     step in which it takes the last holder out, so that no new holder can
 //     slip in between. From then on no reader gets the token.
@@ -93,9 +98,11 @@
 //
 // # What is written, and when
 //
-// A token request is counted in the grant's record before it is sent. A new
-// token is stored before anybody gets it. A role's former refresh token is
-// noted as retired before the role forgets it. A holder counts in the ledger before
+// A token request is counted in the quota's record before it is sent. A new
+// token is stored before anybody gets it. A role is in the index of its quota before
+// it is stored. The end of a refresh token is noted before a role forgets it, and
+// decided in storage, with the end of its access tokens, before Zoho is asked. A
+// holder counts in the ledger before
 // its reader gets the answer, by name or in a reserved place; concurrent holders
 // of one token share a write. The decision to end a token is in the ledger before Zoho is asked. So at a crash
 // between any two writes the records err on the safe side: a request too many

@@ -9,6 +9,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/zoho"
+	"vault-plugin-secrets-zoho/zohosim"
 )
 
 // Somebody who may write and read a role of their own on a shared mount knows the
@@ -135,6 +136,19 @@ func TestGrant_AMintAheadIsMadeWithItsOwnClientSecret(t *testing.T) {
 		require.Equal(t, 3, w.asked(), "the first, the refused one, and the one ahead")
 		require.Equal(t, backend.StateReady, w.status(victim).State)
 	})
+}
+
+// Invariant 14: an Accounts server that answers with the token of another role.
+func TestGrant_ATokenOfOtherCredentialsIsNotTakenFromAServer(t *testing.T) {
+	w := newWorld(t)
+	held := w.read("crm-sync")
+	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Count: 1, Body: fmt.Sprintf(`{"access_token":%q,"expires_in":3600}`, held.AccessToken.Reveal())})
+	require.Equal(t, zoho.BadAnswer, grantError(t, w.readError("books")).Kind)
+	require.True(t, w.alive(held), "nor is it revoked")
+	require.Equal(t, held.TokenID, w.read("crm-sync").TokenID)
+	w.clock.Advance(time.Minute)
+	require.NotEqual(t, held.TokenID, w.read("books").TokenID)
 }
 
 // A new secret of the mount's client writes no role, and makes another grant of
