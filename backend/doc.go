@@ -26,7 +26,7 @@
 // # The life of a token
 //
 //	           newer mint
-//	current ────────────────► superseded ◄─ is handed out while there is no better one
+//	current ────────────────► superseded ◄─ is handed out while no new one can be had
 //	   │                          │
 //	   │ last holder released     │ last holder released, or had none
 //	   ▼                          ▼

@@ -159,14 +159,36 @@ func TestCACert_OfTheConfigIsUsedForMintsAheadAndRevocations(t *testing.T) {
 	defer server.Close()
 	caCert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	w.configure(backend.ConfigChange{CACert: &caCert})
-	for what, do := range map[string]func(){
-		"a mint ahead": func() { w.clock.Advance(40 * time.Minute); w.tick() },
-		"a revocation": func() { require.NoError(t, w.release(issued)) },
-	} {
-		w.engine.ForgetAccountsClients()
-		do()
-		require.Equal(t, []string{caCert}, w.engine.CACertsInUse(), what)
-	}
+	w.engine.ForgetAccountsClients()
+	w.clock.Advance(40 * time.Minute)
+	w.tick()
+	require.Equal(t, []string{caCert}, w.engine.CACertsInUse(), "a mint ahead")
+	w.engine.ForgetAccountsClients()
+	require.NoError(t, w.release(issued))
+	require.Equal(t, []string{caCert}, w.engine.CACertsInUse(), "a revocation")
+}
+
+// A reader comes in the very moment in which Tick drops the grant from memory.
+func TestSweep_AReaderWhoMeetsItMintsOnce(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync")))
+	w.clock.Advance(3 * time.Hour)
+	read := make(chan error, 1)
+	once := true
+	w.storage.listing(func(prefix string) {
+		if !once || !below("quota-roles/")(prefix) || prefix == "quota-roles/" {
+			return
+		}
+		once = false
+		go func() { _, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}); read <- err }()
+		require.Eventually(t, func() bool { return w.engine.WaitingForTurns() == 2 }, 10*time.Second, time.Millisecond)
+	})
+	w.tick()
+	require.NoError(t, <-read)
+	require.False(t, once)
+	require.Equal(t, 2, w.asked())
+	require.True(t, w.alive(w.read("crm-sync")))
+	require.Equal(t, 2, w.asked())
 }
 
 // damageEntries makes what is stored below prefix undecodable.

@@ -119,3 +119,13 @@ func (e *Engine) ForgetAccountsClients() {
 		delete(e.accounts, key)
 	}
 }
+
+// WaitingForTurns counts those who have, or wait for, a turn at Zoho.
+func (e *Engine) WaitingForTurns() (n int) {
+	e.turns.mu.Lock()
+	defer e.turns.mu.Unlock()
+	for _, slot := range e.turns.held {
+		n += slot.waiters
+	}
+	return n
+}

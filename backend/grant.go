@@ -229,7 +229,8 @@ func (t *token) ifUsable(now time.Time, minTTL time.Duration) (*token, freshness
 }
 
 // bestToken is the token of the grant that lives longest, superseded ones
-// included: when the current one is revoked, another may still be good.
+// included. It is for when no new one can be had: somebody may have asked for a
+// new one because Zoho did not take the one before.
 func (e *Engine) bestToken(ctx context.Context, g *grant, minTTL time.Duration) (best *token, state freshness, err error) {
 	q, err := e.quota(ctx, g.quotaID())
 	if err != nil {

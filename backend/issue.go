@@ -127,17 +127,6 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 	g.mu.Unlock()
 
 	t, state := g.currentToken(e.now(), minTTL)
-	entitled := ""
-	if state == invalid {
-		best, bestState, err := e.bestToken(ctx, g, minTTL)
-		if err != nil {
-			return nil, nil, err
-		}
-		t, state = best, bestState
-		if _, ownState := best.ifUsable(e.now(), own); ownState == invalid {
-			entitled = role.Name
-		}
-	}
 	switch state {
 	case fresh:
 		return t, t.capWarning(minTTL), nil
@@ -147,12 +136,20 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 		}
 		return t, t.capWarning(minTTL), nil
 	}
-	return e.tokenAfterMint(ctx, g, entitled, minTTL, own)
+	_, ownState, err := e.bestToken(ctx, g, own)
+	if err != nil {
+		return nil, nil, err
+	}
+	entitled := ""
+	if ownState == invalid {
+		entitled = role.Name
+	}
+	return e.tokenAfterMint(ctx, g, entitled, minTTL)
 }
 
-// tokenAfterMint waits for a new token. If there is none to be had, a token that
-// satisfies the role's own min_ttl, or is comfortably alive, is better than an error.
-func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, entitled string, minTTL, own time.Duration) (*token, []string, error) {
+// tokenAfterMint waits for a new token. If there is none to be had, a token that is
+// comfortably alive is better than an error.
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, entitled string, minTTL time.Duration) (*token, []string, error) {
 	failed := e.mintForReader(ctx, g, entitled, minTTL)
 	if failed == nil {
 		t, _ := g.currentToken(e.now(), minTTL)
@@ -164,9 +161,12 @@ func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, entitled string, 
 	if ctx.Err() != nil || errors.Is(failed, errDropped) {
 		return nil, nil, failed
 	}
-	t, _, err := e.bestToken(ctx, g, own)
-	if err != nil || t == nil || !t.comfortable(e.now()) {
+	t, state, err := e.bestToken(ctx, g, minTTL)
+	switch {
+	case err != nil || t == nil || !t.comfortable(e.now()):
 		return nil, nil, failed
+	case state != invalid: // a superseded one will do
+		return t, t.capWarning(minTTL), nil
 	}
 	return t, []string{fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had: %v", t.left(e.now()).Truncate(time.Second), failed)}, nil
 }

@@ -171,3 +171,17 @@ func TestIssue_TheLedgerKnowsWhoHoldsAToken(t *testing.T) {
 		Since: w.clock.Now(), Until: w.clock.Now().Add(issued.TTL),
 	}}, holders)
 }
+
+// A reader whose token was dead at Zoho asks for another one. The dead one, which
+// somebody else still leases, must not come back when that reader is done.
+func TestIssue_ATokenThatAReaderHasReplacedIsNotHandedOutAgain(t *testing.T) {
+	w := newWorld(t)
+	dead := w.read("crm-sync")
+	require.True(t, w.sim.Kill(dead.AccessToken.Reveal()))
+	w.clock.Advance(3 * time.Second)
+	another, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{MinTTL: time.Hour - 2*time.Second})
+	require.NoError(t, err)
+	require.True(t, w.alive(another))
+	require.NoError(t, w.release(another))
+	require.True(t, w.alive(w.read("crm-sync")))
+}
