@@ -5,6 +5,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/zohosim"
 )
 
 // damage puts something into the place of a stored entry that cannot be
@@ -70,9 +72,25 @@ func TestBroken_AConfigCanBeWrittenAgainInFull(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	m.damage("config")
-	m.write("config", z.config().with(fields{"verify": false})).done(t)
+	m.write("config", z.config().with(fields{"verify": true})).done(t)
 	require.Equal(t, z.url, m.read("config").done(t).Data["accounts_url"])
+	require.Equal(t, 1, z.sim.Count(zohosim.EndpointToken), "the secret was tried with a role")
 	m.read("creds/crm-sync").done(t)
+	require.Equal(t, 1, z.sim.Count(zohosim.EndpointToken))
+}
+
+func TestBroken_AConfigIsNotReplacedByAWriteInPart(t *testing.T) {
+	t.Parallel()
+	m, _ := newWorld(t)
+	m.damage("config")
+	m.requireRefused(m.write("config", fields{"min_ttl": "10m"}), m.stored(), "config", "the stored config is damaged", "write it in full", "or delete it")
+}
+
+func TestBroken_APatchSaysThatThereIsNothingToKeep(t *testing.T) {
+	t.Parallel()
+	m, _ := newWorld(t)
+	m.damage("roles/crm-sync")
+	m.requireRefused(m.patch("roles/crm-sync", fields{"ttl": "10m"}), m.stored(), "role", `the stored entry of role "crm-sync" is damaged`, "write the role in full")
 }
 
 // What exists takes the policy's "update", what does not takes "create": whoever

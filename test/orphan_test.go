@@ -37,10 +37,12 @@ func TestOrphan_ThePluginFinishesAMintThatIsUnderWayBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	server := ownServer(t)
 	m := newMountOn(t, server, zohosim.Options{})
+	refreshToken := m.consent()
+	m.write("roles/slow", map[string]any{"refresh_token": refreshToken, "verify": false})
 	m.sim.SetLatency(2 * time.Second) // longer than the plugin needs to see that Vault is gone
 	failed := make(chan error, 1)
 	go func() {
-		_, err := m.readAs(t.Context(), m.root, "crm-sync")
+		_, err := m.readAs(t.Context(), m.root, "slow")
 		failed <- err
 	}()
 	m.waitForRequests(zohosim.EndpointToken, 1)
@@ -50,6 +52,7 @@ func TestOrphan_ThePluginFinishesAMintThatIsUnderWayBeforeItEnds(t *testing.T) {
 	require.Error(t, <-failed)
 	waitForEnd(t, plugin)
 	require.Equal(t, http.StatusOK, m.sim.Requests()[0].Status, "the plugin has waited for Zoho's answer")
+	require.Zero(t, m.sim.LiveTokens(refreshToken), "what could not be stored was revoked again")
 }
 
 func pluginProcess(t *testing.T, server *bootstrap.Vault) int {
