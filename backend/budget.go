@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+
 	"fmt"
 	"time"
 
@@ -35,7 +36,7 @@ func (c *Config) window() time.Duration { return c.RequestWindow + c.RequestTime
 // reserve; empty if it is not.
 func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
 	now := e.now()
-	q.correct(now, config)
+	q.seeFuture(now)
 	rec := q.record()
 	// A trial is how a definite refusal is overcome.
 	if f := g.record().Failure; f.isDefinite() && !purpose.trial || f.forbids(now, config) {
@@ -44,8 +45,10 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 	if f := rec.Throttled; f.forbids(now, config) {
 		return "", f.err()
 	}
-	if err := e.checkRefusals(ctx, g, &rec, config); err != nil {
-		return "", err
+	if purpose.role != "" && !g.record().hasWorked() {
+		if err := e.checkRefusals(ctx, purpose.role, config); err != nil {
+			return "", err
+		}
 	}
 	if used, free := rec.used(now, config, config.RequestBudget); used >= config.RequestBudget {
 		return "", budgetError(config, free)
@@ -59,7 +62,11 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 			return "", reservedError(config, free)
 		}
 	}
-	return reserveOf, e.makeRoom(ctx, rec, now, config)
+	room := config.MaxLiveTokens
+	if len(g.waitingRoles()) == 0 {
+		room -= room * 3 / 10
+	}
+	return reserveOf, e.makeRoom(ctx, rec, now, config, room)
 }
 
 func unreserved(config *Config) int {
@@ -68,8 +75,9 @@ func unreserved(config *Config) int {
 
 // entitledRole picks the role for whose waiting readers a request may be taken
 // from the reserve; empty if there is none. Of the readers of many roles each gets
-// a part: in one window a role has one request of the reserve, unless it is
-// alone on the quota. So nobody who reads one role uses up what is kept for others.
+// a part: in one window a role has one request of the reserve, unless no other role
+// on the quota has ever got a token. So nobody who reads one role uses up what is kept
+// for others.
 func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quotaRecord, config *Config) (string, error) {
 	waiting := g.waitingRoles()
 	if len(waiting) == 0 || !g.record().hasWorked() {
@@ -80,39 +88,70 @@ func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quot
 			return role, nil
 		}
 	}
-	sharing, err := e.indexedRoles(ctx, q.id)
-	if err != nil || len(sharing) > 1 {
-		return "", err
+	for _, role := range waiting {
+		alone, err := e.isAloneOn(ctx, q, role, config)
+		if err != nil || alone {
+			return role, err
+		}
 	}
-	return waiting[0], nil
+	return "", nil
 }
 
-// checkRefusals limits the refresh tokens that never worked and were refused, for
-// each client: each has a quota of its own, so that somebody who writes ever
-// new ones would otherwise ask Zoho without a limit.
-func (e *Engine) checkRefusals(ctx context.Context, g *grant, rec *quotaRecord, config *Config) error {
-	cred := g.credential()
-	if rec.HasWorked || cred.refreshToken.IsZero() {
-		return nil
-	}
-	client, err := e.clientQuota(ctx, cred.app)
+// isAloneOn reports whether no other role that draws on a quota has credentials
+// that have worked.
+func (e *Engine) isAloneOn(ctx context.Context, q *quota, role string, config *Config) (bool, error) {
+	others, err := e.rolesWhere(ctx, q.id, func(name string, r *Role) (bool, error) {
+		if r == nil || name == role || !r.IsAuthorized() {
+			return false, nil
+		}
+		if id, err := e.quotaID(ctx, r); err != nil || id != q.id {
+			return false, err
+		}
+		return e.hasWorked(ctx, r, config)
+	})
+	return len(others) == 0, err
+}
+
+// checkRefusals limits the credentials that never worked and were refused, for each
+// role. Each refresh token and each client has a quota of its own, so somebody who
+// writes ever new ones into a role would otherwise ask Zoho without a limit. (A limit
+// for each client could be used up by others than those who have its secret.)
+func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config) error {
+	trials, err := e.trialsOf(ctx, role)
 	if err != nil {
 		return err
 	}
 	now := e.now()
-	client.correct(now, config)
-	refusals := client.record().Refusals
-	over := len(refusals) - config.RequestBudget
-	if over < 0 {
-		return nil
-	}
-	free := refusals[over].Add(config.window())
-	if !free.After(now) {
+	rec := trials.record()
+	used, free := rec.used(now, config, config.RequestBudget)
+	if used < config.RequestBudget {
 		return nil
 	}
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
-		"Zoho has refused %d refresh tokens of client %s that had never worked, in %s. Until that is over Vault tries no other new one of this client; those that have worked are not concerned. Look who writes roles with wrong refresh tokens.",
-		len(refusals), cred.app.ClientID, config.RequestWindow)}
+		"Zoho has refused %d different credentials of role %q in %s. Until that is over Vault tries no new ones of this role. Look who writes wrong credentials to it.",
+		used, role, config.RequestWindow)}
+}
+
+// countRefusal notes that Zoho has refused credentials of a role that never
+// worked.
+func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) error {
+	if role == "" {
+		return nil
+	}
+	trials, err := e.trialsOf(ctx, role)
+	if err != nil {
+		return err
+	}
+	return e.countRequest(ctx, trials, config, request{At: e.now(), Over: true})
+}
+
+// trialsOf is the record of a role's credentials that were refused.
+func (e *Engine) trialsOf(ctx context.Context, role string) (*quota, error) {
+	id, err := e.fingerprint(ctx, "trials", role)
+	if err != nil {
+		return nil, err
+	}
+	return e.quota(ctx, id)
 }
 
 // clientQuota is the quota of a client: see clientQuotaID.
@@ -145,9 +184,12 @@ func reservedError(config *Config, free time.Time) error {
 // be reached by the eviction. After that only tokens that are certainly gone
 // make room.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html.
-func (e *Engine) makeRoom(ctx context.Context, rec quotaRecord, now time.Time, config *Config) error {
+//
+// room is how many tokens may live: the cap, less what is kept for readers who have
+// no token if nobody of those waits.
+func (e *Engine) makeRoom(ctx context.Context, rec quotaRecord, now time.Time, config *Config, room int) error {
 	live := rec.live(now)
-	missing := len(live) + 1 - config.MaxLiveTokens
+	missing := len(live) + 1 - room
 	var oldestHeld *request
 	for i, r := range live {
 		if missing <= 0 {
@@ -182,7 +224,7 @@ func (e *Engine) makeRoom(ctx context.Context, rec quotaRecord, now time.Time, c
 	}
 	retryAt := now.Add(config.RequestTimeout)
 	if oldestHeld != nil {
-		retryAt = oldestHeld.Until
+		retryAt = oldestHeld.until(now)
 	}
 	return &GrantError{Kind: zoho.Throttled, RetryAt: retryAt, Text: fmt.Sprintf(
 		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", len(live), config.MaxLiveTokens)}

@@ -115,6 +115,7 @@ func TestClock_ConsentsBegunWhileItWasAheadEnd(t *testing.T) {
 
 func TestClock_ARevocationThatFailedWhileItWasAheadGoesOn(t *testing.T) {
 	w := newWorld(t)
+	w.read("crm-sync")
 	w.setClockWrong(365 * 24 * time.Hour)
 	w.sim.SetDown(true)
 	_, err := w.deauthorize("crm-sync", false)

@@ -53,7 +53,7 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		return nil, err
 	}
 	if change.wantsTrial(*old, updated) {
-		tried, err := e.tryClient(ctx, &updated)
+		tried, err := e.tryClient(ctx, old, &updated)
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -53,7 +55,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 	}
 	updated := *role
 	updated.RefreshToken = secret.Value{}
-	gone, err := e.revokeOf(ctx, role, &updated)
+	gone, err := e.revokeOf(ctx, role, &updated, others)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 }
 
 // checkHasWorked keeps a role whose credentials never worked from ending a refresh
-// token that works for others: whoever wrote it may know the refresh token, and not
+// token that others have, too: whoever wrote it may know the refresh token, and not
 // the client's secret. Zoho's older revocation endpoint does not ask for one.
 func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string) error {
 	config, _, err := e.Config(ctx)
@@ -75,16 +77,16 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 	if err != nil {
 		return err
 	}
-	q, err := e.quota(ctx, g.quotaID())
-	if err != nil || g.record().hasWorked() || !q.record().HasWorked {
-		return err
+	if g.record().hasWorked() {
+		return nil
 	}
-	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too; deauthorize that role, or delete this one", role.Name, strings.Join(others, ", "))
+	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: read a token of it first, or deauthorize another of these roles", role.Name, strings.Join(others, ", "))
 }
 
 // revokeOf revokes the refresh token of a role, which is stored as updated. The
 // decision is stored first, so from then on it is carried out, now or by Tick.
-func (e *Engine) revokeOf(ctx context.Context, role, updated *Role) (gone bool, err error) {
+// expected are the other roles that lose the refresh token, too.
+func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []string) (gone bool, err error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return false, err
@@ -102,9 +104,25 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role) (gone bool, 
 		return false, err
 	}
 	defer release()
+	// Claims are made in this turn: whoever has claimed the refresh token by now keeps
+	// it, and nobody else can claim it once the revocation is decided.
+	if now, err := e.otherClaimants(ctx, role); err != nil {
+		return false, err
+	} else if added := slices.DeleteFunc(now, func(name string) bool { return slices.Contains(expected, name) }); len(added) > 0 {
+		return false, userErrorf("while role %q was being deauthorized, %s was written with its refresh token, too; nothing was revoked. If that one is to lose it as well, deauthorize again with force=true", role.Name, strings.Join(added, ", "))
+	}
 	pending := e.newPendingRevocation(role, app, config)
 	pending.Decided = true
-	if err := e.putRevocation(ctx, quotaID, pending); err != nil {
+	g, err := e.grantOf(ctx, role, config)
+	if err != nil {
+		return false, err
+	}
+	q, err := e.quota(ctx, quotaID)
+	if err != nil {
+		return false, err
+	}
+	pending.NeverWorked = !g.record().hasWorked() && !q.record().HasWorked
+	if err := e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return &pending }); err != nil {
 		return false, fmt.Errorf("role %q was not deauthorized, unless Vault's storage has carried out a write that it reported as failed; read its status in a few minutes: %w", role.Name, err)
 	}
 	if err := e.storeRole(ctx, updated); err != nil {
@@ -118,6 +136,9 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role) (gone bool, 
 func notRevokedYet(role string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, errAbandoned) {
+		return appendText(asGrantError(err), fmt.Sprintf("Role %q has no refresh token any more. As the one that it had has never worked here, Vault forgets it; if it is a good one, remove it at Zoho, under Connected Apps of the user who consented", role))
 	}
 	return appendText(asGrantError(err), fmt.Sprintf("Role %q has no refresh token any more, and nobody gets its access tokens; but Zoho has not revoked the refresh token yet. That is tried again by itself: see pending_revocations in the role's status. To try it now, deauthorize the role again", role))
 }
@@ -160,7 +181,7 @@ func (e *Engine) retryRevocation(ctx context.Context, quotaID string, config *Co
 	}
 	defer release()
 	pending, err := e.pendingRevocation(ctx, quotaID)
-	if err != nil || pending == nil {
+	if err != nil || pending == nil || !pending.Decided {
 		return err // revoked meanwhile
 	}
 	_, err = e.carryOutRevocation(ctx, quotaID, *pending, config)

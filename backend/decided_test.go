@@ -315,6 +315,7 @@ func TestConsent_ThatRacesTheDeletionOfItsRoleDoesNotCompleteOneThatIsMadeAnew(t
 // A revocation that is decided is not undone by writing the refresh token again.
 func TestRevocation_ARefreshTokenWhoseEndIsDecidedIsRefused(t *testing.T) {
 	w := newWorld(t)
+	w.read("crm-sync")
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
 	_, err := w.deauthorize("crm-sync", false)

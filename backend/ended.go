@@ -78,7 +78,7 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 	now := e.now()
 	if t, err := e.token(ctx, id); err != nil {
 		return nil, err
-	} else if t != nil && !t.rec.ExpiresAt.After(now) { // Tick has not come by yet
+	} else if t != nil && t.isOver(now) { // Tick has not come by yet
 		info := t.info()
 		info.State, info.EndedAt, info.EndedBy, info.Holders = TokenEnded, t.rec.ExpiresAt, byExpiry, 0
 		return info, nil

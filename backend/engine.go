@@ -47,8 +47,10 @@ type Engine struct {
 	grants   map[string]*grant
 	quotas   map[string]*quota
 	tokens   map[string]*token
+	claims   map[string]int          // by key in the index: writes of roles that are under way
 	accounts map[string]*zoho.Client // by CA certificate
-	sweeping sweepRound
+	ticking  sync.Mutex
+	sweeping sweepRound           // guarded by ticking
 	failing  map[string]time.Time // by holder: since when its release fails
 	searched time.Time            // when failing was searched for old ones last
 
@@ -73,6 +75,7 @@ func New(opts Options) *Engine {
 		grants:    make(map[string]*grant),
 		quotas:    make(map[string]*quota),
 		tokens:    make(map[string]*token),
+		claims:    make(map[string]int),
 		accounts:  make(map[string]*zoho.Client),
 		failing:   make(map[string]time.Time),
 		closing:   make(chan struct{}),

@@ -122,6 +122,7 @@ func everything(w *world) {
 	done(w.engine.Deauthorize(ctx, "crm-sync", false))
 
 	w.writeRole("forsaken", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "former@example.com", scopes)), ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
+	w.read("forsaken")
 	w.sim.SetDown(true)
 	ignore(w.engine.Deauthorize(ctx, "forsaken", false))
 	for range 20 {

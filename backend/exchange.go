@@ -37,6 +37,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	if err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
+	defer e.claim(q.id, updated.Name)()
 	if err := e.prepareAuthorized(ctx, old, updated, config); err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
@@ -121,6 +122,9 @@ func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code
 	if err := e.mayExchange(client, config); err != nil {
 		return exchanged{}, err
 	}
+	if err := e.checkRefusals(ctx, updated.Name, config); err != nil {
+		return exchanged{}, prependText("The grant code was not used. ", err)
+	}
 	got.asked = e.now()
 	if err := e.countRequest(ctx, client, config, request{At: got.asked}); err != nil {
 		return exchanged{}, err
@@ -139,7 +143,7 @@ func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code
 			return exchanged{}, e.abandon(ctx, app, config, got, err)
 		}
 	}
-	if err := e.noteExchange(ctx, client, config, failed); err != nil {
+	if err := e.noteExchange(ctx, client, updated.Name, config, failed); err != nil {
 		return exchanged{}, e.abandon(ctx, app, config, got, err)
 	}
 	if failed == nil && got.RefreshToken.IsZero() {
@@ -163,7 +167,7 @@ func maybeExchanged(err error) error {
 // yet, so what is kept in reserve is not for it.
 func (e *Engine) mayExchange(client *quota, config *Config) error {
 	now := e.now()
-	client.correct(now, config)
+	client.seeFuture(now)
 	rec := client.record()
 	if rec.Throttled.forbids(now, config) {
 		return rec.Throttled.err()
@@ -177,8 +181,13 @@ func (e *Engine) mayExchange(client *quota, config *Config) error {
 
 // noteExchange notes what came of the exchange: no token that counts for the
 // client, and perhaps that Zoho wants silence.
-func (e *Engine) noteExchange(ctx context.Context, client *quota, config *Config, failed error) error {
+func (e *Engine) noteExchange(ctx context.Context, client *quota, role string, config *Config, failed error) error {
 	var refused *zoho.Error
+	if errors.As(failed, &refused) && refused.Kind.Definite() {
+		if err := e.countRefusal(ctx, role, config); err != nil {
+			return err
+		}
+	}
 	return e.updateQuota(ctx, client, func(rec *quotaRecord) {
 		rec.latestRequest().Over = true
 		switch {
@@ -236,7 +245,16 @@ func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged
 		return appendText(cause, fmt.Sprintf(later, err))
 	}
 	defer release()
-	pending, err := e.decideRevocation(ctx, got.quotaID)
+	pending, err := e.pendingRevocation(ctx, got.quotaID)
+	if err == nil && pending != nil {
+		has, err := e.claimants(ctx, got.quotaID)
+		if err != nil || len(others(has, pending.Role)) > 0 {
+			return cause // a server has given a refresh token that another role has already
+		}
+	}
+	if err == nil {
+		pending, err = e.decideRevocation(ctx, got.quotaID)
+	}
 	if err == nil && pending != nil {
 		_, err = e.carryOutRevocation(ctx, got.quotaID, *pending, config)
 	}

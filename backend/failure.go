@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -18,6 +17,7 @@ type failure struct {
 	Code    string    `json:"code,omitempty"`
 	Text    string    `json:"text"`
 	RetryAt time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
+	Seen    time.Time `json:"seen,omitzero"`     // of a throttle answer: when At was first seen in the future
 	InARow  int       `json:"in_a_row"`
 }
 
@@ -30,7 +30,7 @@ func (f *failure) needsPerson() bool { return f.Kind == zoho.Refused }
 
 // forbids reports whether Zoho must not be asked again yet.
 func (f *failure) forbids(now time.Time, config *Config) bool {
-	return f != nil && isWithin(now, f.RetryAt, max(config.window(), longestBackoff))
+	return f != nil && isWithin(now, f.retryAt(now), max(config.window(), longestBackoff))
 }
 
 func (f *failure) err() error {
@@ -73,8 +73,8 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, q *quota, config *Co
 	if err == nil && !f.isThrottle() && (!purpose.trial || !f.isDefinite()) {
 		err = e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = f })
 	}
-	if err == nil && f.isDefinite() && !quotaRec.HasWorked && !g.credential().refreshToken.IsZero() {
-		err = e.countRefusal(ctx, g.credential().app, config, f.At)
+	if err == nil && f.isDefinite() && !grantRec.hasWorked() {
+		err = e.countRefusal(ctx, purpose.role, config)
 	}
 	roles := e.rolesFor(ctx, g, purpose)
 	e.tellFailure(g, f, former, roles, purpose.trial)
@@ -83,18 +83,4 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, q *quota, config *Co
 		return err
 	}
 	return f.err()
-}
-
-// countRefusal notes for a client that Zoho refused a refresh token that never
-// worked: see checkRefusals.
-func (e *Engine) countRefusal(ctx context.Context, app zoho.App, config *Config, at time.Time) error {
-	client, err := e.clientQuota(ctx, app)
-	if err != nil {
-		return err
-	}
-	return e.updateQuota(ctx, client, func(rec *quotaRecord) {
-		rec.Refusals = append(slices.DeleteFunc(rec.Refusals, func(former time.Time) bool {
-			return elapsed(at, former) >= config.window()
-		}), at)
-	})
 }

@@ -146,9 +146,11 @@ func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) 
 	for {
 		e.mu.Lock()
 		g := e.grants[id]
+		if g != nil {
+			g.touch(e.now()) // with mu held: see dropUnused
+		}
 		e.mu.Unlock()
 		if g != nil {
-			g.touch(e.now())
 			return g, nil
 		}
 		if err := e.fly(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
@@ -174,12 +176,16 @@ func (e *Engine) loadGrant(ctx context.Context, id, quotaID string) error {
 		// Tick ends the token that the record named. Nothing else is lost that the
 		// next mint does not bring again.
 		e.log().Error("the record of a grant is damaged, and begins anew", "grant", id, "error", broken)
+		g.kept = true
 	case err != nil:
 		return err
 	case rec != nil:
-		g.rec = *rec
+		g.rec, g.kept = *rec, true
 		if g.current, err = e.token(ctx, rec.Current); err != nil {
 			return err
+		}
+		if g.current == nil {
+			g.rec.Current = ""
 		}
 	}
 	g.rec.QuotaID = quotaID

@@ -144,13 +144,13 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 	if ownState == invalid {
 		entitled = role.Name
 	}
-	return e.tokenAfterMint(ctx, g, entitled, minTTL)
+	return e.tokenAfterMint(ctx, g, role.Name, entitled, minTTL)
 }
 
 // tokenAfterMint waits for a new token. If there is none to be had, a token that is
 // comfortably alive is better than an error.
-func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, entitled string, minTTL time.Duration) (*token, []string, error) {
-	failed := e.mintForReader(ctx, g, entitled, minTTL)
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role, entitled string, minTTL time.Duration) (*token, []string, error) {
+	failed := e.mintForReader(ctx, g, role, entitled, minTTL)
 	if failed == nil {
 		t, _ := g.currentToken(e.now(), minTTL)
 		if t == nil {

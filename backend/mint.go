@@ -17,7 +17,7 @@ const margin = time.Second
 type mintPurpose struct {
 	exclusive bool        // for one lease, not to become the grant's current token
 	trial     bool        // to try the credential: a refusal is told, not remembered
-	role      string      // of a trial: it may not be in the index yet
+	role      string      // whose credentials these are; empty: a mint ahead
 	config    *Config     // of a trial: the one that is being written; nil: the stored one
 	needed    func() bool // asked when it is the mint's turn; nil: needed
 }
@@ -26,13 +26,13 @@ type mintPurpose struct {
 // enough for minTTL. At most one mint runs per grant; a caller whose context
 // ends stops waiting and nothing else. entitled is the role of a reader who has no
 // token that the role's own min_ttl accepts; empty for others.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, entitled string, minTTL time.Duration) error {
+func (e *Engine) mintForReader(ctx context.Context, g *grant, role, entitled string, minTTL time.Duration) error {
 	if entitled != "" {
 		defer g.addWaiter(entitled)()
 	}
 	mint := func() error {
 		return e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{needed: func() bool {
+			_, err := e.mint(ctx, g, mintPurpose{role: role, needed: func() bool {
 				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
 			}})
@@ -65,7 +65,9 @@ func (e *Engine) mintAhead(g *grant) {
 // mintExclusive waits for a new access token that is nobody else's.
 func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*token, error) {
 	defer g.addWaiter(role)()
-	return detached(ctx, e, func(ctx context.Context) (*token, error) { return e.mint(ctx, g, mintPurpose{exclusive: true}) })
+	return detached(ctx, e, func(ctx context.Context) (*token, error) {
+		return e.mint(ctx, g, mintPurpose{exclusive: true, role: role})
+	})
 }
 
 // takeTurn waits until nothing else is asked of Zoho that counts for the quota.

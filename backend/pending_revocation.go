@@ -7,6 +7,8 @@ import (
 	"path"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -26,13 +28,14 @@ import (
 // that nobody knows. Zoho is asked only when the decision is stored. From then on no
 // role can be written with it, and nothing is minted from it.
 //
-// What is decided, and how it goes on, changes in the turn of the quota. A note
-// alone needs no turn: who authorizes a role again does not wait for a mint with the
-// former refresh token.
+// An entry changes through changeRevocation alone, and what is decided stays so. To
+// decide, and to carry out, takes the turn of the quota as well; to note does not, so
+// who authorizes a role again does not wait for a mint with the former refresh token.
 type pendingRevocation struct {
 	Role         string    `json:"role"`
 	At           time.Time `json:"at"`
 	Decided      bool      `json:"decided,omitempty"`
+	NeverWorked  bool      `json:"never_worked,omitempty"` // no access token was ever minted from it: one attempt is enough
 	RefreshToken string    `json:"refresh_token"`
 	AccountsURL  string    `json:"accounts_url"`
 	ClientID     string    `json:"client_id"`
@@ -67,12 +70,44 @@ func (e *Engine) pendingRevocation(ctx context.Context, quotaID string) (*pendin
 	return orNone(get[pendingRevocation](ctx, e.store, prefixRevocations+quotaID))
 }
 
-func (e *Engine) putRevocation(ctx context.Context, quotaID string, p pendingRevocation) error {
-	return e.store.put(ctx, prefixRevocations+quotaID, p)
+// changeRevocation changes an entry: change gets what is there, nil if there is
+// none, and returns what is to be there, nil for none. What is decided stays decided.
+func (e *Engine) changeRevocation(ctx context.Context, quotaID string, change func(*pendingRevocation) *pendingRevocation) error {
+	release, err := e.writes.acquire(ctx, prefixRevocations+quotaID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	pending, err := e.pendingRevocation(ctx, quotaID)
+	if err != nil {
+		return err
+	}
+	decided := pending != nil && pending.Decided
+	switch changed := change(pending); {
+	case changed == nil && pending == nil:
+		return nil
+	case changed == nil:
+		return e.store.Delete(ctx, prefixRevocations+quotaID)
+	default:
+		changed.Decided = changed.Decided || decided
+		return e.store.put(ctx, prefixRevocations+quotaID, changed)
+	}
 }
 
+// deleteRevocation deletes an entry that has been carried out, or given up.
 func (e *Engine) deleteRevocation(ctx context.Context, quotaID string) error {
-	return e.store.Delete(ctx, prefixRevocations+quotaID)
+	return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return nil })
+}
+
+// voidNote deletes a note that was found void, unless it is decided or another one
+// by now.
+func (e *Engine) voidNote(ctx context.Context, quotaID string, void pendingRevocation) error {
+	return e.changeRevocation(ctx, quotaID, func(pending *pendingRevocation) *pendingRevocation {
+		if pending != nil && (pending.Decided || pending.Role != void.Role || !pending.At.Equal(void.At)) {
+			return pending
+		}
+		return nil
+	})
 }
 
 // noteRevocation notes the refresh token of a role that is about to get another.
@@ -89,32 +124,26 @@ func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Confi
 	if moved != nil { // the secret is gone; the older endpoint wants none
 		app = zoho.App{AccountsURL: former.Pin.AccountsURL, ClientID: former.Pin.ClientID}
 	}
-	release, err := e.writes.acquire(ctx, prefixRevocations+id)
-	if err != nil {
-		return err
-	}
-	defer release()
-	pending, err := e.pendingRevocation(ctx, id)
-	if err != nil || pending != nil && pending.Decided {
-		return err
-	}
-	return e.putRevocation(ctx, id, e.newPendingRevocation(former, app, config))
+	return e.changeRevocation(ctx, id, func(pending *pendingRevocation) *pendingRevocation {
+		if pending != nil && pending.Decided {
+			return pending
+		}
+		noted := e.newPendingRevocation(former, app, config)
+		return &noted
+	})
 }
 
 // decideRevocation turns a note into a decision. The caller has the turn. It
 // returns nil if there is no note any more.
-func (e *Engine) decideRevocation(ctx context.Context, quotaID string) (*pendingRevocation, error) {
-	release, err := e.writes.acquire(ctx, prefixRevocations+quotaID)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	pending, err := e.pendingRevocation(ctx, quotaID)
-	if err != nil || pending == nil {
-		return nil, err
-	}
-	pending.Decided = true
-	return pending, e.putRevocation(ctx, quotaID, *pending)
+func (e *Engine) decideRevocation(ctx context.Context, quotaID string) (decided *pendingRevocation, err error) {
+	err = e.changeRevocation(ctx, quotaID, func(pending *pendingRevocation) *pendingRevocation {
+		if pending != nil {
+			pending.Decided = true
+		}
+		decided = pending
+		return pending
+	})
+	return decided, err
 }
 
 // noteUnstored notes a refresh token that Zoho has just given, until its role is
@@ -126,7 +155,7 @@ func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, 
 	}
 	p := e.newPendingRevocation(updated, app, config)
 	p.RetryAt = p.At.Add(settled)
-	return id, e.putRevocation(ctx, id, p)
+	return id, e.changeRevocation(ctx, id, func(*pendingRevocation) *pendingRevocation { return &p })
 }
 
 // claimQuota enters a role that is about to be written into the index of its
@@ -154,8 +183,12 @@ func (e *Engine) claimQuota(ctx context.Context, r *Role) (noted bool, err error
 	case pending != nil && pending.Decided:
 		return false, userErrorf("this refresh token is being revoked at Zoho: that was decided for role %q at %s. Get another one, with a grant code or the role's authorize", pending.Role, pending.At.UTC().Format(time.RFC3339))
 	case pending != nil:
-		pending.RetryAt = e.now().Add(settled)
-		if err := e.putRevocation(ctx, id, *pending); err != nil {
+		if err := e.changeRevocation(ctx, id, func(pending *pendingRevocation) *pendingRevocation {
+			if pending != nil {
+				pending.RetryAt = e.now().Add(settled)
+			}
+			return pending
+		}); err != nil {
 			return false, err
 		}
 	}
@@ -170,19 +203,11 @@ func (e *Engine) cancelRevocation(ctx context.Context, r *Role) error {
 	if err != nil || r.RefreshToken.IsZero() {
 		return err
 	}
-	if pending, err := e.pendingRevocation(ctx, id); err != nil || pending == nil {
-		return err // no need to wait for a turn
-	}
-	release, err := e.takeTurn(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer release()
 	pending, err := e.pendingRevocation(ctx, id)
-	if err != nil || pending == nil || pending.Decided {
+	if err != nil || pending == nil {
 		return err
 	}
-	return e.deleteRevocation(ctx, id)
+	return e.voidNote(ctx, id, *pending)
 }
 
 // checkNotEnding refuses to mint from a refresh token whose revocation is decided.
@@ -202,18 +227,25 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var group errgroup.Group
+	group.SetLimit(revocationsAtOnce)
 	for _, id := range ids {
 		_, err := get[pendingRevocation](ctx, e.store, prefixRevocations+path.Base(id))
 		var broken *undecodable
 		if errors.As(err, &broken) {
 			e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", broken)
-			if err := e.deleteRevocation(ctx, path.Base(id)); err != nil {
+			if err := e.store.Delete(ctx, prefixRevocations+path.Base(id)); err != nil {
 				return err
 			}
 		}
-		e.continueRevocation(ctx, path.Base(id))
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				e.continueRevocation(ctx, path.Base(id))
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // continueRevocation revokes a refresh token if that is pending and nobody needs
@@ -246,7 +278,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 			return err
 		}
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.configForRevocation(ctx)
 	if err != nil {
 		return err
 	}
@@ -266,7 +298,7 @@ func (e *Engine) isRefreshTokenNeeded(ctx context.Context, quotaID string, pendi
 	if len(claimants) > 0 {
 		for _, name := range claimants {
 			if name == pending.Role && elapsed(e.now(), pending.At) > settled {
-				return true, e.deleteRevocation(ctx, quotaID) // void
+				return true, e.voidNote(ctx, quotaID, pending)
 			}
 		}
 		return true, nil
@@ -330,22 +362,32 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 	return how == zoho.AlreadyGone, e.deleteRevocation(ctx, quotaID)
 }
 
+// errAbandoned: the engine has given up revoking a refresh token, and forgot it.
+var errAbandoned = errors.New("it is not tried again")
+
 // postponeRevocation notes that Zoho could not be made to revoke a refresh
 // token, and gives up after some days: what Zoho has always refused till then, it
-// will go on refusing.
+// will go on refusing. One that never worked has one attempt: a role can be
+// written with ever new ones.
 func (e *Engine) postponeRevocation(ctx context.Context, quotaID string, pending pendingRevocation, cause error) error {
 	pause := time.Minute << min(pending.Failures, 10)
 	pending.Failures++
 	pending.LastError = cause.Error()
 	pending.RetryAt = e.now().Add(pause)
-	if pending.Failures < mostRevocationFailures {
-		return e.putRevocation(ctx, quotaID, pending)
+	if pending.Failures < mostRevocationFailures && !pending.NeverWorked {
+		return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return &pending })
+	}
+	if err := e.deleteRevocation(ctx, quotaID); err != nil {
+		return err
+	}
+	if pending.NeverWorked {
+		return errAbandoned
 	}
 	e.log().Error("gave up revoking a refresh token, and forgot it: it may live on at Zoho. Remove it there, under Connected Apps of the user who consented, or delete the client in the API console",
 		"role", pending.Role, "quota", quotaID, "accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339), "error", cause)
 	e.tell(EventRefreshTokenAbandon, "", nil, "role", pending.Role, "quota", quotaID,
 		"accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339))
-	return e.deleteRevocation(ctx, quotaID)
+	return errAbandoned
 }
 
 // revokeRefreshToken asks Zoho, within the time that two endpoints may take.

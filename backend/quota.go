@@ -20,17 +20,14 @@ type quota struct {
 
 // quotaRecord is a quota as it is stored.
 type quotaRecord struct {
-	Requests  []request `json:"requests,omitempty"`  // the oldest first
-	Throttled *failure  `json:"throttled,omitempty"` // Zoho's latest throttle answer; nil after a success
-	// HasWorked: an access token was minted with this refresh token.
-	HasWorked bool `json:"has_worked,omitempty"`
-	// Refusals is when Zoho refused refresh tokens of this client that never worked.
-	Refusals []time.Time `json:"refusals,omitempty"`
+	Requests  []request `json:"requests,omitempty"`   // the oldest first
+	Throttled *failure  `json:"throttled,omitempty"`  // Zoho's latest throttle answer; nil after a success
+	HasWorked bool      `json:"has_worked,omitempty"` // an access token was minted that counts here
 }
 
 // clone copies what a change would otherwise write through to the original.
 func (rec quotaRecord) clone() quotaRecord {
-	rec.Requests, rec.Refusals = slices.Clone(rec.Requests), slices.Clone(rec.Refusals)
+	rec.Requests = slices.Clone(rec.Requests)
 	return rec
 }
 
@@ -41,6 +38,7 @@ type request struct {
 	Until time.Time `json:"until"`           // no token of it lives longer
 	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
 	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
+	Seen  time.Time `json:"seen,omitzero"`   // when At was first seen in the future
 	// ReserveOf is the role for whose readers it was taken from the reserve.
 	ReserveOf string `json:"reserve_of,omitempty"`
 }
@@ -70,9 +68,11 @@ func (e *Engine) quota(ctx context.Context, id string) (*quota, error) {
 	for {
 		e.mu.Lock()
 		q := e.quotas[id]
+		if q != nil {
+			q.touch(e.now()) // with mu held: see dropUnused
+		}
 		e.mu.Unlock()
 		if q != nil {
-			q.touch(e.now())
 			return q, nil
 		}
 		if err := e.fly(ctx, "load "+prefixQuotas+id, func(ctx context.Context) error {
@@ -98,11 +98,16 @@ func (e *Engine) loadQuota(ctx context.Context, id string) error {
 		if q.rec, err = e.rebuildQuota(ctx, id); err != nil {
 			return err
 		}
+		q.kept = true
+		// Otherwise whoever loads it next waits anew. A failure does no more than that.
+		if err := e.store.put(ctx, q.key, q.rec); err != nil {
+			e.log().Warn("could not store the record of a quota that was damaged", "quota", id, "error", err)
+		}
 		e.log().Error("the record of a quota is damaged: Zoho is left alone for as long as its requests can count", "quota", id, "error", broken)
 	case err != nil:
 		return err
 	case rec != nil:
-		q.rec = *rec
+		q.rec, q.kept = *rec, true
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,7 +138,6 @@ func (e *Engine) rebuildQuota(ctx context.Context, id string) (rec quotaRecord, 
 	}
 	slices.SortFunc(rec.Requests, func(a, b request) int { return a.At.Compare(b.At) })
 	now := e.now()
-	rec.HasWorked = true
 	rec.Throttled = &failure{At: now, Kind: zoho.Throttled, InARow: 1, RetryAt: now.Add(config.RequestWindow + config.RequestTimeout),
 		Text: "Vault's record of the token requests was damaged. So that Zoho's limit is not exceeded, Vault sends none until the former ones no longer count."}
 	return rec, nil
@@ -149,25 +153,28 @@ func (e *Engine) updateQuota(ctx context.Context, q *quota, change func(*quotaRe
 // countRequest counts a token request that is about to be sent; it is the
 // record's latest one until the turn ends.
 func (e *Engine) countRequest(ctx context.Context, q *quota, config *Config, sent request) error {
-	sent.Until = sent.At.Add(zoho.MaxLife)
 	return e.updateQuota(ctx, q, func(rec *quotaRecord) {
-		rec.Requests = append(prune(rec.Requests, sent.At, config), sent)
+		now := sent.At
+		rec.Requests = prune(rec.Requests, now, config)
+		// A clock that is behind for a moment must not make it look old later.
+		if latest := rec.latestRequest().At; latest.After(now) {
+			sent.At, sent.Seen = latest, now
+		}
+		sent.Until = sent.At.Add(zoho.MaxLife)
+		rec.Requests = append(rec.Requests, sent)
 	})
 }
 
 // prune drops the requests that count for nothing any more.
 func prune(requests []request, now time.Time, config *Config) []request {
 	keep := max(config.window(), zoho.MaxLife)
-	for len(requests) > 0 && !requests[0].At.Add(keep).After(now) {
-		requests = requests[1:]
-	}
-	return requests
+	return slices.DeleteFunc(requests, func(r request) bool { return !r.at(now).Add(keep).After(now) })
 }
 
 // answered enters the token that came of the latest request.
 func (rec *quotaRecord) answered(t *token) {
 	sent := rec.latestRequest()
-	sent.Token, sent.Until = t.rec.ID, t.rec.ExpiresAt.Add(2*margin)
+	sent.Token, sent.Until = t.rec.ID, sent.At.Add(t.life()+3*margin)
 	rec.Throttled = nil
 }
 
@@ -193,7 +200,7 @@ func (rec *quotaRecord) over(tokenID string) {
 func (rec *quotaRecord) live(now time.Time) []request {
 	var live []request
 	for _, r := range rec.Requests {
-		if !r.Over && r.Until.After(now) {
+		if !r.Over && r.until(now).After(now) {
 			live = append(live, r)
 		}
 	}
@@ -204,9 +211,9 @@ func (rec *quotaRecord) live(now time.Time) []request {
 // free is when the first of them leaves it.
 func (rec *quotaRecord) used(now time.Time, config *Config, limit int) (used int, free time.Time) {
 	for _, r := range slices.Backward(rec.Requests) {
-		leaves := r.At.Add(config.window())
+		leaves := r.at(now).Add(config.window())
 		if !leaves.After(now) {
-			break
+			continue
 		}
 		if used++; used >= limit {
 			return used, leaves
@@ -219,7 +226,7 @@ func (rec *quotaRecord) used(now time.Time, config *Config, limit int) (used int
 // reserve for the readers of a role.
 func (rec *quotaRecord) hasTakenReserve(role string, now time.Time, config *Config) bool {
 	return slices.ContainsFunc(rec.Requests, func(r request) bool {
-		return r.ReserveOf == role && r.At.Add(config.window()).After(now)
+		return r.ReserveOf == role && r.at(now).Add(config.window()).After(now)
 	})
 }
 

@@ -116,10 +116,10 @@ func (e *Engine) releaseOver(lease Lease) {
 // per token at a time.
 func (e *Engine) finish(ctx context.Context, t *token) error {
 	return e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
-		if !t.rec.ExpiresAt.After(e.now()) {
+		if t.isOver(e.now()) {
 			return e.forgetExpired(ctx, t)
 		}
-		config, _, err := e.Config(ctx)
+		config, err := e.configForRevocation(ctx)
 		if err != nil {
 			return err
 		}
@@ -146,6 +146,17 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 	})
 }
 
+// configForRevocation is the config, or its defaults if it is damaged: a revocation
+// needs neither role nor config.
+func (e *Engine) configForRevocation(ctx context.Context) (*Config, error) {
+	config, _, err := e.Config(ctx)
+	if IsBroken(err) {
+		defaults := defaultConfig()
+		return &defaults, nil
+	}
+	return config, err
+}
+
 // forget drops a token that is dead at Zoho, and says in words how it died. Its
 // own record goes last: until then a crash leaves a token that is ended once
 // more, which is harmless.
@@ -163,7 +174,11 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	}
 	g.mu.Unlock()
 	if g.record().Current == t.rec.ID {
-		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Current = "" }); err != nil {
+		if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
+			if rec.Current == t.rec.ID {
+				rec.Current = ""
+			}
+		}); err != nil {
 			return err
 		}
 	}

@@ -75,10 +75,32 @@ func (e *Engine) claimants(ctx context.Context, quotaID string) ([]string, error
 	})
 }
 
-// hasFreshClaim reports whether a role may be just about to be stored.
+// hasFreshClaim reports whether a role may be just about to be stored: by this
+// process, or, before a crash, by another.
 func (e *Engine) hasFreshClaim(ctx context.Context, quotaID, role string) (bool, error) {
+	e.mu.Lock()
+	writing := e.claims[claimKey(quotaID, role)] > 0
+	e.mu.Unlock()
+	if writing {
+		return true, nil
+	}
 	c, err := orNone(get[claim](ctx, e.store, claimKey(quotaID, role)))
 	return c != nil && elapsed(e.now(), c.At) <= settled, err
+}
+
+// claim notes in memory that the write of a role is under way until release is
+// called. The time in the index does not tell if the clock jumps meanwhile.
+func (e *Engine) claim(quotaID, role string) (release func()) {
+	key := claimKey(quotaID, role)
+	add := func(n int) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.claims[key] += n; e.claims[key] == 0 {
+			delete(e.claims, key)
+		}
+	}
+	add(1)
+	return func() { add(-1) }
 }
 
 // rolesWhere names the roles in the index of a quota that match; match gets nil
@@ -249,9 +271,9 @@ func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
 
 // sweepClaim deletes one entry while its role cannot be written.
 func (e *Engine) sweepClaim(ctx context.Context, quotaID, name string) error {
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
-	if err != nil {
-		return err
+	release, free := e.writes.tryAcquire(prefixRoles + name)
+	if !free {
+		return nil // the role is being written; the next round looks again
 	}
 	defer release()
 	r, err := e.Role(ctx, name)

@@ -102,6 +102,11 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
+	quotaID, err := e.quotaID(ctx, updated)
+	if err != nil {
+		return nil, err
+	}
+	defer e.claim(quotaID, updated.Name)()
 	noted, err := e.claimForWrite(ctx, old, updated, change)
 	if err != nil {
 		return nil, err
@@ -118,8 +123,12 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
-		if err := e.cancelRevocation(ctx, old); err != nil {
+		if others, err := e.otherClaimants(ctx, old); err != nil {
 			return nil, err
+		} else if len(others) == 0 { // otherwise a note is about those
+			if err := e.cancelRevocation(ctx, old); err != nil {
+				return nil, err
+			}
 		}
 		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
 	}
@@ -232,14 +241,14 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
-		if err := e.cancelRevocation(ctx, role); err != nil {
-			return nil, err
-		}
 		others, err := e.otherClaimants(ctx, role)
 		if err != nil {
 			return nil, err
 		}
-		if len(others) == 0 {
+		if len(others) == 0 { // otherwise a note is about those
+			if err := e.cancelRevocation(ctx, role); err != nil {
+				return nil, err
+			}
 			warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
 		}
 	}

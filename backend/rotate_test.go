@@ -73,36 +73,58 @@ func TestRotate_WhatCannotBeMeantAsksNothing(t *testing.T) {
 	require.Empty(t, w.sim.Requests())
 }
 
-func TestRotate_IfZohoCannotBeAskedNobodyGetsTheTokenAnyMoreAndTickGoesOn(t *testing.T) {
+// Invariant 15: whoever has the grant in common must not lose the token for nothing.
+func TestRotate_IfNothingCanBeMintedNothingIsRevoked(t *testing.T) {
+	for name, arrange := range map[string]func(*world){
+		"Zoho is down": func(w *world) { w.sim.SetDown(true) },
+		"Zoho throttles": func(w *world) {
+			w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+		},
+		"the budget is out": func(w *world) { w.configure(backend.ConfigChange{RequestBudget: ptr(1)}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			former := w.read("crm-sync")
+			arrange(w)
+			_, err := w.rotate("crm-sync")
+			require.Contains(t, grantError(t, err).Error(), "so none was revoked")
+			require.True(t, w.alive(former))
+			require.Equal(t, former.TokenID, w.read("crm-sync").TokenID)
+		})
+	}
+}
+
+func TestRotate_EndsEveryTokenOfTheGrantBesideTheNewOne(t *testing.T) {
+	w := newWorld(t)
+	first := w.read("crm-sync")
+	w.clock.Advance(10 * time.Second)
+	second, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{MinTTL: time.Hour - 5*time.Second})
+	require.NoError(t, err)
+	require.NotEqual(t, first.TokenID, second.TokenID)
+	rotated, err := w.rotate("crm-sync")
+	require.NoError(t, err)
+	require.False(t, w.alive(first), "it was superseded, and leased")
+	require.False(t, w.alive(second))
+	require.Equal(t, rotated.TokenID, w.read("crm-sync").TokenID)
+}
+
+// The new token is there; the former one is handed out no more, and ends later.
+func TestRotate_IfTheFormerTokenCannotBeRevokedTickGoesOn(t *testing.T) {
 	w := newWorld(t)
 	former := w.read("crm-sync")
-	w.sim.SetDown(true)
+	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
+	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
 	_, err := w.rotate("crm-sync")
 	failed := grantError(t, err)
-	require.Equal(t, zoho.Unreachable, failed.Kind)
 	require.Contains(t, failed.Error(), former.TokenID)
 	require.Contains(t, failed.Error(), "tried again every minute")
-	w.restart()
-	require.Error(t, w.readError("crm-sync"))
-	w.sim.SetDown(false)
+	require.NotEqual(t, former.TokenID, w.read("crm-sync").TokenID)
+	w.sim.ClearFaults()
 	w.clock.Advance(time.Minute)
 	w.tick()
 	require.False(t, w.alive(former))
-	require.NotEqual(t, former.TokenID, w.read("crm-sync").TokenID)
 }
 
-func TestRotate_IfNothingCanBeMintedItSaysThatTheFormerTokenIsRevoked(t *testing.T) {
-	w := newWorld(t)
-	former := w.read("crm-sync")
-	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
-	_, err := w.rotate("crm-sync")
-	failed := grantError(t, err)
-	require.Equal(t, zoho.Throttled, failed.Kind)
-	require.Contains(t, failed.Error(), "the former one is revoked")
-	require.False(t, w.alive(former))
-}
-
-// Invariant 4.
 func TestRotate_KeepsToTheBudget(t *testing.T) {
 	w := newWorld(t)
 	for range 7 {

@@ -49,3 +49,16 @@ func (s *slots) acquire(ctx context.Context, name string) (release func(), err e
 		return nil, ctx.Err()
 	}
 }
+
+// tryAcquire is acquire for those who do not wait; free is false if somebody has
+// the slot.
+func (s *slots) tryAcquire(name string) (release func(), free bool) {
+	s.mu.Lock()
+	taken := s.held[name] != nil
+	s.mu.Unlock()
+	if taken {
+		return nil, false
+	}
+	release, err := s.acquire(context.Background(), name) // at most a moment
+	return release, err == nil
+}

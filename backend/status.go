@@ -60,7 +60,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.correct(e.now(), config)
+	q.seeFuture(e.now())
 	status.GrantID, status.State = g.id, g.state(q)
 	status.tellFailure(g.record(), q.record())
 	status.tellLimits(e.now(), q.record(), config)

@@ -14,6 +14,7 @@ type stored[T any] struct {
 	mu      sync.Mutex
 	rec     T
 	used    time.Time // when somebody asked for it last: see sweepMemory
+	kept    bool      // it is in storage
 	dropped bool      // it is no longer the one in memory; who still has it begins anew
 }
 
@@ -30,10 +31,21 @@ func (s *stored[T]) touch(now time.Time) {
 	s.used = now
 }
 
-func (s *stored[T]) lastUsed() time.Time {
+// isUnused reports whether nobody has asked for the record lately. One that is not
+// in storage is nothing but a question that somebody asked.
+func (s *stored[T]) isUnused(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.used
+	if !s.kept {
+		return elapsed(now, s.used) > settled
+	}
+	return elapsed(now, s.used) > sweepAfter
+}
+
+func (s *stored[T]) isKept() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
 }
 
 func (s *stored[T]) isDropped() bool {
@@ -66,6 +78,6 @@ func update[T any](ctx context.Context, e *Engine, s *stored[T], change func(*T)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rec = rec
+	s.rec, s.kept = rec, true
 	return nil
 }

@@ -38,15 +38,19 @@ func (e *Engine) sweepMemory(ctx context.Context) error {
 	e.mu.Lock()
 	grants, quotas := slices.Collect(maps.Values(e.grants)), slices.Collect(maps.Values(e.quotas))
 	e.mu.Unlock()
-	isUnused := func(used time.Time) bool { return elapsed(e.now(), used) > sweepAfter }
-	grants = slices.DeleteFunc(grants, func(g *grant) bool { return !isUnused(g.lastUsed()) })
-	quotas = slices.DeleteFunc(quotas, func(q *quota) bool { return !isUnused(q.lastUsed()) })
+	now, dropped := e.now(), 0
 	var failed []error
-	for _, g := range grants[:min(len(grants), droppedPerTick)] {
-		failed = append(failed, e.sweepGrant(ctx, g))
+	for _, g := range grants {
+		if g.isUnused(now) && (dropped < droppedPerTick || !g.isKept()) {
+			dropped++
+			failed = append(failed, e.sweepGrant(ctx, g))
+		}
 	}
-	for _, q := range quotas[:min(len(quotas), droppedPerTick)] {
-		failed = append(failed, e.sweepQuota(ctx, q))
+	for _, q := range quotas {
+		if q.isUnused(now) && (dropped < droppedPerTick || !q.isKept()) {
+			dropped++
+			failed = append(failed, e.sweepQuota(ctx, q))
+		}
 	}
 	return errors.Join(failed...)
 }
@@ -84,7 +88,10 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 	id, now := path.Base(key), e.now()
 	switch path.Dir(key) + "/" {
 	case prefixGrants:
-		rec, err := orNone(get[grantRecord](ctx, e.store, key))
+		rec, err := get[grantRecord](ctx, e.store, key)
+		if IsBroken(err) {
+			rec, err = &grantRecord{}, nil
+		}
 		if err != nil || rec == nil {
 			return err
 		}
@@ -102,7 +109,10 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 		}
 		return e.sweepGrant(ctx, g)
 	case prefixQuotas:
-		rec, err := orNone(get[quotaRecord](ctx, e.store, key))
+		rec, err := get[quotaRecord](ctx, e.store, key)
+		if IsBroken(err) {
+			rec, err = &quotaRecord{}, nil
+		}
 		if err != nil || rec == nil || !rec.isNeedless(now, config) {
 			return err
 		}
@@ -129,7 +139,7 @@ func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
 		return err
 	}
 	defer release()
-	if g.record().isNeedless(e.now()) {
+	if g.isKept() && g.record().isNeedless(e.now()) {
 		users, err := e.users(ctx, g)
 		if err != nil {
 			return err
@@ -140,13 +150,19 @@ func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
 			}
 		}
 	}
-	g.drop()
+	dropUnused(e, e.grants, g.id, &g.stored)
+	return nil
+}
+
+// dropUnused takes a record out of memory, unless somebody has asked for it since:
+// two of one record would each undo what the other stores.
+func dropUnused[T, R any](e *Engine, records map[string]*R, id string, s *stored[T]) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.grants[g.id] == g {
-		delete(e.grants, g.id)
+	if s.isUnused(e.now()) {
+		s.drop()
+		delete(records, id)
 	}
-	return nil
 }
 
 // isNeedless reports whether a grant that no role has tells nothing that matters.
@@ -175,7 +191,7 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
 		return err
 	}
 	defer release()
-	if q.record().isNeedless(e.now(), config) {
+	if q.isKept() && q.record().isNeedless(e.now(), config) {
 		roles, err := e.indexedRoles(ctx, q.id)
 		if err != nil {
 			return err
@@ -186,12 +202,7 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
 			}
 		}
 	}
-	q.drop()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.quotas[q.id] == q {
-		delete(e.quotas, q.id)
-	}
+	dropUnused(e, e.quotas, q.id, &q.stored)
 	return nil
 }
 
@@ -200,12 +211,7 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
 func (rec quotaRecord) isNeedless(now time.Time, config *Config) bool {
 	keep := max(config.window(), zoho.MaxLife) + settled
 	for _, r := range rec.Requests {
-		if elapsed(now, r.At) <= keep {
-			return false
-		}
-	}
-	for _, at := range rec.Refusals {
-		if elapsed(now, at) <= keep {
+		if now.Sub(r.at(now)) <= keep {
 			return false
 		}
 	}

@@ -296,9 +296,9 @@ func TestBudget_CredentialsThatNeverWorkedLeaveTheReserve(t *testing.T) {
 	}
 }
 
-// Invariant 15: each refresh token has a quota of its own, so that nothing else
-// would limit a stream of them.
-func TestBudget_RefreshTokensThatNeverWorkedHaveALimitForTheirClient(t *testing.T) {
+// Invariants 15 and 17: each refresh token and each client has a quota of its own,
+// so that nothing else would limit a stream of them.
+func TestBudget_CredentialsThatZohoRefusesHaveALimitForTheirRole(t *testing.T) {
 	w := newWorld(t)
 	old := w.read("crm-sync")
 	junk := func(i int) backend.RoleChange {
@@ -311,7 +311,7 @@ func TestBudget_RefreshTokensThatNeverWorkedHaveALimitForTheirClient(t *testing.
 	for i := range 20 {
 		warnings, err := w.write("evil", junk(100+i))
 		require.NoError(t, err)
-		require.Contains(t, joined(warnings), "had never worked")
+		require.Contains(t, joined(warnings), "different credentials of role")
 		failed := grantError(t, w.readError("evil"))
 		require.Equal(t, zoho.Throttled, failed.Kind)
 	}

@@ -31,6 +31,10 @@ const (
 // use. It looks at live tokens and at grants in memory, never at all roles. It
 // must run only where storage may be written.
 func (e *Engine) Tick(ctx context.Context) error {
+	if !e.ticking.TryLock() {
+		return nil // Vault has given up waiting for one that goes on
+	}
+	defer e.ticking.Unlock()
 	// First what asks nothing of Zoho, which may be slow.
 	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepMemory(ctx), e.sweepStored(ctx))
 	ids, err := e.store.List(ctx, prefixTokens)
@@ -60,7 +64,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 		return e.dropDamagedToken(ctx, id)
 	}
 	now := e.now()
-	if !t.rec.ExpiresAt.After(now) {
+	if t.isOver(now) {
 		return e.forgetExpired(ctx, t)
 	}
 	t.ledger.flush()
@@ -73,8 +77,8 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if t.isOfWrongClock(now) && !t.rec.ClockWrong {
-		return e.correctTimes(ctx, g, t)
+	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || isFuture(now, seen)) {
+		return e.noteWrongClock(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
 	if err == nil && (needless || t.ledger.isDue() || t.ledger.isEnding()) {
@@ -101,22 +105,19 @@ func (e *Engine) dropDamagedToken(ctx context.Context, id string) error {
 	return e.store.Delete(ctx, prefixTokens+id)
 }
 
-// correctTimes gives a token that a wrong clock dated an end that it can have.
-// From then on it is nobody's current token, and lives for those who hold it.
-func (e *Engine) correctTimes(ctx context.Context, g *grant, t *token) error {
-	now := e.now()
-	corrected := &token{rec: t.rec, ledger: t.ledger}
-	corrected.rec.ClockWrong = true
-	corrected.rec.IssuedAt = earlier(t.rec.IssuedAt, now)
-	corrected.rec.ExpiresAt = earlier(t.rec.ExpiresAt, now.Add(zoho.MaxLife).Truncate(time.Second))
-	corrected.ofWrongClock.Store(true)
-	if err := e.store.put(ctx, prefixTokens+t.rec.ID, corrected.rec.entry()); err != nil {
+// noteWrongClock stores that the times of a token were seen in the future. From
+// then on it is nobody's current token, and lives for those who hold it.
+func (e *Engine) noteWrongClock(ctx context.Context, g *grant, t *token) error {
+	noted := &token{rec: t.rec, ledger: t.ledger}
+	noted.rec.SeenInFuture = e.now()
+	noted.ofWrongClock.Store(true)
+	if err := e.store.put(ctx, prefixTokens+t.rec.ID, noted.rec.entry()); err != nil {
 		return err
 	}
 	e.log().Warn("an access token was dated by a wrong clock; it is handed out no more", "grant", g.id, "token_id", t.rec.ID, "issued_at", t.rec.IssuedAt, "expires_at", t.rec.ExpiresAt)
 	e.mu.Lock()
 	if e.tokens[t.rec.ID] == t {
-		e.tokens[t.rec.ID] = corrected
+		e.tokens[t.rec.ID] = noted
 	}
 	e.mu.Unlock()
 	g.mu.Lock()
@@ -127,7 +128,11 @@ func (e *Engine) correctTimes(ctx context.Context, g *grant, t *token) error {
 	if g.record().Current != t.rec.ID {
 		return nil
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Current = "" })
+	return e.updateGrant(ctx, g, func(rec *grantRecord) {
+		if rec.Current == t.rec.ID {
+			rec.Current = ""
+		}
+	})
 }
 
 // isNeedless reports whether no role can hand out t any more. A crash can leave
@@ -136,7 +141,7 @@ func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, erro
 	switch {
 	case t.ledger.isHeld(): // its last holder will end it
 		return false, nil
-	case t.rec.ClockWrong:
+	case !t.rec.SeenInFuture.IsZero():
 		return true, nil
 	case elapsed(e.now(), t.rec.IssuedAt) <= settled:
 		return false, nil

@@ -15,19 +15,21 @@ import (
 // tokenRecord is one access token with all that is needed to revoke it after
 // its role and the config are gone. It never changes.
 type tokenRecord struct {
-	ID          string // fingerprint of the access token
-	GrantID     string
-	QuotaID     string // where Zoho counts it among the live tokens
-	Exclusive   bool   // minted for one lease
-	ClockWrong  bool   // its times were corrected: nobody gets it any more
-	AccessToken secret.Value
-	App         zoho.App
-	CACert      string
-	TokenType   string
-	APIDomain   string
-	Scopes      []string
-	IssuedAt    time.Time
-	ExpiresAt   time.Time // whole seconds; margin is off already
+	ID        string // fingerprint of the access token
+	GrantID   string
+	QuotaID   string // where Zoho counts it among the live tokens
+	Exclusive bool   // minted for one lease
+	// SeenInFuture is when its times were first seen in the future: nobody gets it
+	// any more. Zero: they were not.
+	SeenInFuture time.Time
+	AccessToken  secret.Value
+	App          zoho.App
+	CACert       string
+	TokenType    string
+	APIDomain    string
+	Scopes       []string
+	IssuedAt     time.Time
+	ExpiresAt    time.Time // whole seconds; margin is off already
 }
 
 // token is a live access token in memory.
@@ -92,6 +94,8 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is given to nobody any more. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil && (known.rec.GrantID != g.id || known.rec.Exclusive || exclusive):
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given for other credentials or another lease. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
+	case known != nil && known.left(e.now()) < time.Second:
+		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given before, and that has expired. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil:
 		return known, nil // a server may answer with the token that it gave before
 	}
@@ -164,7 +168,7 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 		return err
 	}
 	t := &token{rec: entry.record(id), ledger: ledger}
-	t.ofWrongClock.Store(t.rec.ClockWrong)
+	t.ofWrongClock.Store(!t.rec.SeenInFuture.IsZero())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.tokens[id] == nil { // a token has one ledger, and one place that knows its holders
@@ -178,7 +182,7 @@ type tokenEntry struct {
 	GrantID      string    `json:"grant_id"`
 	QuotaID      string    `json:"quota_id"`
 	Exclusive    bool      `json:"exclusive,omitempty"`
-	ClockWrong   bool      `json:"clock_wrong,omitempty"`
+	SeenInFuture time.Time `json:"seen_in_future,omitzero"`
 	AccessToken  string    `json:"access_token"`
 	AccountsURL  string    `json:"accounts_url"`
 	ClientID     string    `json:"client_id"`
@@ -193,7 +197,7 @@ type tokenEntry struct {
 
 func (r tokenRecord) entry() tokenEntry {
 	return tokenEntry{
-		GrantID: r.GrantID, QuotaID: r.QuotaID, Exclusive: r.Exclusive, ClockWrong: r.ClockWrong, AccessToken: r.AccessToken.Reveal(),
+		GrantID: r.GrantID, QuotaID: r.QuotaID, Exclusive: r.Exclusive, SeenInFuture: r.SeenInFuture, AccessToken: r.AccessToken.Reveal(),
 		AccountsURL: r.App.AccountsURL, ClientID: r.App.ClientID, ClientSecret: r.App.ClientSecret.Reveal(),
 		CACert: r.CACert, TokenType: r.TokenType, APIDomain: r.APIDomain, Scopes: r.Scopes,
 		IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt,
@@ -202,7 +206,7 @@ func (r tokenRecord) entry() tokenEntry {
 
 func (s tokenEntry) record(id string) tokenRecord {
 	return tokenRecord{
-		ID: id, GrantID: s.GrantID, QuotaID: s.QuotaID, Exclusive: s.Exclusive, ClockWrong: s.ClockWrong, AccessToken: secret.New(s.AccessToken),
+		ID: id, GrantID: s.GrantID, QuotaID: s.QuotaID, Exclusive: s.Exclusive, SeenInFuture: s.SeenInFuture, AccessToken: secret.New(s.AccessToken),
 		App:    zoho.App{AccountsURL: s.AccountsURL, ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret)},
 		CACert: s.CACert, TokenType: s.TokenType, APIDomain: s.APIDomain, Scopes: s.Scopes,
 		IssuedAt: s.IssuedAt, ExpiresAt: s.ExpiresAt,

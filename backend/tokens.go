@@ -68,7 +68,7 @@ func pageOf[T any](items []T, after string, limit int, key func(T) string) []T {
 // Token tells of a live access token; nil if there is none of that ID.
 func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	t, err := e.token(ctx, id)
-	if err != nil || t == nil || !t.rec.ExpiresAt.After(e.now()) {
+	if err != nil || t == nil || t.isOver(e.now()) {
 		return nil, err
 	}
 	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
@@ -114,7 +114,7 @@ func dataCenterOf(accountsURL string) string {
 // no such token.
 func (e *Engine) Holders(ctx context.Context, tokenID, after string, limit int) (holders []Holder, next string, err error) {
 	t, err := e.token(ctx, tokenID)
-	if err != nil || t == nil || !t.rec.ExpiresAt.After(e.now()) {
+	if err != nil || t == nil || t.isOver(e.now()) {
 		return nil, "", err
 	}
 	all := t.ledger.list()
@@ -133,7 +133,7 @@ func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, e
 	if err != nil {
 		return nil, err
 	}
-	if t != nil && t.rec.ExpiresAt.After(e.now()) {
+	if t != nil && !t.isOver(e.now()) {
 		return nil, e.detach(ctx, func(ctx context.Context) error { return e.kill(ctx, t) })
 	}
 	ended, err := e.endedToken(ctx, id)

@@ -57,21 +57,27 @@ func (t *token) domainWarnings() []string {
 	return []string{"Zoho's answer named an api_domain that is none of Zoho's. It was dropped; if this stays, find out who answers in Zoho's place"}
 }
 
-// tryClient tries a new secret of the mount's client with the first role that
-// uses that client. If there is none, there is nothing to try it with.
-func (e *Engine) tryClient(ctx context.Context, config *Config) (warnings []string, err error) {
-	names, err := e.RoleNames(ctx)
+const (
+	// clientTrials is with how many roles a new secret of the mount's client is
+	// tried until one proves it. More than one, or whoever may write a single role
+	// would decide.
+	clientTrials = 3
+
+	// searchedRoles is among how many roles one is searched whose credentials have
+	// worked with the former secret.
+	searchedRoles = 200
+)
+
+// tryClient tries a new secret of the mount's client with roles that use that
+// client, those first that have worked with the former one. If there is none, there
+// is nothing to try it with.
+func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warnings []string, err error) {
+	roles, err := e.rolesToTry(ctx, former, config)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		role, err := orNone(e.Role(ctx, strings.TrimSuffix(name, "/")))
-		if err != nil {
-			return nil, err
-		}
-		if role == nil || role.ClientID != "" || !role.IsAuthorized() || role.Pin != (Pin{AccountsURL: config.AccountsURL(), ClientID: config.ClientID}) {
-			continue
-		}
+	var refused, unclear error
+	for _, role := range roles {
 		g, err := e.grantOf(ctx, role, config)
 		if err != nil {
 			return nil, err
@@ -82,12 +88,62 @@ func (e *Engine) tryClient(ctx context.Context, config *Config) (warnings []stri
 		case err == nil:
 			return nil, nil
 		case errors.As(err, &failed) && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code):
-			return nil, prependText(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", name), err)
+			refused = prependText(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", role.Name), err)
 		case errors.As(err, &failed):
-			return []string{fmt.Sprintf("the new client secret was written, but could not be tried with role %q: %v", name, err)}, nil
+			unclear = fmt.Errorf("the new client secret was written, but could not be tried with role %q: %w", role.Name, err)
 		default:
 			return nil, err
 		}
 	}
-	return nil, nil
+	switch {
+	case refused != nil:
+		return nil, refused
+	case unclear != nil:
+		return []string{unclear.Error()}, nil
+	default:
+		return nil, nil
+	}
+}
+
+// rolesToTry picks the roles with which a new secret of the mount's client is
+// tried.
+func (e *Engine) rolesToTry(ctx context.Context, former, config *Config) ([]*Role, error) {
+	names, err := e.RoleNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var worked, others []*Role
+	for _, name := range names {
+		role, err := orNone(e.Role(ctx, strings.TrimSuffix(name, "/")))
+		if err != nil {
+			return nil, err
+		}
+		if role == nil || role.ClientID != "" || !role.IsAuthorized() || role.Pin != (Pin{AccountsURL: config.AccountsURL(), ClientID: config.ClientID}) {
+			continue
+		}
+		has, err := e.hasWorked(ctx, role, former)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			worked = append(worked, role)
+		} else {
+			others = append(others, role)
+		}
+		if len(worked) == clientTrials || len(worked)+len(others) == searchedRoles {
+			break
+		}
+	}
+	roles := append(worked, others...)
+	return roles[:min(len(roles), clientTrials)], nil
+}
+
+// hasWorked reports whether the credentials of a role have ever got a token.
+func (e *Engine) hasWorked(ctx context.Context, role *Role, config *Config) (bool, error) {
+	g, err := e.grantOf(ctx, role, config)
+	var moved *clientMovedError
+	if errors.As(err, &moved) {
+		return false, nil
+	}
+	return err == nil && g.record().hasWorked(), err
 }
