@@ -155,7 +155,7 @@ func TestDocumentation_PathHelpRenders(t *testing.T) {
 		"roles/x/status":      {"not Zoho"},
 		"roles/x/authorize":   {"A person who", "redirect_uri"},
 		"roles/x/deauthorize": {"force", "Revokes the role's refresh token at Zoho"},
-		"roles/x/rotate":      {"mints a new one"},
+		"roles/x/rotate":      {"Mints a new access token"},
 
 		"config?x": nil,
 	} {

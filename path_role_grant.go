@@ -21,7 +21,7 @@ func (b *zohoBackend) pathRoleGrant() []*framework.Path {
 			map[string]*framework.FieldSchema{
 				"force": {Type: framework.TypeBool, Description: "Also if other roles have the same refresh token, and lose it, too."},
 			}, done()),
-		b.pathRoleAction("rotate", "Revoke the role's current access token at Zoho now, and mint a new one.", pathRotateHelp, b.pathRoleRotate, nil,
+		b.pathRoleAction("rotate", "Mint a new access token for the role, and revoke the others at Zoho now.", pathRotateHelp, b.pathRoleRotate, nil,
 			ok(map[string]*framework.FieldSchema{
 				"token_id":        {Type: framework.TypeString, Description: "A keyed hash that names the new access token."},
 				"expires_at":      {Type: framework.TypeString, Description: "When the new access token ends, RFC 3339."},
@@ -190,7 +190,8 @@ once more, it asks at once.
 `
 
 const pathRotateHelp = `
-Revokes the access token that the role's readers share, whatever the leases
-say, and mints a new one, which they get at their next read. It also gives
-credentials another chance that Zoho has refused.
+Mints a new access token, which the role's readers get at their next read, and
+revokes every other one of the grant at Zoho, whatever the leases say. If no new
+one can be had, nothing is revoked: to end a token all the same, delete it below
+"tokens/". It also gives credentials another chance that Zoho has refused.
 `

@@ -269,3 +269,43 @@ func TestDamage_ToAQuotaEvictsNoLeasedTokenAndExceedsNoBudget(t *testing.T) {
 		require.True(t, w.alive(lease))
 	}
 }
+
+// A damaged record is put right once, and not whenever it is loaded.
+func TestDamage_ToAQuotaSilencesItOnce(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync")))
+	w.clock.Advance(3 * time.Hour)
+	w.tick()
+	w.damageEntries("quotas/")
+	require.Error(t, w.readError("crm-sync"))
+	for range 4 {
+		w.clock.Advance(3 * time.Hour)
+		w.tick()
+		w.restart()
+		require.NoError(t, w.release(w.read("crm-sync")))
+	}
+}
+
+// Invariant 7: a revocation needs no config.
+func TestDamage_ToTheConfigBlocksNoRevocation(t *testing.T) {
+	w := newWorld(t)
+	lease := w.read("crm-sync")
+	w.damageEntries("config")
+	require.NoError(t, w.release(lease))
+	require.False(t, w.alive(lease))
+}
+
+func TestSweep_RecordsThatAreDamagedOrNameALostTokenAreDeleted(t *testing.T) {
+	for _, prefix := range []string{"tokens/", "grants/", "quotas/"} {
+		w := newWorld(t)
+		w.read("crm-sync")
+		w.damageEntries(prefix)
+		w.deleteRole("crm-sync")
+		for range 96 {
+			w.clock.Advance(30 * time.Minute)
+			w.tick()
+		}
+		require.Empty(t, w.keys("grants/"), prefix)
+		require.Empty(t, w.keys("quotas/"), prefix)
+	}
+}

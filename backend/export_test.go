@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // IsClosing reports whether Close was called.
@@ -126,6 +127,19 @@ func (e *Engine) WaitingForTurns() (n int) {
 	defer e.turns.mu.Unlock()
 	for _, slot := range e.turns.held {
 		n += slot.waiters
+	}
+	return n
+}
+
+// WaitingForWrite counts those who change, or wait to change, a record whose key
+// begins with prefix.
+func (e *Engine) WaitingForWrite(prefix string) (n int) {
+	e.writes.mu.Lock()
+	defer e.writes.mu.Unlock()
+	for key, slot := range e.writes.held {
+		if strings.HasPrefix(key, prefix) {
+			n += slot.waiters
+		}
 	}
 	return n
 }

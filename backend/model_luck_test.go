@@ -8,19 +8,16 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-// rotate kills the current token of a role's grant, whether or not Zoho can be
-// asked at once: its leases are dead by wish.
+// rotate kills the tokens of a role's grant, if a new one can be had: their leases
+// are dead by wish.
 func (m *model) rotate(t *rapid.T) {
 	role := rapid.SampledFrom(modelRoles).Draw(t, "role")
 	m.settle()
-	status, err := m.engine.Status(m.t.Context(), role)
-	if err != nil {
-		return // it is deleted
-	}
 	stored, err := m.engine.Role(m.t.Context(), role)
 	require.NoError(m.t, err)
-	if !stored.Exclusive {
-		m.killed(func(l *lease) bool { return l.TokenID == status.TokenID })
+	if stored != nil && !stored.Exclusive {
+		grant := stored.RefreshToken.Reveal() + robots[role]
+		m.killed(func(l *lease) bool { return l.shared && l.grant == grant })
 	}
 	_, _ = m.engine.Rotate(m.t.Context(), role)
 	m.settle()
@@ -104,7 +101,7 @@ func (m *model) storageFails(t *rapid.T) {
 	m.storage.lying(false)
 	if rapid.Bool().Draw(t, "and a crash") {
 		m.die()
-		m.crashed = m.clock.Now()
+		m.crashed = m.now()
 	}
 	m.settle()
 }

@@ -174,7 +174,7 @@ func prune(requests []request, now time.Time, config *Config) []request {
 // answered enters the token that came of the latest request.
 func (rec *quotaRecord) answered(t *token) {
 	sent := rec.latestRequest()
-	sent.Token, sent.Until = t.rec.ID, sent.At.Add(t.life()+3*margin)
+	sent.Token, sent.Until = t.rec.ID, sent.At.Add(t.life()+2*margin)
 	rec.Throttled = nil
 }
 

@@ -1,0 +1,202 @@
+package backend_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// Two things at once, one of which is held back at a write or a look.
+
+// hooked runs a hook before a deletion.
+type hooked struct {
+	logical.Storage
+	mu     sync.Mutex
+	before func(key string)
+}
+
+func (s *hooked) Delete(ctx context.Context, key string) error {
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil {
+		before(key)
+	}
+	return s.Storage.Delete(ctx, key)
+}
+
+// Invariants 14 and 16: a role that is written while another with the same refresh
+// token is deauthorized.
+func TestDeauthorize_LooksAtTheOthersInTheTurnInWhichItDecides(t *testing.T) {
+	w := newWorld(t)
+	w.storage.listing(func(prefix string) {
+		if !below("quota-roles/")(prefix) {
+			return
+		}
+		w.storage.listing(nil)
+		w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(true)})
+	})
+	_, err := w.deauthorize("crm-sync", false)
+	require.ErrorContains(t, err, "books was written with its refresh token, too")
+	require.True(t, w.formerLives())
+	w.read("books")
+}
+
+// Invariant 16.
+func TestRevocation_ADecisionIsNotOverwrittenByANote(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.read("books")
+	code := w.code()
+	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
+	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
+	notes := 0
+	finish, done := w.holdBack(func(key string) bool {
+		if below("revocations/")(key) {
+			notes++
+		}
+		return below("revocations/")(key) && notes == 2 // the first is that of the new refresh token
+	}, func() error { _, err := w.writeCode("crm-sync", code); return err })
+	decided := make(chan error, 1)
+	go func() { _, err := w.deauthorize("books", true); decided <- err }()
+	w.storage.failing(func(key string) bool { return key == "roles/crm-sync" })
+	finish(nil)
+	require.Error(t, <-done)
+	require.Error(t, <-decided)
+	w.storage.failing(nil)
+	w.settle()
+	_, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+	require.Error(t, err, "its end is decided")
+	w.sim.ClearFaults()
+	w.clock.Advance(10 * time.Minute)
+	w.tick()
+	require.False(t, w.formerLives())
+}
+
+// Invariant 9: the refresh token is revoked, or somebody is told that it lives on.
+func TestRevocation_IsNotForgottenWhenARoleThatSharesTheRefreshTokenIsDeleted(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	code := w.code()
+	finish, done := w.holdBack(func(key string) bool { return key == "roles/crm-sync" }, func() error {
+		_, err := w.writeCode("crm-sync", code)
+		return err
+	})
+	warnings := w.deleteRole("books")
+	finish(nil)
+	require.NoError(t, <-done)
+	w.settle()
+	for range 6 {
+		w.clock.Advance(2 * time.Minute)
+		w.tick()
+	}
+	require.True(t, len(warnings) > 0 || !w.formerLives())
+	require.Empty(t, w.unknown())
+}
+
+// Invariant 9: Tick finds a note void at the very moment in which another is made.
+func TestRevocation_ANoteIsNotTakenForAnOlderOneThatIsVoid(t *testing.T) {
+	w := newWorld(t)
+	w.failedReauthorization()
+	w.engine.Close()
+	hook := &hooked{Storage: w.storage.Storage}
+	w.storage = &storage{Storage: hook}
+	w.start()
+	w.clock.Advance(200 * time.Second)
+	code, fired := w.code(), false
+	reached, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	w.storage.holding(func(key string) error {
+		if key == "roles/crm-sync" {
+			close(reached)
+			<-finish
+		}
+		return nil
+	})
+	hook.mu.Lock()
+	hook.before = func(key string) {
+		if !below("revocations/")(key) || fired {
+			return
+		}
+		if entry, err := hook.Get(context.Background(), key); err != nil || !strings.Contains(string(entry.Value), w.refreshToken) {
+			return
+		}
+		fired = true
+		go func() { _, err := w.writeCode("crm-sync", code); done <- err }()
+		select {
+		case <-reached: // it did not wait for the deletion
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	hook.mu.Unlock()
+	require.NoError(t, w.engine.Tick(t.Context()))
+	require.True(t, fired)
+	<-reached
+	close(finish)
+	require.NoError(t, <-done)
+	w.settle()
+	for range 6 {
+		w.clock.Advance(2 * time.Minute)
+		w.tick()
+	}
+	require.False(t, w.formerLives())
+	require.Empty(t, w.unknown())
+}
+
+// Invariant 8: the last lease on the former token ends while its successor is being
+// stored.
+func TestMint_TheEndOfTheFormerTokenDoesNotUnmakeTheNewCurrentOne(t *testing.T) {
+	w := newWorld(t)
+	former := w.read("crm-sync")
+	w.clock.Advance(55 * time.Minute)
+	var issued *backend.Issued
+	finish, done := w.holdBack(below("grants/"), func() (err error) {
+		issued, err = w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+		return err
+	})
+	released := make(chan error, 1)
+	go func() { released <- w.release(former) }()
+	require.Eventually(t, func() bool { return w.engine.WaitingForWrite("grants/") == 2 }, 10*time.Second, time.Millisecond)
+	finish(nil)
+	require.NoError(t, <-done)
+	require.NoError(t, <-released)
+	w.settle()
+	w.restart()
+	require.Equal(t, issued.TokenID, w.read("crm-sync").TokenID)
+}
+
+// Invariant 16: the clock jumps while a role is being written.
+func TestClock_ThatJumpsDuringAWriteRevokesNoRefreshTokenThatIsStored(t *testing.T) {
+	for name, by := range map[string]time.Duration{"back": -10 * time.Second, "ahead": 4 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
+				_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+				return err
+			})
+			w.setClockWrong(by)
+			_, err := w.writeCode("crm-sync", w.code())
+			require.NoError(t, err)
+			require.NoError(t, w.engine.Tick(t.Context()))
+			finish(nil)
+			require.NoError(t, <-done)
+			w.settle()
+			require.True(t, w.formerLives())
+		})
+	}
+}
+
+func TestTick_OfWhichTwoOverlapDoesNoHarm(t *testing.T) {
+	w := newWorld(t)
+	w.read("crm-sync")
+	for _, err := range atOnce(8, func(int) error { return w.engine.Tick(t.Context()) }) {
+		require.NoError(t, err)
+	}
+}
