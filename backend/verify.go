@@ -76,7 +76,7 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 	if err != nil {
 		return nil, err
 	}
-	var refused, unclear error
+	var refused error
 	for _, role := range roles {
 		g, err := e.grantOf(ctx, role, config)
 		if err != nil {
@@ -90,19 +90,15 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 		case errors.As(err, &failed) && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code):
 			refused = prependText(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", role.Name), err)
 		case errors.As(err, &failed):
-			unclear = fmt.Errorf("the new client secret was written, but could not be tried with role %q: %w", role.Name, err)
+			warnings = []string{fmt.Sprintf("the new client secret was written, but could not be tried with role %q: %v", role.Name, err)}
 		default:
 			return nil, err
 		}
 	}
-	switch {
-	case refused != nil:
+	if refused != nil {
 		return nil, refused
-	case unclear != nil:
-		return []string{unclear.Error()}, nil
-	default:
-		return nil, nil
 	}
+	return warnings, nil
 }
 
 // rolesToTry picks the roles with which a new secret of the mount's client is
