@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -44,14 +43,15 @@ type change struct {
 // write would ever take.
 func newChange(records ...record) *change {
 	c := &change{written: make(chan struct{})}
-	var lines bytes.Buffer
-	encoder := json.NewEncoder(&lines)
 	for _, r := range records {
-		if c.err == nil {
-			c.err = encoder.Encode(r)
+		line, err := json.Marshal(r)
+		if err != nil {
+			c.err = err
+			break
 		}
+		c.lines = append(append(c.lines, line...), '\n')
 	}
-	if c.lines = lines.Bytes(); c.err == nil && len(c.lines) > maxBatch {
+	if c.err == nil && len(c.lines) > maxBatch {
 		c.err = fmt.Errorf("a token's ledger takes no record of %d bytes", len(c.lines))
 	}
 	return c
@@ -186,7 +186,7 @@ func (l *ledger) writeBatch(changes, behind []*change) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	segment, open := l.segment, slices.Clone(l.open)
+	segment, open := l.segment, l.open
 	if len(open) >= fullSegment {
 		segment, open = segment+1, nil
 	}
@@ -205,12 +205,17 @@ func (l *ledger) writeBatch(changes, behind []*change) error {
 func (l *ledger) putSegment(segment int, has []byte, batch []*change) (all []byte, err error) {
 	l.mu.Unlock()
 	defer l.mu.Lock()
+	size := len(has)
 	for _, c := range batch {
-		has = append(has, c.lines...)
+		size += len(c.lines)
+	}
+	all = append(make([]byte, 0, size), has...)
+	for _, c := range batch {
+		all = append(all, c.lines...)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
 	defer cancel()
-	return has, l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: has})
+	return all, l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: all})
 }
 
 // pacing is where a ledger has its pauses between writes from.
