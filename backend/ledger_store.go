@@ -15,7 +15,7 @@ import (
 // which is written again with each commit until it is full. So a commit is one
 // write of bounded size, however many holders there are, and a token's records
 // are deleted with the token. fullSegment is in bytes.
-const fullSegment = 8 << 10
+const fullSegment = 16 << 10
 
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.
