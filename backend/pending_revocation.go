@@ -22,6 +22,7 @@ import (
 //	                      ▼
 //	deauthorize ───► decided ──── Zoho: revoked, or already gone ────► gone
 //	                      ╰────── Zoho has refused for about a week ─────► given up
+//	                              (once, if it never worked)
 //
 // It is noted before a role that gets another refresh token gives this one up, and
 // before a role that gets this one is stored: a crash in the middle leaves nothing
