@@ -1,0 +1,204 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"path"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// How a pending revocation is decided and carried out. Its states are drawn at
+// pendingRevocation.
+
+// continueRevocations looks at every pending revocation.
+func (e *Engine) continueRevocations(ctx context.Context) error {
+	ids, err := e.store.List(ctx, prefixRevocations)
+	if err != nil {
+		return err
+	}
+	var group errgroup.Group
+	group.SetLimit(revocationsAtOnce)
+	for _, id := range ids {
+		_, err := get[pendingRevocation](ctx, e.store, prefixRevocations+path.Base(id))
+		var broken *undecodable
+		if errors.As(err, &broken) {
+			e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", broken)
+			if err := e.store.Delete(ctx, prefixRevocations+path.Base(id)); err != nil {
+				return err
+			}
+		}
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				e.continueRevocation(ctx, path.Base(id))
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// continueRevocation revokes a refresh token if that is pending and nobody needs
+// it any more. What fails here is tried again by Tick.
+func (e *Engine) continueRevocation(ctx context.Context, quotaID string) {
+	if err := e.tryContinueRevocation(ctx, quotaID); err != nil {
+		e.log().Warn("could not revoke a refresh token that nobody needs; it is tried again", "quota", quotaID, "error", err)
+	}
+}
+
+func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) error {
+	if pending, err := e.pendingRevocation(ctx, quotaID); err != nil || pending == nil {
+		return err // no need to wait for a turn
+	}
+	release, err := e.takeTurn(ctx, quotaID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	pending, err := e.pendingRevocation(ctx, quotaID)
+	if err != nil || pending == nil || isWithin(e.now(), pending.RetryAt, longestRevocationPause) {
+		return err
+	}
+	if !pending.Decided {
+		needed, err := e.isRefreshTokenNeeded(ctx, quotaID, *pending)
+		if err != nil || needed {
+			return err
+		}
+		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
+			return err
+		}
+	}
+	config, err := e.configForRevocation(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = e.carryOutRevocation(ctx, quotaID, *pending, config)
+	return err
+}
+
+// isRefreshTokenNeeded reports whether a role has a refresh token or somebody
+// leases an access token of it. A note that is void is deleted. If it is not
+// needed, no access token of it gets a holder any more: a reader who is just about to
+// become one, because the read began before the role was written, takes a newer token.
+func (e *Engine) isRefreshTokenNeeded(ctx context.Context, quotaID string, pending pendingRevocation) (bool, error) {
+	claimants, err := e.claimants(ctx, quotaID)
+	if err != nil {
+		return true, err
+	}
+	if len(claimants) > 0 {
+		for _, name := range claimants {
+			if name == pending.Role && elapsed(e.now(), pending.At) > settled {
+				return true, e.voidNote(ctx, quotaID, pending)
+			}
+		}
+		return true, nil
+	}
+	return e.endUnheldTokens(ctx, quotaID)
+}
+
+// endUnheldTokens decides that the access tokens of a quota end which nobody
+// holds, and reports whether one is held.
+func (e *Engine) endUnheldTokens(ctx context.Context, quotaID string) (held bool, err error) {
+	q, err := e.quota(ctx, quotaID)
+	if err != nil {
+		return true, err
+	}
+	tokens, err := e.liveTokens(ctx, q)
+	if err != nil {
+		return true, err
+	}
+	for _, t := range tokens {
+		ending, err := t.ledger.endIfUnheld(ctx, e.now())
+		if err != nil {
+			return true, err
+		}
+		held = held || !ending
+	}
+	return held, nil
+}
+
+// carryOutRevocation asks Zoho to revoke a refresh token. The decision is stored,
+// and the caller has its turn. Its access tokens die with it, whoever holds them, so
+// that is noted first: a lost answer leaves none that is handed out. Leases on them
+// stay until they end; there is nothing left for them to give up.
+func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending pendingRevocation, config *Config) (gone bool, err error) {
+	q, err := e.quota(ctx, quotaID)
+	if err != nil {
+		return false, err
+	}
+	tokens, err := e.liveTokens(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range tokens {
+		if err := t.ledger.end(ctx, e.now()); err != nil {
+			return false, err
+		}
+	}
+	how, err := e.revokeRefreshToken(ctx, pending.app(), e.caCertFor(pending.AccountsURL, pending.CACert, config), secret.New(pending.RefreshToken), config)
+	e.tell(EventRefreshTokenRevoke, "", err, "role", pending.Role, "quota", quotaID)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	if err != nil {
+		return false, errors.Join(err, e.postponeRevocation(ctx, quotaID, pending, err))
+	}
+	e.log().Info("revoked a refresh token", "role", pending.Role, "quota", quotaID)
+	for _, t := range tokens {
+		err = errors.Join(err, e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithRefreshToken(ctx, t) }))
+	}
+	if err != nil {
+		e.log().Warn("could not forget the access tokens of a refresh token that is revoked; they are dead, handed out to nobody, and forgotten later", "quota", quotaID, "error", err)
+	}
+	return how == zoho.AlreadyGone, e.deleteRevocation(ctx, quotaID)
+}
+
+// errAbandoned: the engine has given up revoking a refresh token, and forgot it.
+var errAbandoned = errors.New("it is not tried again")
+
+// postponeRevocation notes that Zoho could not be made to revoke a refresh
+// token, and gives up after some days: what Zoho has always refused till then, it
+// will go on refusing. One that never worked has one attempt: a role can be
+// written with ever new ones.
+func (e *Engine) postponeRevocation(ctx context.Context, quotaID string, pending pendingRevocation, cause error) error {
+	pause := time.Minute << min(pending.Failures, 10)
+	pending.Failures++
+	pending.LastError = cause.Error()
+	pending.RetryAt = e.now().Add(pause)
+	if pending.Failures < mostRevocationFailures && !pending.NeverWorked {
+		return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return &pending })
+	}
+	if err := e.deleteRevocation(ctx, quotaID); err != nil {
+		return err
+	}
+	if pending.NeverWorked {
+		return errAbandoned
+	}
+	e.log().Error("gave up revoking a refresh token, and forgot it: it may live on at Zoho. Remove it there, under Connected Apps of the user who consented, or delete the client in the API console",
+		"role", pending.Role, "quota", quotaID, "accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339), "error", cause)
+	e.tell(EventRefreshTokenAbandon, "", nil, "role", pending.Role, "quota", quotaID,
+		"accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339))
+	return errAbandoned
+}
+
+// revokeRefreshToken asks Zoho, within the time that two endpoints may take.
+func (e *Engine) revokeRefreshToken(ctx context.Context, app zoho.App, caCert string, refreshToken secret.Value, config *Config) (zoho.Revocation, error) {
+	client, err := e.accountsClient(caCert)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout)
+	defer cancel()
+	return client.RevokeRefreshToken(ctx, app, refreshToken)
+}
+
+// diedWithRefreshToken drops an access token whose refresh token was revoked.
+func (e *Engine) diedWithRefreshToken(ctx context.Context, t *token) error {
+	roles := rolesOf(t.ledger.readership())
+	e.log().Info("an access token was revoked with its refresh token", "roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
+	e.tellToken(EventTokenRevoke, t, roles, nil)
+	return e.forget(ctx, t, "its refresh token was revoked")
+}
