@@ -64,7 +64,7 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 	}
 	room := config.MaxLiveTokens
 	if len(g.waitingRoles()) == 0 {
-		room -= room * 3 / 10
+		room -= room * 3 / 10 // of the live tokens a part is kept for those readers, too
 	}
 	return reserveOf, e.makeRoom(ctx, rec, now, config, room)
 }
@@ -145,7 +145,8 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 	return e.countRequest(ctx, trials, config, request{At: e.now(), Over: true})
 }
 
-// trialsOf is the record of a role's credentials that were refused.
+// trialsOf is the record of a role's credentials that were refused. It has a
+// quota's form, since it counts requests in a window as well, and is none of Zoho's.
 func (e *Engine) trialsOf(ctx context.Context, role string) (*quota, error) {
 	id, err := e.fingerprint(ctx, "trials", role)
 	if err != nil {

@@ -53,12 +53,9 @@ type Authorization struct {
 // scopes; it changes only when the person has agreed and CompleteConsent was
 // called with what Zoho sent.
 func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, error) {
-	if err := CheckRoleName(name); err != nil {
-		return nil, err
-	}
 	// A deletion of the role drops its pending authorizations: this one must not
 	// slip in behind it, for a role that is made anew under the name.
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
+	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (e *Engine) Deauthorize(ctx context.Context, name string, force bool) (warn
 }
 
 func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warnings []string, err error) {
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
+	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}

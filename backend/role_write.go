@@ -22,10 +22,7 @@ func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) 
 }
 
 func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
-	if err := CheckRoleName(name); err != nil {
-		return nil, err
-	}
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
+	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +55,14 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, prependText(fmt.Sprintf("Role %q was not written. ", name), err)
 	}
 	return append(warnings, more...), nil
+}
+
+// takeRole waits until nobody else writes or deletes the role of a name.
+func (e *Engine) takeRole(ctx context.Context, name string) (release func(), err error) {
+	if err := CheckRoleName(name); err != nil {
+		return nil, err
+	}
+	return e.writes.acquire(ctx, prefixRoles+name)
 }
 
 // acceptConsent uses up the pending authorization of a consent, and makes the
@@ -225,10 +230,7 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([
 // that no other role has is lost to Vault, of which it warns.
 func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string, err error) {
 	defer func() { e.tellRole(EventRoleDelete, name, err) }()
-	if err := CheckRoleName(name); err != nil {
-		return nil, err
-	}
-	release, err := e.writes.acquire(ctx, prefixRoles+name)
+	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}
