@@ -27,7 +27,7 @@ type Pair struct {
 // The names of both in the environment and in a file.
 const (
 	EnvClientID     = "ZOHO_CLIENT_ID"
-	EnvClientSecret = "ZOHO_CLIENT_SECRET"
+	EnvClientSecret = "ZOHO_CLIENT_SECRET" // #nosec G101 -- a name
 )
 
 const minSecret = 16

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +30,9 @@ func refresh(changes ...string) url.Values {
 	v := url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {"crm-sync"}, "client_id": {pairID}, "client_secret": {pairSecret},
 	}
-	for i := 0; i < len(changes); i += 2 {
-		if v.Set(changes[i], changes[i+1]); changes[i+1] == "" {
-			v.Del(changes[i])
+	for change := range slices.Chunk(changes, 2) {
+		if v.Set(change[0], change[1]); change[1] == "" {
+			v.Del(change[0])
 		}
 	}
 	return v
