@@ -40,9 +40,15 @@ type Error struct {
 func (e *Error) Error() string { return e.Text }
 func (e *Error) Unwrap() error { return e.cause }
 
-func isRefused(err error) bool {
+func isRefused(err error) bool { return isOfKind(err, Refused) }
+
+// endsLease reports whether a lease is not to be handed out any more: the role is
+// refused, or Vault knows the Vault token no more, and with that ends what was leased.
+func endsLease(err error) bool { return isRefused(err) || isOfKind(err, NotLetIn) }
+
+func isOfKind(err error, kind Kind) bool {
 	var failure *Error
-	return errors.As(err, &failure) && failure.Kind == Refused
+	return errors.As(err, &failure) && failure.Kind == kind
 }
 
 // maxText bounds what is passed on of Vault's messages.

@@ -62,7 +62,7 @@ func (s *Leases) Token(ctx context.Context, name string) (*Lease, error) {
 		switch {
 		case another != nil:
 			l = another
-		case isRefused(err) || ctx.Err() != nil || !l.isUsable(s.clock.Now()):
+		case endsLease(err) || ctx.Err() != nil || !l.isUsable(s.clock.Now()):
 			return nil, err
 		}
 	case stateNone, stateOver:
@@ -124,7 +124,7 @@ func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 	now := s.clock.Now()
 	s.outcome(err)
 	if err != nil {
-		if isRefused(err) {
+		if endsLease(err) {
 			r.forget()
 		}
 		r.failed(now, number, s.spread())

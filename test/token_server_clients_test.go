@@ -1,0 +1,279 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// The clients here are other people's, as they are, with a role's name where they
+// want a refresh token, and the token server's address where they want Zoho's.
+
+const clientLife = 20 * time.Second
+
+// lives waits until the programs have worked for several lives of a token.
+// However many they are, Zoho gets one token request for each token, and the engine
+// mints the next token at half of the life.
+func (s *tokenServer) lives(what string, call func()) {
+	s.m.t.Helper()
+	began := time.Now()
+	watch(s.m.t, what, 5*clientLife, func() bool {
+		call()
+		return s.m.mints() >= 5
+	})
+	require.Equal(s.m.t, s.m.mints(), s.m.sim.TokenRequests(s.m.refreshToken))
+	require.LessOrEqual(s.m.t, s.m.mints(), 2+int(time.Since(began)/(clientLife/2)))
+}
+
+// goProgram is one that uses golang.org/x/oauth2, as its documentation says.
+type goProgram struct {
+	http *http.Client
+	api  string
+}
+
+func (s *tokenServer) goProgram() *goProgram {
+	config := &oauth2.Config{ClientID: s.id, ClientSecret: s.secret, Endpoint: oauth2.Endpoint{TokenURL: s.url}}
+	ctx := context.WithValue(context.WithoutCancel(s.m.t.Context()), oauth2.HTTPClient, &http.Client{Transport: &http.Transport{}})
+	client := config.Client(ctx, &oauth2.Token{RefreshToken: "crm-sync"})
+	s.m.t.Cleanup(client.CloseIdleConnections)
+	return &goProgram{http: client, api: s.m.accounts.URL + "/crm/v8/org"}
+}
+
+func (p *goProgram) calls(t *testing.T) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.api, nil)
+	require.NoError(t, err)
+	resp, err := p.http.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", body)
+}
+
+func TestTokenServer_GosTokenSourceLivesOnLeasedTokens(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{TokenLife: clientLife}).startTokenServer()
+	programs := make([]*goProgram, 8)
+	for i := range programs {
+		programs[i] = s.goProgram()
+	}
+	s.lives("five tokens", func() {
+		for _, program := range programs {
+			program.calls(t)
+		}
+	})
+	s.ends()
+}
+
+// x/oauth2 has to see an error where Zoho answers one with HTTP 200.
+func TestTokenServer_GosTokenSourceUnderstandsItsErrors(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{}).startTokenServer()
+	config := &oauth2.Config{ClientID: s.id, ClientSecret: "another", Endpoint: oauth2.Endpoint{TokenURL: s.url}}
+	_, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: "crm-sync"}).Token()
+	var refused *oauth2.RetrieveError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "invalid_client", refused.ErrorCode)
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// program is a program of another language that calls until its input ends.
+type program struct {
+	t     *testing.T
+	stdin io.WriteCloser
+	ended chan error
+
+	mu     sync.Mutex
+	output strings.Builder
+}
+
+func (p *program) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.Write(b)
+}
+
+func (p *program) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+func startProgram(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{t: t, ended: make(chan error, 1)}
+	var err error
+	p.stdin, err = cmd.StdinPipe()
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = p, p
+	require.NoError(t, cmd.Start())
+	go func() { p.ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = p.stdin.Close() })
+	return p
+}
+
+// works requires that the program has not failed.
+func (p *program) works() {
+	p.t.Helper()
+	select {
+	case err := <-p.ended:
+		p.t.Fatalf("the program has ended: %v\n%s", err, p.said())
+	default:
+	}
+}
+
+func (p *program) ends() {
+	p.t.Helper()
+	require.NoError(p.t, p.stdin.Close())
+	require.NoError(p.t, <-p.ended, p.said())
+	require.Contains(p.t, p.said(), "accepted Zylker")
+}
+
+// environ is what the programs in testdata/clients are told.
+func (s *tokenServer) environ(dir string) []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "API_URL=" + s.m.accounts.URL, "TOKEN_URL=" + s.url, "ROLE=crm-sync",
+		"ZOHO_CLIENT_ID=" + s.id, "ZOHO_CLIENT_SECRET=" + s.secret,
+	}
+}
+
+// needs skips a test for want of a tool, unless the environment says that it is there.
+func needs(t *testing.T, required, what string, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case os.Getenv(required) != "":
+		t.Fatalf("%s is set, and %s is not to be had: %v", required, what, err)
+	default:
+		t.Skipf("not run, because there is no %s: %v", what, err)
+	}
+}
+
+// python returns a Python that has requests-oauthlib. Debian's may not be the first
+// one on the PATH.
+func python(t *testing.T) string {
+	t.Helper()
+	var errs []error
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		out, err := exec.CommandContext(t.Context(), name, "-c", "import requests_oauthlib").CombinedOutput()
+		if err == nil {
+			return name
+		}
+		errs = append(errs, errors.New(name+": "+string(out)), err)
+	}
+	needs(t, "REQUIRE_REQUESTS_OAUTHLIB", "requests-oauthlib (Debian: apt-get install python3-requests-oauthlib)", errors.Join(errs...))
+	return ""
+}
+
+func TestTokenServer_RequestsOAuthlibLivesOnLeasedTokens(t *testing.T) {
+	t.Parallel()
+	interpreter := python(t)
+	s := newMount(t, zohosim.Options{TokenLife: clientLife}).startTokenServer()
+	cmd := exec.CommandContext(t.Context(), interpreter, "testdata/clients/oauthlib_client.py")
+	cmd.Env = append(s.environ(t.TempDir()), "OAUTHLIB_INSECURE_TRANSPORT=1") // it wants https, also on a loopback address
+	p := startProgram(t, cmd)
+	s.lives("five tokens", p.works)
+	p.ends()
+	s.ends()
+}
+
+// nodeDir is a copy of examples/node with Zoho's SDK, as package-lock.json pins it. It
+// runs none of the packages' own scripts.
+var nodeDir = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(env.server.Dir()), "node")
+	if err != nil {
+		return "", err
+	}
+	for _, from := range []string{filepath.Join(examplesDir, "node"), filepath.Join("testdata", "clients")} {
+		if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+			return "", err
+		}
+	}
+	install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	install.Dir = dir
+	out, err := install.CombinedOutput()
+	if err != nil {
+		return "", errors.Join(errors.New("npm ci: "+string(out)), err)
+	}
+	return dir, nil
+})
+
+// node returns a program of testdata/clients or examples/node, ready to run.
+func node(t *testing.T, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	_, err := exec.LookPath("node")
+	if err == nil {
+		_, err = exec.LookPath("npm")
+	}
+	needs(t, "REQUIRE_NODE", "Node.js with npm (Debian: apt-get install nodejs npm)", err)
+	dir, err := nodeDir()
+	needs(t, "REQUIRE_NODE", "Zoho's SDK from the npm registry", err)
+	cmd := exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)
+	cmd.Dir = dir
+	return cmd
+}
+
+// Two processes, as an application has them. One has the SDK's default store, a
+// file, which holds the access token in clear; the other has none. docs/using.md
+// tells of both.
+func TestTokenServer_ZohosNodeSDKLivesOnLeasedTokens(t *testing.T) {
+	t.Parallel()
+	first, second := node(t, "sdk.mjs"), node(t, "sdk.mjs")
+	// Zoho names the address of a data centre that the SDK knows. It must not be led
+	// to the Accounts server which belongs to that.
+	s := newMount(t, zohosim.Options{TokenLife: clientLife, Answer: zohosim.Answer{APIDomain: "https://www.zohoapis.eu"}}).startTokenServer()
+	first.Env, second.Env = s.environ(t.TempDir()), append(s.environ(t.TempDir()), "NO_STORE=1")
+	a, b := startProgram(t, first), startProgram(t, second)
+	s.lives("five tokens", func() { a.works(); b.works() })
+	a.ends()
+	b.ends()
+	stored, err := os.ReadFile(filepath.Join(first.Dir, "sdk_tokens.txt"))
+	require.NoError(t, err)
+	require.Contains(t, string(stored), s.gets())
+	s.ends()
+}
+
+func TestExamples_NodeCallsZohoWithTheSDKAndGivesItsLeaseBack(t *testing.T) {
+	t.Parallel()
+	cmd := node(t, "main.mjs")
+	e := newExample(t, "node", time.Hour)
+	cmd.Env = e.command(t.Context(), e.vaultToken(), "true").Env
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "HTTP 200\nZylker\n", string(out))
+	require.Zero(t, e.sim.LiveTokens(e.refreshToken))
+
+	cmd = node(t, "main.mjs", "no-such-role")
+	cmd.Env = e.command(t.Context(), e.vaultToken(), "true").Env
+	out, err = cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "permission denied")
+}
+
+func TestExamples_NodeReadsAgainBeforeItsLeaseEnds(t *testing.T) {
+	t.Parallel()
+	cmd := node(t, "leases.mjs")
+	e := newExample(t, "node", exampleLife)
+	cmd.Env = e.command(t.Context(), e.vaultToken(), "true").Env
+	p := startProgram(t, cmd)
+	watch(t, "three tokens", 5*exampleLife, func() bool {
+		p.works()
+		return e.mints() >= 4
+	})
+	p.ends()
+	eventually(t, "the end of the tokens at Zoho", func() bool { return e.sim.LiveTokens(e.refreshToken) == 0 })
+}
