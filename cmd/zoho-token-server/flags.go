@@ -21,6 +21,7 @@ type settings struct {
 	roles      []string
 	clientFile string
 	tokenFile  string
+	check      bool
 	version    bool
 }
 
@@ -54,6 +55,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	})
 	flags.StringVar(&s.clientFile, "client-file", "", "`file` with the client ID and secret that callers have to send; made with a new\npair, and mode 0600, if it is not there. Without it "+tokenserver.EnvClientID+" and\n"+tokenserver.EnvClientSecret+" count. A Unix socket needs neither")
 	flags.StringVar(&s.tokenFile, "token-file", "", "`file` with the Vault token, read again when it changes")
+	flags.BoolVar(&s.check, "check", false, "ask the token server at -listen whether it answers, and end")
 	flags.BoolVar(&s.version, "version", false, "say the version, and end")
 	flags.Usage = func() {
 		_, _ = io.WriteString(stderr, usage) // if this fails there is nobody to tell

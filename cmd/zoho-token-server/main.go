@@ -46,9 +46,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if s.version {
+	switch {
+	case s.version:
 		_, err := fmt.Fprintln(stdout, Version)
 		return err
+	case s.check:
+		return check(ctx, s.listen, stdout)
 	}
 	clock, log := tokenserver.SystemClock(), slog.New(slog.NewTextHandler(stderr, nil))
 	vault, err := tokenserver.NewVault(s.mount, s.tokenFile, clock)

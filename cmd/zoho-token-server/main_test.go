@@ -141,8 +141,12 @@ func TestRun_OnAUnixSocketNeedsNoPairAndTellsSystemdWhenItListens(t *testing.T) 
 	defer client.CloseIdleConnections()
 	require.Contains(t, post(t, client, "http://zoho/oauth/v2/token", "grant_type=refresh_token&refresh_token=crm-sync"), "access_token")
 	require.Regexp(t, fmt.Sprintf(`caller="?(uid=%d pid=%d|unix)"? `, os.Getuid(), os.Getpid()), log.String())
+	var answer bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-check", "-listen=unix:" + socket}, &answer, io.Discard))
+	require.JSONEq(t, fmt.Sprintf(`{"status":"ok","version":%q,"vault":"ok"}`, Version), answer.String())
 	require.NoError(t, stop())
 	require.NoFileExists(t, socket)
+	require.ErrorContains(t, run(t.Context(), []string{"-check", "-listen=unix:" + socket}, &answer, io.Discard), "-check")
 }
 
 func TestRun_RefusesToStart(t *testing.T) {
