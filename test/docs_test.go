@@ -127,6 +127,7 @@ func runElsewhere() map[string]string {
 	return map[string]string{
 		"vault agent -config=agent.hcl": "TestExamples_AgentRendersATokenThatIsNeverDead and TestExamples_AgentStartsAProgramAgainWithEachToken",
 		"go run ./examples/go":          "TestExamples_GoCallsZohoAndGivesItsLeaseBack",
+		"npm ci && node main.mjs":       "TestExamples_NodeCallsZohoWithTheSDKAndGivesItsLeaseBack",
 	}
 }
 
@@ -140,6 +141,9 @@ func TestUsing_EveryCommandWorksOrIsRunElsewhere(t *testing.T) {
 		}
 	}
 	elsewhere := runElsewhere()
+	for _, command := range section(t, using, "Token server") {
+		elsewhere[command] = "TestTokenServer_TheCommandsOfUsingWork"
+	}
 	_, noCurl := exec.LookPath("curl")
 	for _, command := range commandsOf(t, using) {
 		switch {

@@ -277,3 +277,13 @@ func TestExamples_NodeReadsAgainBeforeItsLeaseEnds(t *testing.T) {
 	p.ends()
 	eventually(t, "the end of the tokens at Zoho", func() bool { return e.sim.LiveTokens(e.refreshToken) == 0 })
 }
+
+func TestUsing_TheSDKsAccessTokenWayWorks(t *testing.T) {
+	t.Parallel()
+	cmd := node(t, "access.mjs")
+	m := newMount(t, zohosim.Options{})
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "API_URL=" + m.accounts.URL, "ACCESS_TOKEN=" + m.read("crm-sync").token}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "HTTP 200\n", string(out))
+}
