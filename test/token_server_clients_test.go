@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-cleanhttp"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
@@ -84,11 +85,12 @@ func TestTokenServer_GosTokenSourceUnderstandsItsErrors(t *testing.T) {
 	t.Parallel()
 	s := newMount(t, zohosim.Options{}).startTokenServer()
 	config := &oauth2.Config{ClientID: s.id, ClientSecret: "another", Endpoint: oauth2.Endpoint{TokenURL: s.url}}
-	_, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: "crm-sync"}).Token()
+	client := cleanhttp.DefaultClient() // keeps no connection
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
+	_, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: "crm-sync"}).Token()
 	var refused *oauth2.RetrieveError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "invalid_client", refused.ErrorCode)
-	http.DefaultClient.CloseIdleConnections()
 }
 
 // program is a program of another language that calls until its input ends.
