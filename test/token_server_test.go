@@ -221,6 +221,39 @@ func TestTokenServer_AThousandCallersAtOnceCostOneTokenRequest(t *testing.T) {
 	s.ends()
 }
 
+// The unit tests have the whole list; here it comes over a real connection.
+func TestTokenServer_StandsBadInput(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{}).startTokenServer()
+	good := func(changes ...string) url.Values {
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"crm-sync"}, "client_id": {s.id}, "client_secret": {s.secret}}
+		for i := 0; i+1 < len(changes); i += 2 {
+			form.Set(changes[i], changes[i+1])
+		}
+		return form
+	}
+	status, body := s.post(s.url, good("scope", strings.Repeat("x", 1<<20)))
+	require.Equal(t, http.StatusRequestEntityTooLarge, status)
+	require.Contains(t, body, "larger than 64 KiB")
+	for _, name := range []string{"../../sys/seal", "crm-sync/../books", "crm sync", "crm-sync\x00", "1000.0123456789abcdef.0123456789abcdef", strings.Repeat("x", 5000)} {
+		status, body = s.post(s.url, good("refresh_token", name))
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, `{"error":"invalid_code"}`, body)
+	}
+	status, body = s.post(s.url, good("client_secret", s.secret+"x"))
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, `{"error":"invalid_client"}`, body)
+	status, _, body = s.m.get(s.url + "?" + good().Encode())
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, "Send this as a POST")
+	require.Zero(t, s.m.leases())
+	s.gets()
+	status, _, body = s.m.get(strings.Replace(s.url, "/oauth/v2/token", "/healthz", 1))
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, `"vault":"ok"`)
+	s.ends()
+}
+
 func TestTokenServer_SaysThatVaultIsSealedAndWorksAgainByItself(t *testing.T) {
 	t.Parallel()
 	m := newMountOn(t, ownServer(t), zohosim.Options{})

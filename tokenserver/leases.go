@@ -18,6 +18,8 @@ const (
 	readTimeout = 30 * time.Second
 	// patience is how long a caller waits for a reading while there is a token for it.
 	patience = 2 * time.Second
+	// tokenCheck is how often the file with the Vault token is looked at.
+	tokenCheck = 5 * time.Second
 )
 
 // Leases holds one lease for each role that somebody asks for.
@@ -29,17 +31,22 @@ type Leases struct {
 
 	flights singleflight.Group // readings, by role
 
-	mu     sync.Mutex
-	roles  map[string]*role
-	closed bool
-	latest error // of the latest reading
-	asked  bool
+	mu        sync.Mutex
+	roles     map[string]*role
+	closed    bool
+	latest    error // of the latest reading
+	asked     bool
+	stopCheck func()
 }
 
 // NewLeases returns an empty holder of leases. Close gives them back.
 func NewLeases(vault *Vault, clock Clock, log *slog.Logger) *Leases {
 	spread := rand.Float64 // #nosec G404 -- it spreads load, and protects nothing
-	return &Leases{vault: vault, clock: clock, log: log, spread: spread, roles: make(map[string]*role)}
+	s := &Leases{vault: vault, clock: clock, log: log, spread: spread, roles: make(map[string]*role), stopCheck: func() {}}
+	if vault.token.file != "" {
+		s.checkVaultToken(vault.token.number())
+	}
+	return s
 }
 
 // Token returns a lease whose token can be used now. Its errors are an *Error,
@@ -209,6 +216,7 @@ func (s *Leases) revoke(ctx context.Context, r *role, match func(*Lease) bool) (
 func (s *Leases) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
+	s.stopCheck()
 	s.mu.Unlock()
 	var errs []error
 	for _, r := range s.all() {

@@ -257,6 +257,34 @@ func TestLeases_AnotherVaultTokenInTheFileIsTakenAtOnce(t *testing.T) {
 	})
 }
 
+// Vault Agent has logged in again, shortly before its former Vault token ends. Nobody
+// asks for a token meanwhile, but callers use theirs.
+func TestLeases_ATokenOutlivesTheVaultTokenThatItWasReadWith(t *testing.T) {
+	inBubble(t, func(w *world) {
+		file := filepath.Join(t.TempDir(), "token")
+		keep := func(token string, at time.Time) {
+			require.NoError(t, os.WriteFile(file, []byte(token), 0o600))
+			require.NoError(t, os.Chtimes(file, at, at))
+		}
+		keep("first", w.clock.Now())
+		vault := *w.leases.vault
+		vault.token = &vaultToken{file: file}
+		w.leases = NewLeases(&vault, w.clock, w.leases.log)
+		inUse := w.takes()
+		keep("second", w.clock.Now().Add(time.Second))
+		w.clock.advance(tokenCheck)
+		synctest.Wait()
+		require.NotContains(t, w.vault.leases, inUse.ID, "the lease of the former Vault token is replaced")
+		require.True(t, w.vault.isLeased(inUse.Token.Reveal()))
+		w.clock.advance(10 * tokenCheck)
+		synctest.Wait()
+		require.Equal(t, 2, w.vault.readings(), "once")
+		require.NoError(t, w.leases.Close(w.t.Context()))
+		require.NoError(t, os.Remove(file))
+		require.Empty(t, w.clock.timers)
+	})
+}
+
 // The cache of a Vault Agent answers with the same lease, and its first duration.
 func TestLeases_ALeaseFromTheCacheOfAnAgentIsNotGivenBackAndCountsFromItsBeginning(t *testing.T) {
 	inBubble(t, func(w *world) {

@@ -27,6 +27,26 @@ func (s *Leases) all() []*role {
 	return slices.Collect(maps.Values(s.roles))
 }
 
+// checkVaultToken reads the leases that are in use with another Vault token as soon as
+// there is one. Vault ends a lease with the Vault token that it was read with; if the
+// former one ends after that, the new lease keeps the access token alive.
+func (s *Leases) checkVaultToken(known int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.stopCheck = s.clock.AfterFunc(tokenCheck, func() {
+		number := s.vault.token.number()
+		for _, r := range s.all() {
+			if number != known && r.isInUse(s.clock.Now()) {
+				s.read(r.name)
+			}
+		}
+		s.checkVaultToken(number)
+	})
+}
+
 // dropIfEmpty keeps names that a caller has made up from piling up. It needs the
 // role's slot: whoever waits for that finds an empty role, and looks for no other.
 func (s *Leases) dropIfEmpty(r *role) {
