@@ -8,29 +8,25 @@
 // All callers of a role get the token of one lease. Its states, and what a
 // caller gets in each:
 //
-//	           read                    half of the lease is over, or five minutes
-//	  none ───────────► fresh ───────────────────────────────────────► due
-//	   ▲                 ▲ ▲                                            │
-//	   │                 │ └───────────────── read ─────────────────────┤
-//	   │                 │                                              │ nine tenths are over, or
-//	   │                 │                                              │ there is another Vault token
-//	   │                 └─────────────────── read ────────────────── short
-//	   │                                                                │
-//	   └─── refused, or given back (from every state) ───┐              │ only the margin is left
-//	                        read                         │              ▼
-//	              fresh ◄───────────────────────────────(none) ◄────── over
+//	                  half of it is over,           nine tenths are over, or there
+//	         read     or five minutes               is another Vault token          only the margin is left
+//	none ───────────► fresh ─────────────────► due ──────────────────────► short ─────────────────► over
+//	                    ▲                       │                            │                        │
+//	                    └───────────────────────┴─────────── read ───────────┴────────────────────────┘
+//
+//	from every state: a reading is refused, or a caller revokes ──► none
 //
 //	fresh   the caller gets the token
 //	due     the caller gets the token; the lease is read again meanwhile
 //	short   the caller waits for the reading, but not for long: if it fails or is
 //	        late, the caller gets what is left
-//	over    the caller waits for the reading, and gets its error
+//	over    the caller waits for the reading; if it fails, the caller gets its error
 //	none    likewise
 //
 // A reading that fails because Vault or Zoho is away leaves the state as it is,
 // and is tried again soon. A reading that is refused (the role is gone, Zoho
-// refuses its credentials, the policy does not allow it) ends in none, so that
-// the caller hears of it.
+// refuses its credentials, the policy does not allow it, the Vault token is dead and
+// its leases with it) ends in none, so that the caller hears of it.
 //
 // Callers keep a token and come back when it is nearly over, so a lease is read
 // again by time, and not only when somebody asks: whoever comes finds a token
