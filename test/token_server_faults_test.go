@@ -97,6 +97,15 @@ func TestTokenServer_TakesTheNextVaultTokenThatTheAgentWrites(t *testing.T) {
 	s.ends()
 }
 
+func TestTokenServer_WithoutAVaultTokenSaysThatItIsNotLetIn(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	s := m.startTokenServerWith([]string{"VAULT_ADDR=" + m.server.Addr()})
+	status, body, _ := s.ask()
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, "The token server is not let in: Vault answers HTTP 403")
+}
+
 // Vault Proxy, or Agent, adds the token of its own login: the program has none.
 func TestTokenServer_ReachesVaultThroughAProxyThatAddsTheVaultToken(t *testing.T) {
 	t.Parallel()

@@ -70,6 +70,9 @@ func explain(err error, role string) *Error {
 	switch answer.StatusCode {
 	case http.StatusBadRequest:
 		e.Kind = Refused
+		if strings.Contains(said, "missing client token") { // as older servers of Vault say it
+			e.Kind = NotLetIn
+		}
 	case http.StatusForbidden:
 		e.Kind = NotLetIn
 	case http.StatusTooManyRequests:

@@ -50,6 +50,13 @@ func TestLeases_WhatVaultAnswersHasAKind(t *testing.T) {
 	}
 }
 
+func TestLeases_WithoutAVaultTokenAnOlderVaultIsUnderstood(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.vault.status, w.vault.message = http.StatusBadRequest, "missing client token"
+		w.fails(NotLetIn)
+	})
+}
+
 func TestLeases_AnAnswerThatIsNoLeasedTokenIsABadAnswer(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.vault.life = 0 // so that the lease has no duration

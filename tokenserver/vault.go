@@ -63,7 +63,7 @@ func (v *Vault) Read(ctx context.Context, role string) (*Lease, error) {
 // whyRefused finds out what a 403 means: if Vault knows the Vault token, it is
 // the policy that does not allow the role.
 func (v *Vault) whyRefused(ctx context.Context, e *Error) *Error {
-	if e.Kind != NotLetIn {
+	if e.Status != http.StatusForbidden {
 		return e
 	}
 	if _, err := v.client.Auth().Token().LookupSelfWithContext(ctx); err == nil {
