@@ -22,13 +22,18 @@ type CodeSpec struct {
 }
 
 // Consent returns a refresh token as if the user had agreed to the scopes. It
-// panics when the client is not enabled in the data centre or a scope does not
-// exist.
+// panics when the client is not enabled in the data centre, a scope does not
+// exist, or the user has too many refresh tokens for
+// Options.RefuseExcessRefreshTokens.
 func (s *Sim) Consent(client *Client, dataCenter, user string, scopes []string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustGrant(client, dataCenter, scopes)
-	return s.addRefreshToken(client, dataCenter, user, slices.Clone(scopes))
+	of := owner{dataCenter, user}
+	if s.refusesExcess(client, of) {
+		panic("zohosim: " + user + " has too many refresh tokens, and Options.RefuseExcessRefreshTokens is set")
+	}
+	return s.addRefreshToken(client, of, slices.Clone(scopes))
 }
 
 // Code returns a grant code: for a Self Client as its owner makes one in the
@@ -62,13 +67,13 @@ func (s *Sim) mustGrant(client *Client, dataCenter string, scopes []string) {
 // zoho.com/thrive/resources/api/identify-user-location.html ("only the first
 // time").
 func (s *Sim) addCode(client *Client, dc string, spec CodeSpec) string {
-	user := orDefault(spec.User, "user@example.com")
-	key := userKey{dc, client.ID, user}
+	of := owner{dc, orDefault(spec.User, "user@example.com")}
+	key := consent{of, client.ID}
 	prompted := spec.PromptConsent || client.Kind == SelfClient
 	code := &grantCode{
 		client:      client,
 		dc:          dc,
-		user:        user,
+		owner:       of,
 		scopes:      slices.Clone(spec.Scopes),
 		redirectURI: spec.RedirectURI,
 		withRefresh: !spec.Online && (prompted || !s.tokens.consented[key]),

@@ -79,16 +79,44 @@ func (s *Sim) Tokens() []Token {
 	s.tokens.expire(s.clock())
 	var all []Token
 	for value, token := range s.tokens.refresh {
-		all = append(all, Token{
-			Fingerprint: fingerprint(value), Kind: "refresh", DataCenter: token.dc, ClientID: token.client.ID,
-			Owner: token.user, Scopes: slices.Clone(token.scopes), LiveTokens: len(s.tokens.families[value]),
-		})
+		all = append(all, describeRefresh(token, len(s.tokens.families[value])))
 	}
-	for value, token := range s.tokens.access {
-		all = append(all, Token{
-			Fingerprint: fingerprint(value), Kind: "access", DataCenter: token.dc, ClientID: token.client.ID,
-			Owner: token.owner, Scopes: slices.Clone(token.scopes), Expires: token.expires,
-		})
+	for _, token := range s.tokens.access {
+		all = append(all, describeAccess(token))
 	}
 	return all
+}
+
+// RefreshTokens returns the refresh tokens of an owner that are alive in a data
+// centre, oldest first: those of a client, or with nil those of all clients.
+// The owner is named as in Token.Owner.
+func (s *Sim) RefreshTokens(client *Client, dataCenter, ownerName string) []string {
+	mustDataCenter(dataCenter)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens.countedWith(owner{dataCenter, ownerName}, client, refreshLimit{allClients: client == nil})
+}
+
+// Evicted describes what newer tokens have pushed out, oldest first: refresh
+// tokens beyond MaxRefreshTokens (the access tokens that died with them are not
+// listed) and access tokens beyond MaxLiveTokens or MaxClientTokens. It
+// remembers the last 900 at least.
+func (s *Sim) Evicted() []Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tokens.evicted)
+}
+
+func describeRefresh(token *refreshToken, liveTokens int) Token {
+	return Token{
+		Fingerprint: fingerprint(token.value), Kind: "refresh", DataCenter: token.dc, ClientID: token.client.ID,
+		Owner: token.owner.name, Scopes: slices.Clone(token.scopes), LiveTokens: liveTokens,
+	}
+}
+
+func describeAccess(token *accessToken) Token {
+	return Token{
+		Fingerprint: fingerprint(token.value), Kind: "access", DataCenter: token.dc, ClientID: token.client.ID,
+		Owner: token.owner.name, Scopes: slices.Clone(token.scopes), Expires: token.expires,
+	}
 }

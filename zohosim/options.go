@@ -50,6 +50,21 @@ type Options struct {
 	// Source: zoho.com/accounts/protocol/oauth/token-limits.html
 	MaxRefreshTokens int
 
+	// RefreshTokensPerUser counts a user's refresh tokens over all clients of a
+	// data centre.
+	// Sources: Zoho Recruit, "Refreshing Access Tokens", and Zoho Analytics,
+	// "Generating Token" ("A user ... can have a maximum of 20 refresh tokens");
+	// other pages say per user and client.
+	RefreshTokensPerUser bool
+
+	// RefuseExcessRefreshTokens refuses the exchange for one refresh token more
+	// than MaxRefreshTokens, with HTTP 400 and "Access Denied", and leaves the
+	// older tokens alone.
+	// Source: zoho.com/projects/help/rest-api/faq/oauth.html ("An error (Access
+	// Denied) is displayed when you exceed this limit"). It shows neither the
+	// status nor the body; both are guesses here.
+	RefuseExcessRefreshTokens bool
+
 	// Answer is the shape of successful token answers.
 	Answer Answer
 

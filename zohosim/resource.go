@@ -23,7 +23,7 @@ func (s *Sim) api(c *call) answer {
 	return jsonAnswer(http.StatusOK, map[string]any{
 		"org":         []map[string]string{{"company_name": "Zylker", "zgid": "600123434", "country_code": c.dc.location}},
 		"data_center": c.dc.location,
-		"owner":       token.owner,
+		"owner":       token.owner.name,
 		"scopes":      token.scopes,
 	})
 }

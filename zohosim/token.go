@@ -54,8 +54,8 @@ func (s *Sim) grantOf(grantType string) (func(*call, *Client) answer, bool) {
 }
 
 // exchangeCode turns a grant code into tokens. Presenting a code uses it up,
-// even when the redirect URI is wrong; Zoho's documents do not say, so the
-// stricter reading holds. A Self Client has no redirect URI and must send none.
+// even when the redirect URI is wrong or the user has too many refresh tokens;
+// Zoho's documents do not say, so the stricter reading holds. A Self Client has no redirect URI and must send none.
 // Source: help.zoho.com, "Why am I getting invalid code and invalid redirect
 // URI error?"
 func (s *Sim) exchangeCode(c *call, client *Client) answer {
@@ -72,20 +72,23 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 		value:   newToken(),
 		client:  client,
 		dc:      code.dc,
-		owner:   code.user,
+		owner:   code.owner,
 		scopes:  code.scopes,
 		expires: c.now.Add(s.opts.TokenLife),
 	}
 	if code.withRefresh {
-		access.family = s.addRefreshToken(client, code.dc, code.user, code.scopes)
+		if s.refusesExcess(client, code.owner) {
+			return tooManyRefreshTokens()
+		}
+		access.family = s.addRefreshToken(client, code.owner, code.scopes)
 	}
 	s.tokens.addAccess(access, s.opts.MaxLiveTokens)
 	return s.tokenAnswer(c, access, access.family, false)
 }
 
-func (s *Sim) addRefreshToken(client *Client, dc, user string, scopes []string) string {
-	token := &refreshToken{value: newToken(), client: client, dc: dc, user: user, scopes: scopes}
-	s.tokens.addRefresh(token, s.opts.MaxRefreshTokens)
+func (s *Sim) addRefreshToken(client *Client, of owner, scopes []string) string {
+	token := &refreshToken{value: newToken(), client: client, dc: of.dc, owner: of, scopes: scopes}
+	s.tokens.addRefresh(token, s.refreshLimit())
 	return token.value
 }
 
@@ -101,7 +104,7 @@ func (s *Sim) refreshAccess(c *call, client *Client) answer {
 		value:   newToken(),
 		client:  client,
 		dc:      refresh.dc,
-		owner:   refresh.user,
+		owner:   refresh.owner,
 		scopes:  refresh.scopes,
 		family:  refresh.value,
 		expires: c.now.Add(s.opts.TokenLife),
@@ -131,7 +134,7 @@ func (s *Sim) clientAccess(c *call, client *Client) answer {
 		value:   newToken(),
 		client:  client,
 		dc:      c.dc.location,
-		owner:   soid,
+		owner:   owner{c.dc.location, soid},
 		scopes:  scopes,
 		family:  "client " + c.dc.location + " " + client.ID,
 		expires: c.now.Add(s.opts.TokenLife),
