@@ -101,10 +101,7 @@ func (s *Sim) auth(c *call) answer {
 		return bareBadRequest("server error")
 	case c.form.Get("decision") != "accept":
 		return s.backToClient(c, url.Values{"error": {"access_denied"}})
-	// Source: zoho.com/crm/developer/docs/api/v8/token-validity.html (10 grant
-	// codes in 10 minutes per client, then access_denied "for the remaining
-	// time").
-	case !s.grantCodes.allow(c.dc.location+client.ID, c.now, Throttle{FixedBlock: true}.withDefaults()):
+	case !s.allowCode(c, client, owner{home, s.user.name}):
 		return s.backToClient(c, url.Values{"error": {"access_denied"}})
 	}
 	code := s.addCode(client, home, CodeSpec{

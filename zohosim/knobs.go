@@ -2,6 +2,16 @@ package zohosim
 
 import "time"
 
+// SetOptions changes the options, from the next request on. Requests stay
+// counted, and a block that has begun keeps its end. Changes of Clock and Wait
+// have no effect.
+func (s *Sim) SetOptions(change func(*Options)) {
+	s.set(func() {
+		change(&s.opts)
+		s.opts = s.opts.withDefaults()
+	})
+}
+
 // SetTokenLife sets the life of access tokens made from now on.
 func (s *Sim) SetTokenLife(d time.Duration) {
 	s.set(func() { s.opts.TokenLife = orDefault(d, time.Hour) })

@@ -6,7 +6,9 @@ import (
 	"time"
 )
 
-// Options set up a simulator. The zero value is usable and strict.
+// Options set up a simulator. The zero value is usable, and as strict as the
+// pages of the Accounts server. Hardest adds what only single products' pages
+// say.
 type Options struct {
 	// Clock tells the time; the default is time.Now. Tests pass the Now of a
 	// StoppedClock. It must not call back into the simulator.
@@ -65,6 +67,33 @@ type Options struct {
 	// status nor the body; both are guesses here.
 	RefuseExcessRefreshTokens bool
 
+	// RefreshTokensPerMinute is how many refresh tokens a user gets by exchanges
+	// within a minute, over all clients of a data centre. The next exchange is
+	// answered like a throttled request, and its code is used up. Default: no
+	// such limit.
+	// Source: the older OAuth pages of Zoho Recruit, Desk and Creator (5). They
+	// do not say what the answer is, nor whether a block follows (here: none).
+	RefreshTokensPerMinute int
+
+	// RefreshTokensPerTenMinutes is the same for one client and ten minutes,
+	// over all users. Default: no such limit.
+	// Sources: Zoho CRM vertical solutions v5, "Token Validity" (20 in a span of
+	// 10 minutes per client ID). Kaizen #43 says 10 per user and client. The
+	// throttle counts exchanges per client too, so as long as its limit is 10,
+	// neither number is reached.
+	RefreshTokensPerTenMinutes int
+
+	// CodesPerMinute is how many grant codes a user makes for a client on the
+	// consent page within a minute. After one more, each answer of the next ten
+	// minutes is access_denied. The token endpoint counts exchanges per client
+	// likewise: after one more in a minute, each is answered like a throttled
+	// request, and Throttle.Block and Throttle.FixedBlock say for how long; the
+	// codes stay good. Default: no such limit, only 10 codes in 10 minutes.
+	// Source: zoho.com/projects/help/rest-api/faq/oauth.html (four codes per
+	// minute and client ID, then ten minutes of block). It does not speak of
+	// exchanges.
+	CodesPerMinute int
+
 	// Answer is the shape of successful token answers.
 	Answer Answer
 
@@ -104,6 +133,11 @@ type Throttle struct {
 	// default each request during the block starts it anew: users report that
 	// only silence of 15 to 30 minutes ends it, although no document says so.
 	FixedBlock bool
+
+	// PerClient counts all token requests of a client in a data centre together.
+	// Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app");
+	// other pages say per refresh token.
+	PerClient bool
 
 	// Status of the refusal: default 400. An official article (Kaizen #43)
 	// says 200; measurements say 400.

@@ -30,6 +30,8 @@ type Sim struct {
 	tokens        *tokenStore
 	tokenRequests *limiter
 	grantCodes    *limiter
+	exchanges     *limiter
+	refreshTokens *limiter
 	faults        map[Endpoint][]Fault
 	down          bool
 	journal       *journal
@@ -59,6 +61,8 @@ func New(options Options) *Sim {
 		tokens:        newTokenStore(),
 		tokenRequests: newLimiter(),
 		grantCodes:    newLimiter(),
+		exchanges:     newLimiter(),
+		refreshTokens: newLimiter(),
 		faults:        map[Endpoint][]Fault{},
 		journal:       newJournal(),
 		bases:         map[string]string{},
