@@ -11,6 +11,7 @@ const (
 	EndpointLegacyRevoke Endpoint = "legacy-revoke" // POST /oauth/v2/token/revoke
 	EndpointRevoke       Endpoint = "revoke"        // POST /oauth/v2/revoke/token
 	EndpointAuth         Endpoint = "auth"          // /oauth/v2/auth, the consent page
+	EndpointOrgAuth      Endpoint = "org-auth"      // /oauth/v2/org/auth, the same for an organisation
 	EndpointServerInfo   Endpoint = "serverinfo"    // GET /oauth/serverinfo
 	EndpointAPI          Endpoint = "api"           // /crm/..., the resource API
 	EndpointOther        Endpoint = "other"         // everything else: 404
@@ -19,7 +20,7 @@ const (
 // Endpoints returns all endpoints.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth,
+		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth, EndpointOrgAuth,
 		EndpointServerInfo, EndpointAPI, EndpointOther,
 	}
 }
@@ -35,6 +36,8 @@ func endpointOf(path string) Endpoint {
 		return EndpointRevoke
 	case "/oauth/v2/auth":
 		return EndpointAuth
+	case "/oauth/v2/org/auth":
+		return EndpointOrgAuth
 	case "/oauth/serverinfo":
 		return EndpointServerInfo
 	}

@@ -66,7 +66,8 @@ type Token struct {
 	Kind        string // "refresh" or "access"
 	DataCenter  string
 	ClientID    string
-	Owner       string // user, or soid
+	Owner       string // user, or the soid of an organisation
+	ConsentedBy string // the user who agreed, as the owner or for the organisation; "" for client_credentials
 	Scopes      []string
 	Expires     time.Time // zero for a refresh token
 	LiveTokens  int       // of a refresh token
@@ -87,14 +88,22 @@ func (s *Sim) Tokens() []Token {
 	return all
 }
 
-// RefreshTokens returns the refresh tokens of an owner that are alive in a data
-// centre, oldest first: those of a client, or with nil those of all clients.
-// The owner is named as in Token.Owner.
-func (s *Sim) RefreshTokens(client *Client, dataCenter, ownerName string) []string {
-	mustDataCenter(dataCenter)
+// RefreshTokens returns a user's refresh tokens that are alive in a data centre,
+// oldest first: those of a client, or with nil those of all clients.
+func (s *Sim) RefreshTokens(client *Client, dataCenter, user string) []string {
+	return s.refreshTokensOf(client, userOf(mustDataCenter(dataCenter).location, user))
+}
+
+// OrganisationRefreshTokens is the same for an organisation; without a soid it
+// is the only one of the data centre.
+func (s *Sim) OrganisationRefreshTokens(client *Client, dataCenter, soid string) []string {
+	return s.refreshTokensOf(client, organisationOf(mustDataCenter(dataCenter).location, soid))
+}
+
+func (s *Sim) refreshTokensOf(client *Client, of owner) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tokens.countedWith(owner{dataCenter, ownerName}, client, refreshLimit{allClients: client == nil})
+	return s.tokens.countedWith(of, client, refreshLimit{allClients: client == nil})
 }
 
 // Evicted describes what newer tokens have pushed out, oldest first: refresh
@@ -110,13 +119,13 @@ func (s *Sim) Evicted() []Token {
 func describeRefresh(token *refreshToken, liveTokens int) Token {
 	return Token{
 		Fingerprint: fingerprint(token.value), Kind: "refresh", DataCenter: token.dc, ClientID: token.client.ID,
-		Owner: token.owner.name, Scopes: slices.Clone(token.scopes), LiveTokens: liveTokens,
+		Owner: token.owner.name, ConsentedBy: token.user, Scopes: slices.Clone(token.scopes), LiveTokens: liveTokens,
 	}
 }
 
 func describeAccess(token *accessToken) Token {
 	return Token{
 		Fingerprint: fingerprint(token.value), Kind: "access", DataCenter: token.dc, ClientID: token.client.ID,
-		Owner: token.owner.name, Scopes: slices.Clone(token.scopes), Expires: token.expires,
+		Owner: token.owner.name, ConsentedBy: token.user, Scopes: slices.Clone(token.scopes), Expires: token.expires,
 	}
 }

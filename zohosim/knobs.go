@@ -62,6 +62,15 @@ func (s *Sim) Kill(token string) bool {
 	return alive
 }
 
+// RemoveUser takes a user out of the organisation, in all data centres, and
+// tells how many refresh tokens have died of it: those of the user's own consents.
+// What the user agreed to as an administrator, for the organisation, lives on.
+func (s *Sim) RemoveUser(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens.killUser(name)
+}
+
 func (s *Sim) set(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,7 +47,7 @@ func tooManyRefreshTokens() answer {
 func (s *Sim) allowRefreshToken(c *call, client *Client, of owner) bool {
 	perMinute := Throttle{Limit: unlimitedUnlessSet(s.opts.RefreshTokensPerMinute), Window: time.Minute}
 	perClient := Throttle{Limit: unlimitedUnlessSet(s.opts.RefreshTokensPerTenMinutes), Window: 10 * time.Minute}
-	return s.refreshTokens.allow(of.dc+" owner "+of.name, c.now, perMinute) &&
+	return s.refreshTokens.allow(of.key(), c.now, perMinute) &&
 		s.refreshTokens.allow(of.dc+" client "+client.ID, c.now, perClient)
 }
 
@@ -56,12 +56,12 @@ func (s *Sim) allowRefreshToken(c *call, client *Client, of owner) bool {
 // Source: zoho.com/crm/developer/docs/api/v8/token-validity.html (10 grant codes
 // in 10 minutes per client, then access_denied "for the remaining time"); see
 // Options.CodesPerMinute for the other.
-func (s *Sim) allowCode(c *call, client *Client, of owner) bool {
+func (s *Sim) allowCode(c *call, client *Client, user string) bool {
 	perClient := Throttle{FixedBlock: true}.withDefaults()
 	perMinute := s.codesPerMinute()
 	perMinute.FixedBlock, perMinute.Block = true, 10*time.Minute
 	return s.grantCodes.allow(c.dc.location+client.ID, c.now, perClient) &&
-		s.grantCodes.allow(c.dc.location+client.ID+" user "+of.name, c.now, perMinute)
+		s.grantCodes.allow(c.dc.location+client.ID+" user "+user, c.now, perMinute)
 }
 
 // allowExchange counts a token request of a client that exchanges a grant code.

@@ -155,7 +155,7 @@ func (s *Sim) route(c *call) answer {
 		return s.legacyRevoke(c)
 	case EndpointRevoke:
 		return s.revoke(c)
-	case EndpointAuth:
+	case EndpointAuth, EndpointOrgAuth:
 		return s.auth(c)
 	case EndpointServerInfo:
 		return s.serverInfo(c)

@@ -69,10 +69,11 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 		return refuse("invalid_redirect_uri")
 	}
 	access := &accessToken{
-		value:   newToken(),
+		value:   newToken(code.owner.prefix()),
 		client:  client,
 		dc:      code.dc,
 		owner:   code.owner,
+		user:    code.user,
 		scopes:  code.scopes,
 		expires: c.now.Add(s.opts.TokenLife),
 	}
@@ -83,14 +84,14 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 		if s.refusesExcess(client, code.owner) {
 			return tooManyRefreshTokens()
 		}
-		access.family = s.addRefreshToken(client, code.owner, code.scopes)
+		access.family = s.addRefreshToken(client, code.owner, code.user, code.scopes)
 	}
 	s.tokens.addAccess(access, s.opts.MaxLiveTokens)
 	return s.tokenAnswer(c, access, access.family, false)
 }
 
-func (s *Sim) addRefreshToken(client *Client, of owner, scopes []string) string {
-	token := &refreshToken{value: newToken(), client: client, dc: of.dc, owner: of, scopes: scopes}
+func (s *Sim) addRefreshToken(client *Client, of owner, user string, scopes []string) string {
+	token := &refreshToken{value: newToken(of.prefix()), client: client, dc: of.dc, owner: of, user: user, scopes: scopes}
 	s.tokens.addRefresh(token, s.refreshLimit())
 	return token.value
 }
@@ -104,10 +105,11 @@ func (s *Sim) refreshAccess(c *call, client *Client) answer {
 		return refuse("invalid_code") // not invalid_grant
 	}
 	access := &accessToken{
-		value:   newToken(),
+		value:   newToken(refresh.owner.prefix()),
 		client:  client,
 		dc:      refresh.dc,
 		owner:   refresh.owner,
+		user:    refresh.user,
 		scopes:  refresh.scopes,
 		family:  refresh.value,
 		expires: c.now.Add(s.opts.TokenLife),
@@ -134,10 +136,10 @@ func (s *Sim) clientAccess(c *call, client *Client) answer {
 		return refuse("missing_org_info")
 	}
 	access := &accessToken{
-		value:   newToken(),
+		value:   newToken(usualPrefix),
 		client:  client,
 		dc:      c.dc.location,
-		owner:   owner{c.dc.location, soid},
+		owner:   owner{dc: c.dc.location, name: soid, organisation: true},
 		scopes:  scopes,
 		family:  "client " + c.dc.location + " " + client.ID,
 		expires: c.now.Add(s.opts.TokenLife),

@@ -1,6 +1,7 @@
 package zohosim
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,6 +13,7 @@ type refreshToken struct {
 	client *Client
 	dc     string
 	owner  owner
+	user   string // who agreed to it
 	scopes []string
 }
 
@@ -22,6 +24,7 @@ type accessToken struct {
 	client  *Client
 	dc      string
 	owner   owner
+	user    string // who agreed to it; "" for client_credentials
 	scopes  []string
 	family  string // what the cap counts over; "" for a token of an online code
 	expires time.Time
@@ -32,15 +35,12 @@ type grantCode struct {
 	client      *Client
 	dc          string
 	owner       owner
+	user        string
 	scopes      []string
 	redirectURI string
 	withRefresh bool
 	expires     time.Time
 }
-
-// An owner is whose data a token opens: a user, or the organisation of a soid
-// for client_credentials. Refresh tokens are counted per owner.
-type owner struct{ dc, name string }
 
 // A consent is what an owner has given to a client.
 type consent struct {
@@ -160,6 +160,30 @@ func (t *tokenStore) killAccess(value string) {
 	if len(t.families[token.family]) == 0 {
 		delete(t.families, token.family)
 	}
+}
+
+// killUser kills what belongs to a user, in all data centres, and tells how many
+// refresh tokens that were. What the user agreed to for an organisation belongs
+// to the organisation.
+// Source: zoho.com/accounts/protocol/oauth/instance-level-oauth.html ("tokens
+// remain valid even if the administrator who authorized it is later removed").
+func (t *tokenStore) killUser(name string) int {
+	isTheirs := func(of owner) bool { return of.name == name && !of.organisation }
+	killed := 0
+	for value, token := range t.refresh {
+		if isTheirs(token.owner) {
+			t.killRefresh(value)
+			killed++
+		}
+	}
+	for value, token := range t.access {
+		if isTheirs(token.owner) {
+			t.killAccess(value)
+		}
+	}
+	maps.DeleteFunc(t.codes, func(_ string, code *grantCode) bool { return isTheirs(code.owner) })
+	maps.DeleteFunc(t.consented, func(given consent, _ bool) bool { return isTheirs(given.owner) })
+	return killed
 }
 
 func (t *tokenStore) killClient(client *Client, dc string) {
