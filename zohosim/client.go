@@ -143,9 +143,14 @@ func WellFormed(scopes ...string) bool {
 }
 
 // wellFormedScope tells whether a scope looks like service.scope.operation,
-// for example ZohoCRM.modules.ALL or ZohoCRM.modules.contacts.READ.
+// for example ZohoCRM.modules.ALL or ZohoCRM.modules.contacts.READ, or is one of
+// OpenID Connect.
+// Source for the latter: zoho.com/accounts/protocol/oauth/sign-in-using-zoho.html
 // Which ones really exist is beyond a simulator; ClientSpec.Scopes can say so.
 func wellFormedScope(scope string) bool {
+	if scope == "email" || scope == "openid" || scope == "profile" {
+		return true
+	}
 	parts := strings.Split(scope, ".")
 	if len(parts) < 3 {
 		return false

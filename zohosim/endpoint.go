@@ -12,6 +12,7 @@ const (
 	EndpointRevoke       Endpoint = "revoke"        // POST /oauth/v2/revoke/token
 	EndpointAuth         Endpoint = "auth"          // /oauth/v2/auth, the consent page
 	EndpointOrgAuth      Endpoint = "org-auth"      // /oauth/v2/org/auth, the same for an organisation
+	EndpointUserInfo     Endpoint = "userinfo"      // GET /oauth/user/info
 	EndpointServerInfo   Endpoint = "serverinfo"    // GET /oauth/serverinfo
 	EndpointAPI          Endpoint = "api"           // /crm/..., the resource API
 	EndpointOther        Endpoint = "other"         // everything else: 404
@@ -21,7 +22,7 @@ const (
 func Endpoints() []Endpoint {
 	return []Endpoint{
 		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth, EndpointOrgAuth,
-		EndpointServerInfo, EndpointAPI, EndpointOther,
+		EndpointUserInfo, EndpointServerInfo, EndpointAPI, EndpointOther,
 	}
 }
 
@@ -38,6 +39,8 @@ func endpointOf(path string) Endpoint {
 		return EndpointAuth
 	case "/oauth/v2/org/auth":
 		return EndpointOrgAuth
+	case "/oauth/user/info":
+		return EndpointUserInfo
 	case "/oauth/serverinfo":
 		return EndpointServerInfo
 	}

@@ -35,6 +35,7 @@ type Sim struct {
 	faults        map[Endpoint][]Fault
 	down          bool
 	journal       *journal
+	idTokenKey    []byte            // nobody checks the signature
 	bases         map[string]string // URLs of what listens, by data centre
 	servers       []*http.Server
 }
@@ -65,6 +66,7 @@ func New(options Options) *Sim {
 		refreshTokens: newLimiter(),
 		faults:        map[Endpoint][]Fault{},
 		journal:       newJournal(),
+		idTokenKey:    randomBytes(32),
 		bases:         map[string]string{},
 	}
 }
@@ -157,6 +159,8 @@ func (s *Sim) route(c *call) answer {
 		return s.revoke(c)
 	case EndpointAuth, EndpointOrgAuth:
 		return s.auth(c)
+	case EndpointUserInfo:
+		return s.userInfo(c)
 	case EndpointServerInfo:
 		return s.serverInfo(c)
 	case EndpointAPI:

@@ -87,7 +87,7 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 		access.family = s.addRefreshToken(client, code.owner, code.user, code.scopes)
 	}
 	s.tokens.addAccess(access, s.opts.MaxLiveTokens)
-	return s.tokenAnswer(c, access, access.family, false)
+	return s.tokenAnswer(c, newTokens{access: access, refresh: access.family, idToken: s.idToken(c, access)})
 }
 
 func (s *Sim) addRefreshToken(client *Client, of owner, user string, scopes []string) string {
@@ -116,7 +116,7 @@ func (s *Sim) refreshAccess(c *call, client *Client) answer {
 	}
 	s.tokens.addAccess(access, s.opts.MaxLiveTokens)
 	s.journal.minted(refresh.value)
-	return s.tokenAnswer(c, access, "", false)
+	return s.tokenAnswer(c, newTokens{access: access})
 }
 
 // clientAccess mints an access token of an organisation, without a user. The
@@ -145,7 +145,7 @@ func (s *Sim) clientAccess(c *call, client *Client) answer {
 		expires: c.now.Add(s.opts.TokenLife),
 	}
 	s.tokens.addAccess(access, s.opts.MaxClientTokens)
-	return s.tokenAnswer(c, access, "", true)
+	return s.tokenAnswer(c, newTokens{access: access, withScope: true})
 }
 
 // wellFormedSOID tells whether soid is {service name}.{organisation ID}, for
