@@ -110,6 +110,15 @@ func (s *Sim) tokenAnswer(c *call, given newTokens) answer {
 	}
 	if given.refresh != "" {
 		body["refresh_token"] = given.refresh
+		switch shape.BesideRefreshToken {
+		case AccessTokenGiven:
+		case AccessTokenMissing:
+			delete(body, "access_token")
+		case AccessTokenEmpty:
+			body["access_token"] = ""
+		case AccessTokenNull:
+			body["access_token"] = nil
+		}
 	}
 	if given.idToken != "" {
 		body["id_token"] = given.idToken

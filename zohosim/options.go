@@ -148,34 +148,6 @@ type Throttle struct {
 	Chinese bool
 }
 
-// Expiry is a way to write the life of a token into an answer.
-type Expiry string
-
-// The ways that have been seen in Zoho's documents and in recorded answers.
-const (
-	ExpirySeconds       Expiry = ""                // "expires_in": 3600
-	ExpiryMillisWithSec Expiry = "millis-with-sec" // "expires_in": 3600000, "expires_in_sec": 3600
-	ExpiryMillis        Expiry = "millis"          // "expires_in": 3600000
-	ExpiryString        Expiry = "string"          // "expires_in": "3600"
-	ExpiryMissing       Expiry = "missing"         // no expires_in at all
-)
-
-// Answer is the shape of a successful token answer.
-type Answer struct {
-	Expiry Expiry
-
-	// APIDomain is given as api_domain instead of the data centre's own.
-	APIDomain string
-	// NoAPIDomain leaves api_domain out, as the pages of Desk and Workerly do.
-	NoAPIDomain bool
-	// APIDomainSlash ends api_domain with a slash, as Recruit's page does.
-	APIDomainSlash bool
-
-	// WithScope adds scope, separated by spaces, to the answers of all grants.
-	// The answer of client_credentials always has it.
-	WithScope bool
-}
-
 func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
