@@ -55,7 +55,8 @@ func (s *Sim) grantOf(grantType string) (func(*call, *Client) answer, bool) {
 
 // exchangeCode turns a grant code into tokens. Presenting a code uses it up,
 // even when the redirect URI is wrong or the user gets no further refresh token;
-// Zoho's documents do not say, so the stricter reading holds. A Self Client has no redirect URI and must send none.
+// Zoho's documents do not say, so the stricter reading holds. A Self Client has
+// no redirect URI and must send none.
 // Source: help.zoho.com, "Why am I getting invalid code and invalid redirect
 // URI error?"
 func (s *Sim) exchangeCode(c *call, client *Client) answer {
