@@ -7,8 +7,7 @@ import (
 )
 
 // Options set up a simulator. The zero value is usable, and as strict as the
-// pages of the Accounts server. Hardest adds what only single products' pages
-// say.
+// pages of the Accounts server. Hardest adds the readings that are harder still.
 type Options struct {
 	// Clock tells the time; the default is time.Now. Tests pass the Now of a
 	// StoppedClock. It must not call back into the simulator.
