@@ -197,7 +197,7 @@ func TestBadInput_ZeroAndEmptyAreRefusedWhereTheyMeanNothing(t *testing.T) {
 		value       any
 		says        string
 	}{
-		{"config", "data_center", "", "use one of us, eu, in, au, jp, ca, sa, uk, cn"},
+		{"config", "data_center", "", "use one of us, eu, in, au, jp, ca, sa, uk, cn, ae"},
 		{"config", "accounts_url", "", "to change the Accounts server to https://accounts.zoho.com, write client_id and client_secret in the same request"},
 		{"config", "client_id", "", "write both"},
 		{"config", "client_secret", "", "write both"},
@@ -287,7 +287,7 @@ func TestBadInput_AnUnknownDataCentreIsRefusedWithTheKnownOnes(t *testing.T) {
 	for _, value := range []any{"com", "EU", "europe", "us ", " ", "us,eu", 1, true, strings.Repeat("e", 1<<20)} {
 		for path, good := range map[string]fields{"config": goodConfig(), "roles/crm-sync": goodRole()} {
 			got := m.write(path, good.with(fields{"data_center": value}))
-			m.requireRefused(got, before, path, "data_center", "use one of us, eu, in, au, jp, ca, sa, uk, cn")
+			m.requireRefused(got, before, path, "data_center", "use one of us, eu, in, au, jp, ca, sa, uk, cn, ae")
 			require.Less(t, len(got.text), 500)
 		}
 	}

@@ -20,7 +20,10 @@ type DataCenter struct {
 //
 // Source: zoho.com/accounts/protocol/oauth/multi-dc.html and the official
 // SDKs' dc packages. The API domain of uk follows the pattern of the others;
-// no Zoho page names it.
+// no Zoho page names it. ae is on
+// zoho.com/workdrive/developer/docs/api/v1/getting-started-multi-dc-support.html,
+// with its domain and API domain; its Accounts server follows the pattern, and is
+// what public programs use. sg is in public programs, but on no page of Zoho's.
 func DataCenters() []DataCenter {
 	return []DataCenter{
 		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
@@ -32,6 +35,7 @@ func DataCenters() []DataCenter {
 		{"sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa"},
 		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
 		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
+		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae"},
 	}
 }
 

@@ -24,6 +24,7 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 		{Name: "sa", AccountsURL: "https://accounts.zoho.sa", APIDomain: "https://www.zohoapis.sa"},
 		{Name: "uk", AccountsURL: "https://accounts.zoho.uk", APIDomain: "https://www.zohoapis.uk"},
 		{Name: "cn", AccountsURL: "https://accounts.zoho.com.cn", APIDomain: "https://www.zohoapis.com.cn"},
+		{Name: "ae", AccountsURL: "https://accounts.zoho.ae", APIDomain: "https://www.zohoapis.ae"},
 	}
 	require.Equal(t, want, zoho.DataCenters())
 	for _, dc := range want {
@@ -39,7 +40,7 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 
 func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "ae", "EU", " eu", "zoho.eu", "https://accounts.zoho.eu", "\xff\xfe", strings.Repeat("中", 1<<20)} {
+	for _, name := range []string{"", "sg", "EU", " eu", "zoho.eu", "https://accounts.zoho.eu", "\xff\xfe", strings.Repeat("中", 1<<20)} {
 		_, err := zoho.LookupDataCenter(name)
 		require.Error(t, err)
 		for _, known := range zoho.DataCenterNames() {
