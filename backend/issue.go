@@ -23,6 +23,7 @@ type Issued struct {
 	AccessToken secret.Value
 	TokenType   string
 	APIDomain   string
+	ZohoDomain  string // empty if the Accounts server is none of Zoho's
 	DataCenter  string
 	Scopes      []string
 	ExpiresAt   time.Time // of the token
@@ -196,7 +197,7 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The access token expired while its lease was being recorded; Vault's storage is slow. Try again."}
 	}
 	return &Issued{
-		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain,
+		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: zohoDomainOf(t.rec.App.AccountsURL),
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
 		HolderID: holderID, Role: role.Name, TTL: ttl,
 	}, nil

@@ -16,6 +16,13 @@ type DataCenter struct {
 	APIDomain   string // what "api_domain" in a token answer says there
 }
 
+// Domain is what the hosts of products end in that are not at the API domain:
+// Desk is at https://desk.<domain>. Source: the pages of Contracts, Lens and
+// Meeting on data centres, all of which have zohocloud.ca for Canada.
+func (dc DataCenter) Domain() string {
+	return strings.TrimPrefix(dc.AccountsURL, "https://accounts.")
+}
+
 // DataCenters lists the regions.
 //
 // Source: zoho.com/accounts/protocol/oauth/multi-dc.html and the official
@@ -86,8 +93,7 @@ func isZohoDomain(host string) bool {
 	host = "." + strings.ToLower(host)
 	for _, dc := range DataCenters() {
 		apis := strings.TrimPrefix(dc.APIDomain, "https://www")
-		products := strings.TrimPrefix(dc.AccountsURL, "https://accounts")
-		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, products) {
+		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, "."+dc.Domain()) {
 			return true
 		}
 	}

@@ -38,6 +38,20 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 	require.Equal(t, zohosim.DataCenters(), zoho.DataCenterNames())
 }
 
+func TestDomain_IsWhatZohosProductsAreBelow(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"us": "zoho.com", "eu": "zoho.eu", "in": "zoho.in", "au": "zoho.com.au", "jp": "zoho.jp",
+		"ca": "zohocloud.ca", "sa": "zoho.sa", "uk": "zoho.uk", "cn": "zoho.com.cn", "ae": "zoho.ae",
+	}
+	got := map[string]string{}
+	for _, dc := range zoho.DataCenters() {
+		got[dc.Name] = dc.Domain()
+	}
+	require.Equal(t, want, got)
+	require.Empty(t, zoho.DataCenter{}.Domain())
+}
+
 func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "sg", "EU", " eu", "zoho.eu", "https://accounts.zoho.eu", "\xff\xfe", strings.Repeat("中", 1<<20)} {
