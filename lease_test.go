@@ -1,6 +1,7 @@
 package zohosecrets
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func TestCreds_NameTheDomainOfZohosProductsInTheTokensDataCentre(t *testing.T) {
 	m, z := newWorld(t)
 	first := m.read("creds/crm-sync").done(t)
 	require.Empty(t, first.Data["zoho_domain"], "nobody knows what takes the tokens of a server that is none of Zoho's")
-	key := "tokens/" + first.Data["token_id"].(string)
+	key := fmt.Sprint("tokens/", first.Data["token_id"])
 	record := m.stored()[key]
 	for accounts, domain := range map[string]string{
 		"https://accounts.zoho.com": "zoho.com", "https://accounts.zoho.com.au": "zoho.com.au", "https://accounts.zohocloud.ca": "zohocloud.ca",

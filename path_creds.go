@@ -33,6 +33,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 					"expires_at":    {Type: framework.TypeString, Description: "When the access token ends, RFC 3339. The lease ends no later."},
 					"token_id":      {Type: framework.TypeString, Description: "A keyed hash that names the token in logs; it cannot be used in its place."},
 					"role":          {Type: framework.TypeString, Description: "Name of the role."},
+					"metadata":      {Type: framework.TypeKVPairs, Description: "What the operator has noted for readers of the role, such as the ID of an organisation."},
 				}),
 				// A standby must not mint: without these it would ask Zoho for
 				// a token and then fail to store its lease.
@@ -67,6 +68,7 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 		"expires_at":    expires,
 		"token_id":      issued.TokenID,
 		"role":          issued.Role,
+		"metadata":      issued.Metadata,
 	}, map[string]any{
 		internalTokenID:   issued.TokenID,
 		internalHolderID:  issued.HolderID,

@@ -21,7 +21,9 @@ import (
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverRequest(req, &err)
 	b.engine.MountedAt(req.MountPoint)
-	if text := malformed(b.Route(req.Path), req); text != "" {
+	path := b.Route(req.Path)
+	takeEmptyForNull(path, req)
+	if text := malformed(path, req); text != "" {
 		if req.Path == pathCallbackName { // a person reads it
 			return page(http.StatusBadRequest, "Not authorized", text)
 		}
@@ -52,7 +54,9 @@ func atMount(req *logical.Request, text string) string {
 // create or update. Vault logs its error in clear.
 func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverRequest(req, &err)
-	if text := malformed(b.Route(req.Path), req); text != "" {
+	path := b.Route(req.Path)
+	takeEmptyForNull(path, req)
+	if text := malformed(path, req); text != "" {
 		return false, false, errutil.UserError{Err: text}
 	}
 	return b.Backend.HandleExistenceCheck(ctx, req)
@@ -96,6 +100,20 @@ func malformed(path *framework.Path, req *logical.Request) string {
 	return ""
 }
 
+// takeEmptyForNull lets metadata="" clear the pairs. It is the only way in which
+// Vault's command line can say so, and the framework takes no text for pairs.
+func takeEmptyForNull(path *framework.Path, req *logical.Request) {
+	if path == nil {
+		return
+	}
+	for name, value := range req.Data {
+		schema := path.Fields[name]
+		if schema != nil && schema.Type == framework.TypeKVPairs && value == "" {
+			req.Data[name] = nil
+		}
+	}
+}
+
 // wanted describes a value of a type to somebody who has written another.
 func wanted(t framework.FieldType) string {
 	switch t {
@@ -105,6 +123,8 @@ func wanted(t framework.FieldType) string {
 		return "a whole number"
 	case framework.TypeCommaStringSlice:
 		return "a list, with commas between"
+	case framework.TypeKVPairs:
+		return "pairs such as organization_id=60012345678, or a JSON object with texts"
 	case framework.TypeDurationSecond:
 		return "a number of seconds, or a duration such as 10m; not a negative one"
 	default:

@@ -30,7 +30,8 @@ type Issued struct {
 	TokenID     string
 	HolderID    string
 	Role        string
-	TTL         time.Duration // of the lease: whole seconds, at least one
+	Metadata    map[string]string // of the role
+	TTL         time.Duration     // of the lease: whole seconds, at least one
 	Warnings    []string
 }
 
@@ -199,7 +200,7 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 	return &Issued{
 		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: zohoDomainOf(t.rec.App.AccountsURL),
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
-		HolderID: holderID, Role: role.Name, TTL: ttl,
+		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
 	}, nil
 }
 
