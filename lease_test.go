@@ -29,7 +29,7 @@ func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 	require.Equal(t, "2026-11-21T09:59:59Z", got.Data["expires_at"])
 	require.Empty(t, got.Warnings)
 	for field := range got.Data {
-		require.NotContains(t, []string{"rotation_period", "ttl", "certificate", "expiration", "secret_id"}, field, "Vault Agent treats it specially")
+		require.NotContains(t, []string{"rotation_period", "ttl", "certificate", "expiration", "secret_id", "metadata"}, field, "Vault Agent treats it specially")
 	}
 }
 

@@ -12,7 +12,11 @@ import (
 // noted is the metadata that a read of a path answers.
 func (v vault) noted(path string) map[string]any {
 	v.t.Helper()
-	encoded, err := json.Marshal(v.read(path).done(v.t).Data["metadata"])
+	field := "metadata"
+	if strings.HasPrefix(path, "creds/") {
+		field = "role_metadata"
+	}
+	encoded, err := json.Marshal(v.read(path).done(v.t).Data[field])
 	require.NoError(v.t, err)
 	var metadata map[string]any
 	require.NoError(v.t, json.Unmarshal(encoded, &metadata))
@@ -217,7 +221,7 @@ func TestMetadata_ThatWasAnsweredCannotChangeTheRole(t *testing.T) {
 	t.Parallel()
 	m, _ := newWorld(t)
 	m.write("roles/crm-sync", fields{"metadata": "owner=Anna"}).done(t)
-	for _, answered := range []any{m.read("creds/crm-sync").Data["metadata"], m.read("roles/crm-sync").Data["metadata"], m.listed("crm-sync")["metadata"]} {
+	for _, answered := range []any{m.read("creds/crm-sync").Data["role_metadata"], m.read("roles/crm-sync").Data["metadata"], m.listed("crm-sync")["metadata"]} {
 		pairs, ok := answered.(map[string]string)
 		require.True(t, ok)
 		pairs["owner"] = "somebody else"

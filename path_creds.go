@@ -33,7 +33,11 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 					"expires_at":    {Type: framework.TypeString, Description: "When the access token ends, RFC 3339. The lease ends no later."},
 					"token_id":      {Type: framework.TypeString, Description: "A keyed hash that names the token in logs; it cannot be used in its place."},
 					"role":          {Type: framework.TypeString, Description: "Name of the role."},
-					"metadata":      {Type: framework.TypeKVPairs, Description: "What the operator has noted for readers of the role, such as the ID of an organisation."},
+					// Not called metadata: of an answer with a map of that name Vault Agent
+					// before 1.15.6 and consul-template before 0.37 say "no secret exists",
+					// since they take it for a deleted version of the KV engine.
+					// Source: github.com/hashicorp/consul-template/pull/1879.
+					"role_metadata": {Type: framework.TypeKVPairs, Description: "The role's metadata: what the operator has noted for its readers, such as the ID of an organisation."},
 				}),
 				// A standby must not mint: without these it would ask Zoho for
 				// a token and then fail to store its lease.
@@ -68,7 +72,7 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 		"expires_at":    expires,
 		"token_id":      issued.TokenID,
 		"role":          issued.Role,
-		"metadata":      issued.Metadata,
+		"role_metadata": issued.Metadata,
 	}, map[string]any{
 		internalTokenID:   issued.TokenID,
 		internalHolderID:  issued.HolderID,

@@ -203,9 +203,10 @@ client secret) in the same request. A write keeps the fields that it does not
 name; a patch with null takes a field back to its default.
 
 "metadata" is for what readers need and what says whose the role is: the ID of an
-organisation, a portal, an owner. It comes with every answer of "creds". A write
-that names it replaces all of it, and an empty one clears it; a patch keeps the
-pairs that it does not name, and takes away those that it names with null.
+organisation, a portal, an owner. It comes with every answer of "creds", there as
+"role_metadata". A write that names it replaces all of it, and an empty one clears
+it; a patch keeps the pairs that it does not name, and takes away those that it
+names with null.
 
 Deleting a role leaves the leases on its tokens as they are: they can still be
 revoked. The refresh token lives on at Zoho: write "roles/<name>/deauthorize"

@@ -45,7 +45,7 @@ func TestRolesPage_EachEnvironmentHasARole(t *testing.T) {
 	require.Contains(t, printed, "environment:sandbox")
 	production, sandbox := r.read("crm-production"), r.read("crm-sandbox")
 	require.NotEqual(t, production.token, sandbox.token)
-	require.Equal(t, map[string]any{"environment": "production"}, production.Data["metadata"])
+	require.Equal(t, map[string]any{"environment": "production"}, production.Data["role_metadata"])
 }
 
 // The policy of the page is the one in policies/, with Vault's templates.
