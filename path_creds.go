@@ -16,6 +16,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 		Fields: map[string]*framework.FieldSchema{
 			"name":    nameField(),
 			"min_ttl": {Type: framework.TypeDurationSecond, Query: true, Description: "The access token must live at least this much longer. Defaults to the role's min_ttl."},
+			"ttl":     {Type: framework.TypeDurationSecond, Query: true, Description: "Longest time of this lease. The role's ttl and the access token's life cap it, too."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
@@ -53,6 +54,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	issued, err := b.engine.Issue(ctx, roleNameOf(d), backend.Reader{
 		MinTTL:      seconds(d, "min_ttl"),
+		TTL:         seconds(d, "ttl"),
 		EntityID:    req.EntityID,
 		DisplayName: req.DisplayName,
 		RequestID:   req.ID,

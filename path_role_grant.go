@@ -53,7 +53,7 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 					"last_error":            {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
 					"last_error_code":       {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
 					"last_error_at":         {Type: framework.TypeString, Description: "When that was, RFC 3339; empty if it did not fail."},
-					"retry_at":              {Type: framework.TypeString, Description: "Until when Zoho is left alone, RFC 3339; empty: it may be asked, or somebody has to correct something."},
+					"retry_at":              {Type: framework.TypeString, Description: "Until when Zoho is left alone, after a failure or because requests_left is 0, RFC 3339; empty: it may be asked, or somebody has to correct something."},
 					"requests_left":         {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
 					"client_refresh_tokens": {Type: framework.TypeInt, Description: "Refresh tokens of the role's client that this mount knows, those that wait to be revoked included. Zoho lets a user have 20, and deletes the oldest for the next."},
 					"live_tokens":           {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},

@@ -54,7 +54,7 @@ func (e *Engine) admit(ctx context.Context, g *grant, q, requests *quota, config
 		}
 	}
 	if used, free := rec.used(now, config, config.RequestBudget); used >= config.RequestBudget {
-		return "", budgetError(config, free)
+		return "", budgetError(config, purpose, free)
 	}
 	if used, free := rec.used(now, config, unreserved(config)); used >= unreserved(config) {
 		reserveOf, err = e.entitledRole(ctx, g, q, requests, &rec, config)
@@ -184,10 +184,25 @@ func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quota, error) 
 	return e.quota(ctx, id)
 }
 
-func budgetError(config *Config, free time.Time) error {
+func budgetError(config *Config, purpose mintPurpose, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
-		"The budget of %d token requests in %s is used up, and Zoho would block this refresh token or client for longer if Vault asked again. Look for readers that need many new tokens: a short ttl, a long min_ttl, many revocations.",
-		config.RequestBudget, config.RequestWindow)}
+		"The budget of %d token requests in %s is used up, trials of credentials included, and Zoho would refuse for longer if Vault asked again. %s",
+		config.RequestBudget, config.RequestWindow, purpose.cause(config))}
+}
+
+// cause says what of a role or of a read makes token requests frequent.
+func (p mintPurpose) cause(config *Config) string {
+	const long = zoho.MaxLife / 2
+	switch {
+	case p.exclusive:
+		return fmt.Sprintf("Role %q is exclusive, so each read of it is a token request: let its readers keep their token, or share one (exclusive=false).", p.role)
+	case p.asked >= long:
+		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.asked, zoho.MaxLife-p.asked)
+	case p.ttl > 0 && p.ttl < config.RequestWindow:
+		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none.", p.role, p.ttl)
+	default:
+		return "Look for what needs many new tokens: readers that give their token back after each call, a role with exclusive=true, a short ttl or a long min_ttl, in this role or in others that share the budget (see the role's status)."
+	}
 }
 
 func reservedError(config *Config, free time.Time) error {

@@ -114,7 +114,21 @@ func (ch ConfigChange) apply(old Config) (Config, []string, error) {
 	if err := ch.keepsSecretAtHome(old, c); err != nil {
 		return Config{}, nil, err
 	}
-	return c, warnings, nil
+	return c, append(warnings, ch.limitWarnings(c)...), nil
+}
+
+// limitWarnings tells the operator which of the limits that were written will hurt.
+func (ch ConfigChange) limitWarnings(c Config) (warnings []string) {
+	if ch.RequestBudget != nil && c.RequestBudget > DefaultRequestBudget {
+		warnings = append(warnings, fmt.Sprintf("request_budget of %d is more than the %d that Zoho answers in ten minutes: beyond that Zoho refuses for ten minutes and longer, readers who have no token included", c.RequestBudget, DefaultRequestBudget))
+	}
+	if ch.MaxLiveTokens != nil && c.MaxLiveTokens > DefaultMaxLiveTokens {
+		warnings = append(warnings, fmt.Sprintf("max_live_tokens of %d is more than the %d that Zoho's page on token limits allows: beyond its limit Zoho ends the oldest access token without a word, also if somebody leases it", c.MaxLiveTokens, DefaultMaxLiveTokens))
+	}
+	if ch.MinTTL != nil {
+		warnings = append(warnings, minTTLWarning(c.MinTTL)...)
+	}
+	return warnings
 }
 
 // keepsSecretAtHome enforces invariant 10: a stored client secret goes only to

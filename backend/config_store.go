@@ -52,6 +52,11 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 	if err != nil {
 		return nil, err
 	}
+	if change.RedirectURI != nil {
+		if err := e.checkCallback(updated.RedirectURI); err != nil {
+			return nil, err
+		}
+	}
 	if change.wantsTrial(*old, updated) {
 		tried, err := e.tryClient(ctx, old, &updated)
 		if err != nil {

@@ -74,7 +74,10 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	case len(role.Scopes) == 0:
 		return nil, userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", name, name)
 	case config.RedirectURI == "":
-		return nil, userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/zoho/callback, and register the same in Zoho's API console")
+		return nil, userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/<mount>/callback, and register the same in Zoho's API console")
+	}
+	if err := e.checkCallback(config.RedirectURI); err != nil {
+		return nil, err // the mount was moved since it was written
 	}
 	if _, err := role.app(config); err != nil {
 		return nil, err

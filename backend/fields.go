@@ -101,7 +101,7 @@ func checkRedirectURI(redirectURI string) error {
 	}
 	u, err := url.Parse(redirectURI)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/zoho/callback")
+		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/<mount>/callback")
 	}
 	return checkText("redirect_uri", redirectURI, maxURLLength)
 }
@@ -132,6 +132,13 @@ func checkMinTTL(minTTL time.Duration) error {
 	}
 }
 
+func checkTTL(ttl time.Duration) error {
+	if ttl < 0 {
+		return userErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
+	}
+	return nil
+}
+
 var roleName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
 
 // CheckRoleName admits what Vault's own engines admit: letters, digits,
@@ -141,4 +148,16 @@ func CheckRoleName(name string) error {
 		return userErrorf("this is not a role name: use letters, digits and '_', with '-' and '.' only between them and no two dots in a row, %d characters at the most; for example crm-sync", maxRoleName)
 	}
 	return nil
+}
+
+// checkCallback holds the mount's redirect_uri against the mount's own address: Zoho
+// would send browsers to one that is not this mount's, and their consents would be
+// lost. A proxy may have put something before it.
+func (e *Engine) checkCallback(redirectURI string) error {
+	mount := e.logger.Load().path
+	u, err := url.Parse(redirectURI)
+	if mount == "" || redirectURI == "" || err == nil && strings.HasSuffix(u.Path, "/"+mount+"callback") {
+		return nil
+	}
+	return userErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
 }

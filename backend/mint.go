@@ -15,24 +15,26 @@ const margin = time.Second
 
 // mintPurpose is what a token is minted for.
 type mintPurpose struct {
-	exclusive bool        // for one lease, not to become the grant's current token
-	trial     bool        // to try the credential: a refusal is told, not remembered
-	role      string      // whose credentials these are; empty: a mint ahead
-	config    *Config     // of a trial: the one that is being written; nil: the stored one
-	needed    func() bool // asked when it is the mint's turn; nil: needed
+	exclusive bool          // for one lease, not to become the grant's current token
+	trial     bool          // to try the credential: a refusal is told, not remembered
+	role      string        // whose credentials these are; empty: a mint ahead
+	asked     time.Duration // min_ttl of the read, or of its role or mount
+	ttl       time.Duration // of the role
+	config    *Config       // of a trial: the one that is being written; nil: the stored one
+	needed    func() bool   // asked when it is the mint's turn; nil: needed
 }
 
 // mintForReader waits for a new access token, unless the grant's token is good
 // enough for minTTL. At most one mint runs per grant; a caller whose context
 // ends stops waiting and nothing else. entitled is the role of a reader who has no
 // token that the role's own min_ttl accepts; empty for others.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, role, entitled string, minTTL time.Duration) error {
+func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitled string, minTTL time.Duration) error {
 	if entitled != "" {
 		defer g.addWaiter(entitled)()
 	}
 	mint := func() error {
 		return e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{role: role, needed: func() bool {
+			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, asked: minTTL, needed: func() bool {
 				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
 			}})

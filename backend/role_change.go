@@ -96,6 +96,7 @@ func (r *Role) check() error {
 		checkSOID(r.SOID),
 		checkScopes(r.Scopes),
 		checkMinTTL(r.MinTTL),
+		checkTTL(r.TTL),
 		checkMetadata(r.Metadata),
 	); err != nil {
 		return err
@@ -105,14 +106,10 @@ func (r *Role) check() error {
 			return userErrorf("data_center: %v", err)
 		}
 	}
-	switch {
-	case r.TTL < 0:
-		return userErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
-	case (r.ClientID == "") != r.ClientSecret.IsZero():
+	if (r.ClientID == "") != r.ClientSecret.IsZero() {
 		return userErrorf("client_id and client_secret of a role go together: write both, or neither to use the mount's client")
-	default:
-		return nil
 	}
+	return nil
 }
 
 // checkGrant holds the fields of the two grant types apart.
@@ -225,15 +222,24 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 
 // warnings tells the operator what is allowed but will hurt.
 func (r *Role) warnings(config *Config) []string {
-	if r.TTL == 0 {
-		return nil
-	}
-	var warnings []string
-	if r.TTL >= zoho.MaxLife {
+	warnings := minTTLWarning(r.MinTTL)
+	switch needed := int(config.RequestWindow / max(r.TTL, time.Second)); {
+	case r.TTL == 0:
+	case r.TTL >= zoho.MaxLife:
 		warnings = append(warnings, fmt.Sprintf("ttl of %s has no effect: a lease ends with its access token, after %s at the latest", r.TTL, zoho.MaxLife))
-	}
-	if needed := int(config.RequestWindow / max(r.TTL, time.Second)); needed > config.RequestBudget {
+	case needed > config.RequestBudget:
 		warnings = append(warnings, fmt.Sprintf("ttl of %s can need %d token requests in %s when readers come one after another, and the budget is %d: readers may get HTTP 429", r.TTL, needed, config.RequestWindow, config.RequestBudget))
+	case r.TTL < zoho.MaxLife/6:
+		warnings = append(warnings, fmt.Sprintf("ttl of %s: when the only lease on an access token ends, the token ends with it, so readers who come one after another can need %d token requests an hour instead of one", r.TTL, zoho.MaxLife/r.TTL))
 	}
 	return warnings
+}
+
+// minTTLWarning tells what a long min_ttl costs.
+func minTTLWarning(minTTL time.Duration) []string {
+	if minTTL <= zoho.MaxLife/2 {
+		return nil
+	}
+	useful := zoho.MaxLife - minTTL
+	return []string{fmt.Sprintf("min_ttl of %s leaves an access token %s in which readers can get it: each grant in use can need %d token requests an hour, and Zoho answers ten in ten minutes", minTTL, useful, zoho.MaxLife/useful)}
 }

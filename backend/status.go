@@ -15,7 +15,7 @@ type Status struct {
 	LastError    string    // in words; empty after a success
 	LastErrorAt  time.Time
 	ErrorCode    string    // Zoho's error word
-	RetryAt      time.Time // when a failed mint is tried again; zero: not by itself
+	RetryAt      time.Time // when Zoho is asked again at the earliest; zero: now, or not by itself
 	RequestsLeft int       // in the window, the readers' reserve included
 	LiveTokens   int       // that Zoho may count as alive
 	Holders      int       // leases on all of them
@@ -86,8 +86,11 @@ func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
 }
 
 func (s *Status) tellLimits(now time.Time, quota, requests quotaRecord, config *Config) {
-	used, _ := requests.used(now, config, config.RequestBudget)
+	used, free := requests.used(now, config, config.RequestBudget)
 	s.RequestsLeft = config.RequestBudget - used
+	if s.RequestsLeft == 0 && s.RetryAt.IsZero() {
+		s.RetryAt = free
+	}
 	s.LiveTokens = len(quota.live(now))
 }
 

@@ -137,8 +137,32 @@ func ParseAccountsURL(raw string) (string, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // "https://host:" is legal, and means the default port
-	return strings.TrimRight(u.String(), "/"), nil
+	parsed := strings.TrimRight(u.String(), "/")
+	if server := withoutEndpoint(parsed); server != parsed {
+		return "", fmt.Errorf("accounts_url goes on behind the Accounts server, to one of its endpoints, which Vault adds by itself; write %s", clip(printable(server), 200))
+	}
+	return parsed, nil
 }
+
+// withoutEndpoint takes an endpoint off the address of an Accounts server: that of
+// one of Zoho's own has no path, that of a portal ends with the portal, and others end
+// before the oauth of the endpoints.
+func withoutEndpoint(address string) string {
+	for _, dc := range DataCenters() {
+		if strings.HasPrefix(address, dc.AccountsURL+"/") && !strings.Contains(address, portalPath) {
+			return dc.AccountsURL
+		}
+	}
+	if before, portal, found := strings.Cut(address, portalPath); found {
+		name, _, _ := strings.Cut(portal, "/")
+		return before + portalPath + name
+	}
+	server, _, _ := strings.Cut(address, "/oauth/")
+	return server
+}
+
+// portalPath is before the name of a portal.
+const portalPath = "/clientoauth/v2/"
 
 // isBareIPv6 finds an IPv6 address without its brackets, whose last group
 // net/url takes for the port.
@@ -155,7 +179,7 @@ func isLoopback(host string) bool {
 // URL already names it up to the portal:
 // https://accounts.zohoportal.com/clientoauth/v2/<portal>.
 func tokenURL(accounts string) string {
-	if strings.Contains(accounts, "/clientoauth/v2/") {
+	if strings.Contains(accounts, portalPath) {
 		return accounts + "/token"
 	}
 	return accounts + "/oauth/v2/token"
