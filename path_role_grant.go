@@ -43,6 +43,7 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Responses: ok(map[string]*framework.FieldSchema{
 					"state":               {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
 					"authorized":          {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
+					"authorized_as":       {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given: an address, or a name; empty if Zoho did not say."},
 					"grant":               {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
 					"shared_with":         {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
 					"scopes":              {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
@@ -109,6 +110,7 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 		"pending_revocations": pending,
 		"state":               string(s.State),
 		"authorized":          s.Authorized,
+		"authorized_as":       s.AuthorizedAs,
 		"grant":               s.GrantID,
 		"shared_with":         nonNil(s.SharedWith),
 		"scopes":              nonNil(s.Scopes),

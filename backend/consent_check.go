@@ -4,6 +4,21 @@ import (
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
+// checkCanAsk fails if a person cannot be asked for the role's consent, or could
+// not come back.
+func (r *Role) checkCanAsk(config *Config) error {
+	switch {
+	case r.GrantType != GrantTypeRefreshToken:
+		return userErrorf("role %q mints with client_credentials, for which nobody has to consent", r.Name)
+	case len(r.Scopes) == 0:
+		return userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", r.Name, r.Name)
+	case config.RedirectURI == "":
+		return userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/zoho/callback, and register the same in Zoho's API console")
+	}
+	_, err := r.app(config)
+	return err
+}
+
 // check compares what came back with what was asked for. The client's secret
 // belongs to one Accounts server, so an account elsewhere cannot be served,
 // whatever the callback says.
@@ -63,6 +78,8 @@ func (c *consentEntry) fits(role *Role, quotaID, scopesID string) error {
 		changed = "authorized, deauthorized or given other credentials"
 	case scopesID != c.ScopesID:
 		changed = "given other scopes"
+	case role.Consent != firstText(c.Consent, ConsentUser) || role.SOID != c.SOID:
+		changed = "given another consent or soid"
 	default:
 		return nil
 	}
