@@ -19,10 +19,12 @@ const ScopeProfile = "AaaServer.profile.READ"
 // Source: RFC 3696, erratum 1690.
 const MaxPersonLength = 254
 
-// Person asks whose Zoho account the access token of exchanged belongs to, once, and
-// needs ScopeProfile. It is no token request: Zoho does not count it. The answer is an
+// Person asks whose Zoho account the access token of exchanged belongs to, and needs
+// ScopeProfile. It is no token request: Zoho does not count it, and net/http may repeat
+// it if the server closes a connection that was used before. The answer is an
 // address or, without one, a name, in printable characters and MaxPersonLength bytes;
-// empty: the server did not say, or cannot be asked. Errors are *Error of any Kind.
+// empty: the server did not say, or cannot be asked. Errors are *Error, of Kind Unreachable or
+// BadAnswer.
 // Source: the official SDKs (getUserInfoURL); a portal has no such page that a source
 // names.
 func (c *Client) Person(ctx context.Context, app App, exchanged Exchanged) (string, error) {
