@@ -229,6 +229,8 @@ func TestIdentity_NoReaderWaitsForTheQuestion(t *testing.T) {
 	w.grants(map[string]any{"scope": profile})
 	w.exchange("books", backend.RoleChange{})
 	reached, answer := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(release)
 	var later atomic.Bool
 	w.tellsBy(func(rw http.ResponseWriter, _ *http.Request) {
 		name := anna
@@ -249,7 +251,7 @@ func TestIdentity_NoReaderWaitsForTheQuestion(t *testing.T) {
 	require.True(t, w.alive(w.read("books")))
 	require.Equal(t, anna, w.authorizedAs("books"))
 	w.exchange("desk", backend.RoleChange{}) // nor another exchange with the same client
-	close(answer)
+	release()
 	require.NoError(t, <-written)
 	require.Equal(t, "berta@example.com", w.authorizedAs("books"))
 	require.True(t, w.alive(w.read("books")))
