@@ -33,17 +33,20 @@ func (c *Config) window() time.Duration { return c.RequestWindow + c.RequestTime
 // forbids one is here: a remembered failure, the budget, the cap on live
 // tokens. The error is a *GrantError that says when it makes sense to ask
 // again. reserveOf is the role for whose readers the request is taken from the
-// reserve; empty if it is not.
-func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
+// reserve; empty if it is not. Live tokens count in q, requests in requests.
+func (e *Engine) admit(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
 	now := e.now()
 	q.seeFuture(now)
-	rec := q.record()
+	requests.seeFuture(now)
+	rec := requests.record()
 	// A trial is how a definite refusal is overcome.
 	if f := g.record().Failure; f.isDefinite() && !purpose.trial || f.forbids(now, config) {
 		return "", f.err()
 	}
-	if f := rec.Throttled; f.forbids(now, config) {
-		return "", f.err()
+	for _, f := range []*failure{rec.Throttled, q.record().Throttled} {
+		if f.forbids(now, config) {
+			return "", f.err()
+		}
 	}
 	if purpose.role != "" && !g.record().hasWorked() {
 		if err := e.checkRefusals(ctx, purpose.role, config); err != nil {
@@ -54,7 +57,7 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 		return "", budgetError(config, free)
 	}
 	if used, free := rec.used(now, config, unreserved(config)); used >= unreserved(config) {
-		reserveOf, err = e.entitledRole(ctx, g, q, &rec, config)
+		reserveOf, err = e.entitledRole(ctx, g, q, requests, &rec, config)
 		if err != nil {
 			return "", err
 		}
@@ -66,7 +69,7 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 	if len(g.waitingRoles()) == 0 {
 		room -= room * 3 / 10 // of the live tokens a part is kept for those readers, too
 	}
-	return reserveOf, e.makeRoom(ctx, rec, now, config, room)
+	return reserveOf, e.makeRoom(ctx, q.record(), now, config, room)
 }
 
 func unreserved(config *Config) int {
@@ -78,7 +81,7 @@ func unreserved(config *Config) int {
 // a part: in one window a role has one request of the reserve, unless no other role
 // on the quota has ever got a token. So nobody who reads one role uses up what is kept
 // for others.
-func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quotaRecord, config *Config) (string, error) {
+func (e *Engine) entitledRole(ctx context.Context, g *grant, q, requests *quota, rec *quotaRecord, config *Config) (string, error) {
 	waiting := g.waitingRoles()
 	if len(waiting) == 0 || !g.record().hasWorked() {
 		return "", nil
@@ -90,11 +93,28 @@ func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quot
 	}
 	for _, role := range waiting {
 		alone, err := e.isAloneOn(ctx, q, role, config)
+		if err == nil && alone && requests != q {
+			alone, err = e.isAloneOfClient(ctx, requests.id, role, config)
+		}
 		if err != nil || alone {
 			return role, err
 		}
 	}
 	return "", nil
+}
+
+// isAloneOfClient reports whether no other refresh token of a client has worked, and
+// no role that mints with client_credentials.
+func (e *Engine) isAloneOfClient(ctx context.Context, clientID, role string, config *Config) (bool, error) {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	if err != nil || len(ids) > 1 {
+		return false, err
+	}
+	client, err := e.quota(ctx, clientID)
+	if err != nil {
+		return false, err
+	}
+	return e.isAloneOn(ctx, client, role, config)
 }
 
 // isAloneOn reports whether no other role that draws on a quota has credentials

@@ -17,6 +17,12 @@ const (
 	DefaultMaxLiveTokens  = 10
 	DefaultRequestTimeout = 10 * time.Second
 
+	// CountPerGrant and CountPerClient say for what Zoho counts token requests: for a
+	// refresh token, or a client where there is none; or for a client always. Zoho's page
+	// on token limits says "an app", the others say a refresh token.
+	CountPerGrant  = "grant"
+	CountPerClient = "client"
+
 	// maxRequestTimeout leaves room for two endpoints within the 90 s that
 	// Vault gives one revocation.
 	maxRequestTimeout = 30 * time.Second
@@ -36,6 +42,8 @@ type Config struct {
 	MaxLiveTokens  int           // live access tokens per grant
 	RequestTimeout time.Duration // of one call to Zoho
 	CACert         string        // PEM
+	// CountRequestsPer is CountPerGrant or CountPerClient.
+	CountRequestsPer string
 }
 
 // AccountsURL is the mount's Accounts server.
@@ -52,29 +60,31 @@ func (c *Config) AccountsURL() string {
 
 func defaultConfig() Config {
 	return Config{
-		DataCenter:     DefaultDataCenter,
-		RefreshAhead:   true,
-		RequestBudget:  DefaultRequestBudget,
-		RequestWindow:  DefaultRequestWindow,
-		MaxLiveTokens:  DefaultMaxLiveTokens,
-		RequestTimeout: DefaultRequestTimeout,
+		DataCenter:       DefaultDataCenter,
+		RefreshAhead:     true,
+		RequestBudget:    DefaultRequestBudget,
+		RequestWindow:    DefaultRequestWindow,
+		MaxLiveTokens:    DefaultMaxLiveTokens,
+		RequestTimeout:   DefaultRequestTimeout,
+		CountRequestsPer: CountPerGrant,
 	}
 }
 
 // ConfigChange is a write to the config: nil keeps what is there.
 type ConfigChange struct {
-	DataCenter     *string
-	AccountsURL    *string
-	ClientID       *string
-	ClientSecret   *string
-	RedirectURI    *string
-	MinTTL         *time.Duration
-	RefreshAhead   *bool
-	RequestBudget  *int
-	RequestWindow  *time.Duration
-	MaxLiveTokens  *int
-	RequestTimeout *time.Duration
-	CACert         *string
+	DataCenter       *string
+	AccountsURL      *string
+	ClientID         *string
+	ClientSecret     *string
+	RedirectURI      *string
+	MinTTL           *time.Duration
+	RefreshAhead     *bool
+	RequestBudget    *int
+	RequestWindow    *time.Duration
+	MaxLiveTokens    *int
+	RequestTimeout   *time.Duration
+	CACert           *string
+	CountRequestsPer *string
 
 	Verify *bool // not stored: try a new client secret at Zoho; nil: yes
 }
@@ -94,6 +104,7 @@ func (ch ConfigChange) apply(old Config) (Config, []string, error) {
 	set(&c.MaxLiveTokens, ch.MaxLiveTokens)
 	set(&c.RequestTimeout, ch.RequestTimeout)
 	set(&c.CACert, ch.CACert)
+	set(&c.CountRequestsPer, ch.CountRequestsPer)
 
 	var warnings []string
 	if ch.DataCenter != nil && ch.AccountsURL == nil && old.CustomURL != "" {
@@ -148,6 +159,9 @@ func (c *Config) normalise() error {
 	}
 	if err := checkMinTTL(c.MinTTL); err != nil {
 		return err
+	}
+	if c.CountRequestsPer != CountPerGrant && c.CountRequestsPer != CountPerClient {
+		return userErrorf("count_requests_per is neither grant nor client")
 	}
 	return firstError(
 		checkText("accounts_url", c.CustomURL, maxURLLength),

@@ -93,6 +93,7 @@ func disk(w *world, prefix string, do func()) {
 func down(w *world, do func()) {
 	w.sim.SetDown(true)
 	do()
+	w.settle() // what goes on behind it meets the outage, too
 	w.sim.SetDown(false)
 	w.clock.Advance(15 * time.Minute)
 }

@@ -220,6 +220,9 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 			e.endUnusedToken(e.life, former, formerQuota)
 		}
 		e.continueRevocation(e.life, formerQuota)
+		if err := e.unlistFormer(e.life, old, formerQuota); err != nil {
+			e.log().Warn("could not take a refresh token that no role has any more out of the list of its client; the daily round does that", "role", old.Name, "error", err)
+		}
 	})
 	return nil
 }

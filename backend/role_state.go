@@ -31,19 +31,19 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (GrantS
 	if err != nil {
 		return "", err
 	}
-	q, err := e.quota(ctx, g.quotaID())
+	_, requests, err := e.quotasOf(ctx, g, config)
 	if err != nil {
 		return "", err
 	}
-	return g.state(q), nil
+	return g.state(requests), nil
 }
 
-// state tells how the latest mint went.
-func (g *grant) state(q *quota) GrantState {
+// state tells how the latest mint went. requests is where its requests count.
+func (g *grant) state(requests *quota) GrantState {
 	switch rec := g.record(); {
 	case rec.Failure.isDefinite():
 		return StateRefused
-	case q.record().Throttled != nil:
+	case requests.record().Throttled != nil:
 		return StateThrottled
 	case rec.Failure != nil:
 		return StateUnreachable

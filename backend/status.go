@@ -26,6 +26,7 @@ type Status struct {
 	Scopes       []string  // that Zoho says it granted
 	SharedWith   []string  // other roles of the grant
 	Pending      []PendingRevocation
+	ClientTokens int // refresh tokens of the role's client that the mount knows
 }
 
 // Status looks at a role's grant without asking Zoho.
@@ -40,6 +41,9 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	}
 	status := &Status{State: StateNeverTried, Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs, RequestsLeft: config.RequestBudget}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
+		return nil, err
+	}
+	if status.ClientTokens, err = e.refreshTokensBeside(ctx, role); err != nil {
 		return nil, err
 	}
 	if !status.Authorized {
@@ -57,14 +61,15 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if status.SharedWith, err = e.otherUsers(ctx, role, config); err != nil {
 		return nil, err
 	}
-	q, err := e.quota(ctx, g.quotaID())
+	q, requests, err := e.quotasOf(ctx, g, config)
 	if err != nil {
 		return nil, err
 	}
 	q.seeFuture(e.now())
-	status.GrantID, status.State = g.id, g.state(q)
-	status.tellFailure(g.record(), q.record())
-	status.tellLimits(e.now(), q.record(), config)
+	requests.seeFuture(e.now())
+	status.GrantID, status.State = g.id, g.state(requests)
+	status.tellFailure(g.record(), requests.record())
+	status.tellLimits(e.now(), q.record(), requests.record(), config)
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
@@ -79,8 +84,8 @@ func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
 	}
 }
 
-func (s *Status) tellLimits(now time.Time, quota quotaRecord, config *Config) {
-	used, _ := quota.used(now, config, config.RequestBudget)
+func (s *Status) tellLimits(now time.Time, quota, requests quotaRecord, config *Config) {
+	used, _ := requests.used(now, config, config.RequestBudget)
 	s.RequestsLeft = config.RequestBudget - used
 	s.LiveTokens = len(quota.live(now))
 }
