@@ -195,6 +195,7 @@ func TestIdentity_ThatCannotBeHadIsNoErrorAndNoWarning(t *testing.T) {
 	failures := []http.HandlerFunc{says(500, ""), says(401, `{"error":"INVALID_OAUTHTOKEN"}`), says(200, "<html>"), says(200, strings.Repeat("x", 65<<10)), breaks, hangs, elsewhere}
 	for i, tells := range failures {
 		w.tellsBy(tells)
+		w.clock.Advance(3 * time.Minute) // Zoho takes four codes in a minute
 		role := fmt.Sprintf("books-%d", i)
 		w.exchange(role, backend.RoleChange{})
 		require.Empty(t, w.authorizedAs(role))
@@ -355,13 +356,14 @@ func TestIdentity_IsInNoLogLineAndNoEventAndNeitherIsAToken(t *testing.T) {
 	w.grants(map[string]any{"scope": profile, "id_token": token})
 	w.exchange("told", backend.RoleChange{})
 	w.grants(map[string]any{"scope": profile, "id_token": token, "access_token": ""})
-	_, err := w.writeCode("broken", w.code())
-	require.Error(t, err)
+	warnings, err := w.writeCode("without", w.code())
+	require.NoError(t, err)
+	require.NotEmpty(t, warnings)
 	_, err = w.engine.Deauthorize(t.Context(), "told", false)
 	require.NoError(t, err)
 	require.NotEmpty(t, w.named(e, backend.EventRoleWrite))
 	require.Len(t, w.lines(e, "could not ask Zoho who consented"), 1)
-	heard := e.log.String() + fmt.Sprintf("%+v", e.events)
+	heard := e.log.String() + fmt.Sprintf("%+v", e.events) + fmt.Sprint(warnings)
 	hidden := []string{anna, "berta@example.com", token, strings.Split(token, ".")[1], w.refreshTokenOf("asked")}
 	for _, question := range w.questions() {
 		hidden = append(hidden, strings.TrimPrefix(question.Header.Get("Authorization"), "Zoho-oauthtoken "))
