@@ -114,6 +114,7 @@ func faultCasesOfRoles() []faultCase {
 		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/deauthorize", once: true, arrange: withLease, holds: isDead},
 		{op: logical.UpdateOperation, path: "roles/crm-sync/rotate", holds: reads("roles/crm-sync/status", "state", "ready")},
 		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/rotate", arrange: withLease, holds: isDead},
+		{op: logical.ListOperation, path: "clients/", arrange: withLease},
 		{op: logical.ReadOperation, path: "info"},
 	}
 }

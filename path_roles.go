@@ -82,6 +82,7 @@ func roleFields() map[string]*framework.FieldSchema {
 		"scopes":        {Type: framework.TypeCommaStringSlice, Description: "Scopes, with commas between. With client_credentials those of the role's tokens; otherwise those that authorize asks for, and that Zoho's are compared with."},
 		"consent":       {Type: framework.TypeString, Default: backend.ConsentUser, AllowedValues: []any{backend.ConsentUser, backend.ConsentOrg}, Description: "What authorize asks for: user, a person's consent for their own account, or org, an administrator's consent for an organisation."},
 		"verify":        {Type: framework.TypeBool, Default: true, Description: "Try new credentials at Zoho, and do not write what Zoho refuses. Not stored."},
+		"force":         {Type: framework.TypeBool, Description: "Exchange the code also if this mount knows 20 refresh tokens of the client's owner, and Zoho deletes the oldest one for the new one. Not stored."},
 		"ttl":           {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
 		"min_ttl":       {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
 		"exclusive":     {Type: framework.TypeBool, Description: "Give each lease a token of its own instead of sharing one: at most max_live_tokens at a time, and request_budget in request_window."},
@@ -170,6 +171,7 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
 		Exclusive:    written[bool](d, "exclusive"),
+		Force:        written[bool](d, "force"),
 		MustExist:    req.Operation == logical.PatchOperation,
 	})
 	return wrote(d, warnings, err)

@@ -14,7 +14,7 @@ import (
 func untried() fields {
 	return fields{
 		"state": "never tried", "authorized": true, "authorized_as": "", "shared_with": []string{}, "scopes": []string{}, "last_success": "", "last_error": "",
-		"last_error_code": "", "last_error_at": "", "retry_at": "", "requests_left": 10, "live_tokens": 0, "holders": 0,
+		"last_error_code": "", "last_error_at": "", "retry_at": "", "requests_left": 10, "client_refresh_tokens": 0, "live_tokens": 0, "holders": 0,
 		"token_id": "", "expires_at": "", "pending_revocations": []map[string]any{}, "next_refresh": "",
 	}
 }
@@ -42,7 +42,7 @@ func TestStatus_OfAGrantThatWorks(t *testing.T) {
 	m.read("creds/also").done(t)
 	ready := untried().with(fields{
 		"state": "ready", "shared_with": []string{"also"}, "scopes": []string{"ZohoCRM.modules.ALL"}, "last_success": "2026-11-21T09:00:00Z",
-		"requests_left": 9, "live_tokens": 1, "holders": 2, "token_id": leased.Data["token_id"], "expires_at": "2026-11-21T09:59:59Z",
+		"requests_left": 9, "client_refresh_tokens": 1, "live_tokens": 1, "holders": 2, "token_id": leased.Data["token_id"], "expires_at": "2026-11-21T09:59:59Z",
 		"next_refresh": m.read("roles/crm-sync/status").Data["next_refresh"],
 	})
 	require.Regexp(t, `^2026-11-21T09:[123]\d:\d\dZ$`, ready["next_refresh"], "about half-life; grants do not all meet")

@@ -16,13 +16,13 @@ func fullConfig(t *testing.T) (written, read fields) {
 	written = fields{
 		"data_center": "eu", "accounts_url": "HTTPS://Accounts.Example.com:443/portal/", "client_id": "1000.MOUNT",
 		"client_secret": "secret-of-the-mount", "redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": "15m",
-		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem,
+		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem, "count_requests_per": "client",
 		"verify": "false",
 	}
 	read = fields{
 		"data_center": "eu", "accounts_url": "https://accounts.example.com/portal", "client_id": "1000.MOUNT",
 		"redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": int64(900), "refresh_ahead": false,
-		"request_budget": 8, "request_window": int64(1200), "max_live_tokens": 5, "request_timeout": int64(7), "ca_cert": pem,
+		"request_budget": 8, "request_window": int64(1200), "max_live_tokens": 5, "request_timeout": int64(7), "ca_cert": pem, "count_requests_per": "client",
 	}
 	require.Len(t, written, len(configFields()), "a new field belongs here too")
 	return written, read
@@ -31,7 +31,7 @@ func fullConfig(t *testing.T) (written, read fields) {
 func defaultConfig() fields {
 	return fields{
 		"data_center": "us", "accounts_url": "https://accounts.zoho.com", "client_id": "", "redirect_uri": "", "min_ttl": int64(0),
-		"refresh_ahead": true, "request_budget": 10, "request_window": int64(600), "max_live_tokens": 10, "request_timeout": int64(10), "ca_cert": "",
+		"refresh_ahead": true, "request_budget": 10, "request_window": int64(600), "max_live_tokens": 10, "request_timeout": int64(10), "ca_cert": "", "count_requests_per": "grant",
 	}
 }
 
@@ -61,7 +61,7 @@ func TestConfig_AWriteKeepsTheFieldsThatItDoesNotName(t *testing.T) {
 		reads any
 	}{
 		{"min_ttl", "700", int64(700)}, {"refresh_ahead", true, true}, {"request_budget", 3, 3}, {"request_window", "5m", int64(300)},
-		{"max_live_tokens", 2, 2}, {"request_timeout", "20", int64(20)}, {"ca_cert", "", ""}, {"redirect_uri", "", ""},
+		{"max_live_tokens", 2, 2}, {"count_requests_per", "grant", "grant"}, {"request_timeout", "20", int64(20)}, {"ca_cert", "", ""}, {"redirect_uri", "", ""},
 	} {
 		m.write("config", fields{change.field: change.value}).done(t)
 		want[change.field] = change.reads
@@ -101,7 +101,7 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 		"grant_type": "refresh_token", "scopes": "ZohoCRM.modules.ALL, ZohoCRM.settings.READ,,ZohoCRM.modules.ALL",
 		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true", "consent": "org",
 	})
-	elsewhere := []string{"name", "code", "redirect_uri", "soid"} // the first is in the path
+	elsewhere := []string{"name", "code", "redirect_uri", "soid", "force"} // the first is in the path
 	require.Len(t, written, len(roleFields())-len(elsewhere), "a new field belongs here too")
 	m.write("roles/crm-sync", written).done(t)
 	want := fields{

@@ -183,16 +183,31 @@ func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientT
 }
 
 // refreshTokensBeside counts the refresh tokens of a role's client.
-func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (int, error) {
+func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (*ClientTokens, error) {
 	clientID, err := e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	tokens, err := e.refreshTokensOf(ctx, clientID)
-	if err != nil {
-		return 0, err
+	return e.refreshTokensOf(ctx, clientID)
+}
+
+// manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
+// role is to Zoho's limit.
+func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]string, error) {
+	tokens, err := e.refreshTokensBeside(ctx, r)
+	if err != nil || tokens.Count < manyRefreshTokens {
+		return nil, err
 	}
-	return tokens.Count, nil
+	text := fmt.Sprintf("this mount knows %d refresh tokens of client %s, and Zoho lets a user have %d", tokens.Count, r.Pin.ClientID, mostRefreshTokens)
+	switch {
+	case !tokens.OneOwner:
+		text += "; for one more of the same user it deletes that user's oldest, whether or not it is in use. Vault does not know which of them are of one user"
+	case tokens.Count > mostRefreshTokens:
+		text += fmt.Sprintf("; Zoho has deleted the oldest, or will: as far as this mount knows that of role %q", tokens.Oldest)
+	default:
+		text += fmt.Sprintf("; beyond that it deletes the oldest, whether or not it is in use: as far as this mount knows that of role %q", tokens.Oldest)
+	}
+	return []string{text + ". Deauthorize roles that are no longer needed"}, nil
 }
 
 // lookAtRefreshTokens looks at each refresh token in the list of a client. One that
@@ -285,23 +300,6 @@ func (t *ClientTokens) checkRoom(code grantCode, app zoho.App) error {
 	}
 	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user, since no code of this client came with a redirect_uri. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code. If the oldest one may die, write the code with force=true",
 		t.Count, app.ClientID, mostRefreshTokens, t.Oldest, t.OldestSince.UTC().Format(time.DateOnly))
-}
-
-// warnings says, from manyRefreshTokens on, how close a client is to Zoho's limit.
-func (t *ClientTokens) warnings(app zoho.App) []string {
-	if t.Count < manyRefreshTokens {
-		return nil
-	}
-	text := fmt.Sprintf("this mount knows %d refresh tokens of client %s, and Zoho lets a user have %d", t.Count, app.ClientID, mostRefreshTokens)
-	switch {
-	case !t.OneOwner:
-		text += "; for one more of the same user it deletes that user's oldest, whether or not it is in use. Vault does not know which of them are of one user"
-	case t.Count > mostRefreshTokens:
-		text += fmt.Sprintf("; Zoho has deleted the oldest, or will: as far as this mount knows that of role %q", t.Oldest)
-	default:
-		text += fmt.Sprintf("; for the one after that it deletes the oldest, whether or not it is in use: as far as this mount knows that of role %q", t.Oldest)
-	}
-	return []string{text + ". Deauthorize roles that are no longer needed"}
 }
 
 // oldestText names the role of the oldest refresh token, if it was looked for.

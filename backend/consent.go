@@ -87,6 +87,11 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if role.IsAuthorized() {
 		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
 	}
+	many, err := e.manyRefreshTokensWarning(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	warnings = append(warnings, many...)
 	expires := e.now().Add(consentLife).Truncate(time.Second)
 	state, err := e.storeConsent(ctx, entry, expires)
 	if err != nil {

@@ -84,7 +84,8 @@ type grantCode struct {
 }
 
 func (ch RoleChange) grantCode() grantCode {
-	code := grantCode{value: secret.New(*ch.Code), consented: ch.consent != nil, force: ch.Force}
+	code := grantCode{value: secret.New(*ch.Code), consented: ch.consent != nil}
+	set(&code.force, ch.Force)
 	set(&code.redirectURI, ch.RedirectURI)
 	return code
 }
@@ -197,11 +198,6 @@ func (e *Engine) noteExchanged(ctx context.Context, client *quota, updated *Role
 		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", updated.Name, "error", failed)
 		got.warnings = append(got.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
 	}
-	known, err := e.refreshTokensOf(ctx, client.id)
-	if err != nil {
-		return got, err
-	}
-	got.warnings = append(got.warnings, known.warnings(app)...)
 	return got, nil
 }
 

@@ -27,7 +27,7 @@ type RoleChange struct {
 	Code        *string       // a grant code, to be exchanged for the refresh token
 	RedirectURI *string       // that the code was sent to; a Self Client has none
 	Verify      *bool         // try the credentials at Zoho; nil: if the write names one
-	Force       bool          // exchange the code although Zoho deletes another refresh token for the new one
+	Force       *bool         // exchange the code although Zoho deletes another refresh token for the new one
 	MustExist   bool          // fail rather than create the role
 	consent     *givenConsent // a person has agreed: the code comes from the callback
 }

@@ -99,11 +99,22 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 		return nil, err
 	}
 	e.leaveFormerGrant(ctx, old, updated)
-	sharing, err := e.sharingWarning(ctx, updated, config)
+	more, err := e.warningsOf(ctx, updated, change, config)
 	if err != nil { // the role is written, which an error would deny
-		e.log().Warn("could not look which roles share the grant of one that was written", "role", updated.Name, "error", err)
+		e.log().Warn("could not look what a role that was written shares with others", "role", updated.Name, "error", err)
 	}
-	return append(warnings, sharing...), nil
+	return append(warnings, more...), nil
+}
+
+// warningsOf tells of a role that was written what it shares with others.
+func (e *Engine) warningsOf(ctx context.Context, r *Role, change RoleChange, config *Config) (warnings []string, err error) {
+	if change.Code != nil || change.RefreshToken != nil {
+		if warnings, err = e.manyRefreshTokensWarning(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	sharing, err := e.sharingWarning(ctx, r, config)
+	return append(warnings, sharing...), err
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {

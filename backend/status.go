@@ -43,9 +43,11 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
 	}
-	if status.ClientTokens, err = e.refreshTokensBeside(ctx, role); err != nil {
+	tokens, err := e.refreshTokensBeside(ctx, role)
+	if err != nil {
 		return nil, err
 	}
+	status.ClientTokens = tokens.Count
 	if !status.Authorized {
 		return status, nil
 	}
