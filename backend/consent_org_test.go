@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
@@ -113,4 +115,35 @@ func (w *world) storeWithout(prefix, field string) {
 	value, err := json.Marshal(entry)
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.storage.Put(w.t.Context(), &logical.StorageEntry{Key: keys[0], Value: value}))
+}
+
+// A role that an administrator authorized for the organisation outlives the
+// administrator's account; one that a person authorized for themselves does not.
+// Source: zoho.com/accounts/protocol/oauth/instance-level-oauth.html.
+func TestConsent_OfAnOrganisationOutlivesWhoGaveIt(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	w.sim.SetUser("admin@example.com", "us")
+	ends := map[string]bool{backend.ConsentUser: true, backend.ConsentOrg: false}
+	for consent := range ends {
+		w.writeRole(consent, backend.RoleChange{
+			ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: &scopes, Consent: &consent,
+		})
+		begun, err := w.engine.Authorize(t.Context(), consent)
+		require.NoError(t, err)
+		callback := w.decide(begun.URL, "accept")
+		require.Equal(t, consent == backend.ConsentOrg, strings.HasPrefix(callback.Code, "1005."), callback.Code)
+		_, err = w.complete(callback)
+		require.NoError(t, err)
+		require.True(t, w.alive(w.read(consent)))
+	}
+	require.Equal(t, 1, w.sim.RemoveUser("admin@example.com"))
+	w.clock.Advance(2 * time.Hour)
+	for consent, ends := range ends {
+		if ends {
+			require.ErrorContains(t, w.readError(consent), "invalid_code")
+		} else {
+			require.True(t, w.alive(w.read(consent)))
+		}
+	}
 }

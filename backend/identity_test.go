@@ -375,3 +375,31 @@ func TestIdentity_IsInNoLogLineAndNoEventAndNeitherIsAToken(t *testing.T) {
 		require.NotContains(t, key+value, strings.Split(token, ".")[1], "the ID token is not stored")
 	}
 }
+
+func TestIdentity_OfAConsentIsWhoAgreed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		scopes          []string
+		withScope       bool
+		consent, want   string
+		userInfoRequest int
+	}{
+		"by a question":                  {[]string{"ZohoCRM.modules.ALL", "AaaServer.profile.READ"}, true, backend.ConsentUser, "ada.lovelace@example.com", 1},
+		"by a question, scopes not said": {[]string{"AaaServer.profile.READ"}, false, backend.ConsentUser, "ada.lovelace@example.com", 1},
+		"by an ID token":                 {[]string{"email", "AaaServer.profile.READ"}, true, backend.ConsentUser, "ada.lovelace@example.com", 0},
+		"without the scope":              {[]string{"ZohoCRM.modules.ALL"}, true, backend.ConsentUser, "", 0},
+		"of an organisation":             {[]string{"email", "AaaServer.profile.READ"}, true, backend.ConsentOrg, "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newConsentWorld(t)
+			w.sim.SetUser("ada.lovelace@example.com", "us")
+			w.sim.SetAnswer(zohosim.Answer{WithScope: c.withScope})
+			w.writeRole("desk", backend.RoleChange{Scopes: &c.scopes, Consent: &c.consent})
+			_, err := w.complete(w.agreed())
+			require.NoError(t, err)
+			require.Equal(t, c.want, w.authorizedAs("desk"))
+			require.Equal(t, c.userInfoRequest, w.sim.Count(zohosim.EndpointUserInfo))
+		})
+	}
+}
