@@ -170,7 +170,8 @@ func instant(t time.Time) string {
 const pathStatusHelp = `
 Tells whether the role can mint tokens, and if not, why and since when; how
 much of Zoho's limits is left; and who holds its tokens. It asks Vault's
-storage, not Zoho.
+storage, not Zoho. Whose Zoho account the role works with is known if the role
+was authorized with the scope AaaServer.profile.READ or email.
 `
 
 const pathAuthorizeHelp = `
@@ -179,7 +180,8 @@ opens it in a browser is asked to agree to the role's "scopes", and comes back
 to the mount's "redirect_uri", its callback, which completes the role. Register
 that address in Zoho's API console. Until then nothing changes. Give the address
 to the person who is meant and to nobody else: whoever opens it can put their own
-account behind the role.
+account behind the role. With consent=org it is the page where an administrator
+agrees for the organisation that the role's "soid" names.
 
 A role that is authorized again gets a new refresh token. The former one is
 revoked at Zoho when nobody holds its access tokens and no other role uses it.

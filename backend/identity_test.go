@@ -349,8 +349,9 @@ func TestIdentity_IsInNoLogLineAndNoEventAndNeitherIsAToken(t *testing.T) {
 	w.grants(map[string]any{"scope": profile})
 	w.exchange("asked", backend.RoleChange{})
 	w.tellsBy(func(rw http.ResponseWriter, r *http.Request) { // repeats what it got
+		rw.Header().Set("X-Repeats", r.Header.Get("Authorization"))
 		rw.WriteHeader(http.StatusBadRequest)
-		_, _ = io.WriteString(rw, r.Header.Get("Authorization")+anna)
+		_, _ = io.WriteString(rw, anna)
 	})
 	w.exchange("failed", backend.RoleChange{})
 	w.grants(map[string]any{"scope": profile, "id_token": token})
