@@ -73,14 +73,8 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err := role.checkCanAsk(config); err != nil {
 		return nil, err
 	}
-	entry := consentEntry{
-		Role: name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI,
-		Consent: role.Consent, SOID: role.SOID,
-	}
-	if entry.QuotaID, err = e.quotaID(ctx, role); err != nil {
-		return nil, err
-	}
-	if entry.ScopesID, err = e.scopesID(ctx, role); err != nil {
+	entry, err := e.newConsent(ctx, role, config)
+	if err != nil {
 		return nil, err
 	}
 	var warnings []string

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"context"
+
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -17,6 +19,20 @@ func (r *Role) checkCanAsk(config *Config) error {
 	}
 	_, err := r.app(config)
 	return err
+}
+
+// newConsent notes what the role asks for, to be compared with when the person comes
+// back.
+func (e *Engine) newConsent(ctx context.Context, role *Role, config *Config) (entry consentEntry, err error) {
+	entry = consentEntry{
+		Role: role.Name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI,
+		Consent: role.Consent, SOID: role.SOID,
+	}
+	if entry.QuotaID, err = e.quotaID(ctx, role); err != nil {
+		return consentEntry{}, err
+	}
+	entry.ScopesID, err = e.scopesID(ctx, role)
+	return entry, err
 }
 
 // check compares what came back with what was asked for. The client's secret
