@@ -13,6 +13,7 @@ import (
 func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t)
+	r.write("config", fields{"data_center": "us"}).done(t)
 	r.zoho.sim.SetAnswer(zohosim.Answer{WithScope: true, APIDomainSlash: true, APIDomain: "https://www.zohoapis.com"})
 	got := r.read("creds/crm-sync").done(t)
 	token := got.token()

@@ -30,7 +30,7 @@ func fullConfig(t *testing.T) (written, read fields) {
 
 func defaultConfig() fields {
 	return fields{
-		"data_center": "us", "accounts_url": "https://accounts.zoho.com", "client_id": "", "redirect_uri": "", "min_ttl": int64(0),
+		"data_center": "", "accounts_url": "", "client_id": "", "redirect_uri": "", "min_ttl": int64(0),
 		"refresh_ahead": true, "request_budget": 10, "request_window": int64(600), "max_live_tokens": 10, "request_timeout": int64(10), "ca_cert": "", "count_requests_per": "grant",
 	}
 }
@@ -125,7 +125,7 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 
 	m.patch("roles/crm-sync", fields{"data_center": nil, "client_id": nil, "client_secret": nil, "refresh_token": "1000.r.t", "verify": false}).done(t)
-	want["data_center"], want["accounts_url"], want["client_id"] = "us", loopback, ""
+	want["data_center"], want["accounts_url"], want["client_id"] = "", loopback, ""
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 }
 
@@ -135,7 +135,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	m.write("config", goodConfig()).done(t)
 	m.write("roles/crm-sync", goodClientCredentials()).done(t)
 	want := fields{
-		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "us", "accounts_url": loopback, "client_id": "1000.ROLE",
+		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLE",
 		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "consent": "user",
 	}
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
@@ -165,8 +165,8 @@ func TestSecrets_AreNeverReadBack(t *testing.T) {
 	requireNone(t, listed, z.clientSecret, z.refreshToken, "secret-of-the-role", "1000.refresh.token", leased.token())
 	require.Equal(t, []string{"crm-sync", "own"}, listed.Data["keys"])
 	require.Equal(t, map[string]any{
-		"crm-sync": map[string]any{"data_center": "us", "grant_type": "refresh_token", "state": "ready"},
-		"own":      map[string]any{"data_center": "us", "grant_type": "refresh_token", "state": "never tried"},
+		"crm-sync": map[string]any{"data_center": "", "grant_type": "refresh_token", "state": "ready"},
+		"own":      map[string]any{"data_center": "", "grant_type": "refresh_token", "state": "never tried"},
 	}, listed.Data["key_info"])
 }
 

@@ -11,7 +11,6 @@ import (
 // Defaults of the config. Zoho's limits are those of
 // zoho.com/accounts/protocol/oauth/token-limits.html.
 const (
-	DefaultDataCenter     = "us"
 	DefaultRequestBudget  = 10
 	DefaultRequestWindow  = 10 * time.Minute
 	DefaultMaxLiveTokens  = 10
@@ -30,7 +29,7 @@ const (
 
 // Config holds the defaults of a mount.
 type Config struct {
-	DataCenter     string
+	DataCenter     string // empty: none was chosen
 	CustomURL      string // accounts_url as written; empty: the data centre's
 	ClientID       string
 	ClientSecret   secret.Value
@@ -46,21 +45,20 @@ type Config struct {
 	CountRequestsPer string
 }
 
-// AccountsURL is the mount's Accounts server.
+// AccountsURL is the mount's Accounts server; empty if none was chosen.
 func (c *Config) AccountsURL() string {
 	if c.CustomURL != "" {
 		return c.CustomURL
 	}
 	dc, err := zoho.LookupDataCenter(c.DataCenter)
 	if err != nil {
-		return "" // cannot be: DataCenter is checked when it is written
+		return "" // DataCenter is empty: others are not stored
 	}
 	return dc.AccountsURL
 }
 
 func defaultConfig() Config {
 	return Config{
-		DataCenter:       DefaultDataCenter,
 		RefreshAhead:     true,
 		RequestBudget:    DefaultRequestBudget,
 		RequestWindow:    DefaultRequestWindow,
@@ -139,8 +137,12 @@ func (ch ConfigChange) keepsSecretAtHome(old, c Config) error {
 
 // normalise checks every field and brings it into its one spelling.
 func (c *Config) normalise() error {
-	if _, err := zoho.LookupDataCenter(c.DataCenter); err != nil {
-		return userErrorf("data_center: %v", err)
+	if c.DataCenter != "" {
+		dc, err := zoho.LookupDataCenter(c.DataCenter)
+		if err != nil {
+			return userErrorf("data_center: %v", err)
+		}
+		c.DataCenter = dc.Name
 	}
 	if c.CustomURL != "" {
 		custom, err := zoho.ParseAccountsURL(c.CustomURL)
@@ -163,7 +165,11 @@ func (c *Config) normalise() error {
 	if c.CountRequestsPer != CountPerGrant && c.CountRequestsPer != CountPerClient {
 		return userErrorf("count_requests_per is neither grant nor client")
 	}
+	if c.ClientID != "" && c.AccountsURL() == "" {
+		return userErrorf("%s", errNoDataCenter)
+	}
 	return firstError(
+		checkClient(c.ClientID, c.ClientSecret, c.AccountsURL()),
 		checkText("accounts_url", c.CustomURL, maxURLLength),
 		checkText("client_id", c.ClientID, maxIDLength),
 		checkText("client_secret", c.ClientSecret.Reveal(), maxFieldLength),

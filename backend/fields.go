@@ -74,6 +74,26 @@ func checkText(field, value string, limit int) error {
 	return nil
 }
 
+// errNoDataCenter is what a client without a data centre is refused with: a secret is
+// sent to the Accounts server of one, and each has its own secret.
+const errNoDataCenter = "data_center is missing: each of Zoho's data centres has a client secret of its own. Write the one that is in the address bar when you are signed in to Zoho, for example data_center=eu for crm.zoho.eu and data_center=us for crm.zoho.com; or accounts_url, for a portal or an on-premises server"
+
+// checkClient finds a client ID and secret that were swapped: the ID can be read back,
+// and is in log lines. Zoho's client IDs begin with 1000., its secrets do not.
+func checkClient(clientID string, clientSecret secret.Value, accountsURL string) error {
+	const begin = "1000."
+	switch {
+	case clientID == "" || strings.HasPrefix(clientID, begin):
+		return nil
+	case strings.HasPrefix(clientSecret.Reveal(), begin):
+		return userErrorf("client_id and client_secret are swapped: the one that begins with %s is the client_id", begin)
+	case zoho.IsZohos(accountsURL):
+		return userErrorf("client_id does not begin with %s, as those of Zoho's own clients do; copy it from the API console once more, and see that it is not the client_secret", begin)
+	default:
+		return nil
+	}
+}
+
 // checkRedirectURI admits an address that Zoho can send a browser to.
 func checkRedirectURI(redirectURI string) error {
 	if redirectURI == "" {

@@ -75,6 +75,9 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := checkClient(r.ClientID, r.ClientSecret, pin.AccountsURL); err != nil {
+		return nil, nil, err
+	}
 	if old != nil {
 		if err := ch.keepsSecretsAtHome(old, &r, pin); err != nil {
 			return nil, nil, err
@@ -193,7 +196,10 @@ func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) 
 		if err != nil {
 			return Pin{}, userErrorf("data_center: %v", err)
 		}
-		pin.AccountsURL = dc.AccountsURL
+		r.DataCenter, pin.AccountsURL = dc.Name, dc.AccountsURL
+	}
+	if r.ClientID != "" && pin.AccountsURL == "" {
+		return Pin{}, userErrorf("%s", errNoDataCenter)
 	}
 	if r.ClientID != "" {
 		return pin, nil

@@ -173,12 +173,12 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 	u, err := url.Parse(domain)
 	invisible := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
 	if err != nil || len(domain) > longest || strings.ContainsFunc(domain, invisible) || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
-		return "", a.APIDomain != "" && isZohos(call.accounts)
+		return "", a.APIDomain != "" && IsZohos(call.accounts)
 	}
 	switch {
 	case call.repeatsSecret(domain):
 		return "", false
-	case isZohos(call.accounts) && (u.Scheme != "https" || !isZohoDomain(u.Hostname())):
+	case IsZohos(call.accounts) && (u.Scheme != "https" || !isZohoDomain(u.Hostname())):
 		return "", true
 	default:
 		return domain, false

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -45,10 +46,16 @@ func DataCenterNames() []string {
 	return names
 }
 
-// LookupDataCenter finds a region by its name.
+// LookupDataCenter finds a region by its name, or by what an address in it ends
+// with: eu, EU, .eu, zoho.eu, accounts.zoho.eu and https://accounts.zoho.eu are one.
 func LookupDataCenter(name string) (DataCenter, error) {
+	wanted := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "https://")
+	wanted = strings.TrimPrefix(strings.TrimSuffix(wanted, "/"), ".")
 	for _, dc := range DataCenters() {
-		if dc.Name == name {
+		server := strings.TrimPrefix(dc.AccountsURL, "https://") // accounts.zoho.com.au
+		_, domain, _ := strings.Cut(server, ".")                 // zoho.com.au
+		_, ending, _ := strings.Cut(domain, ".")                 // com.au
+		if slices.Contains([]string{dc.Name, server, domain, ending}, wanted) {
 			return dc, nil
 		}
 	}
@@ -66,7 +73,8 @@ func ByAccountsURL(accountsURL string) (DataCenter, bool) {
 	return DataCenter{}, false
 }
 
-func isZohos(accountsURL string) bool {
+// IsZohos reports whether an Accounts server is one of Zoho's own.
+func IsZohos(accountsURL string) bool {
 	_, ours := ByAccountsURL(accountsURL)
 	return ours
 }

@@ -39,7 +39,7 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 
 func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "ae", "EU", " eu", "zoho.eu", "https://accounts.zoho.eu", "\xff\xfe", strings.Repeat("中", 1<<20)} {
+	for _, name := range []string{"", ".", "zoho", "accounts", "crm.zoho.eu.example", "e.u", "\xff\xfe", strings.Repeat("中", 1<<20)} {
 		_, err := zoho.LookupDataCenter(name)
 		require.Error(t, err)
 		for _, known := range zoho.DataCenterNames() {
@@ -156,4 +156,17 @@ func FuzzParseAccountsURL(f *testing.F) {
 		require.NoError(t, err, got)
 		require.Equal(t, got, again)
 	})
+}
+
+// What somebody writes who looks at an address.
+func TestLookupDataCenter_UnderstandsTheEndOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for written, name := range map[string]string{
+		"EU": "eu", " eu": "eu", ".eu": "eu", "zoho.eu": "eu", "accounts.zoho.eu": "eu", "https://accounts.zoho.eu/": "eu",
+		"com": "us", "zoho.com": "us", "COM.AU": "au", ".com.cn": "cn", "zohocloud.ca": "ca",
+	} {
+		found, err := zoho.LookupDataCenter(written)
+		require.NoError(t, err, written)
+		require.Equal(t, name, found.Name, written)
+	}
 }
