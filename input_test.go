@@ -96,6 +96,19 @@ func hostile(t framework.FieldType) map[string]any {
 		values["a boolean"] = true
 	case framework.TypeBool:
 		values["a word"] = "perhaps"
+	case framework.TypeKVPairs:
+		values["a pair without a key"] = "=b"
+		values["a pair with a blank in its key"] = "a b=c"
+		values["a key of control characters"] = fields{"a\x1b[31m": "b"}
+		values["an empty key"] = fields{"": "b"}
+		values["a line break in a value"] = "a=b\nc"
+		values["a control character in a value"] = fields{"a": "b\x00"}
+		values["an invisible character in a value"] = fields{"a": "b\u202e"}
+		values["broken UTF-8 in a value"] = fields{"a": "b\xff"}
+		values["a map in a map"] = fields{"a": fields{"b": "c"}}
+		values["a list in a map"] = fields{"a": []any{"b"}}
+		values["a value of 1 MB"] = fields{"a": strings.Repeat("x", 1<<20)}
+		values["a list with one that is no pair"] = []any{"a=b", "c"}
 	}
 	return values
 }
@@ -111,6 +124,8 @@ func harmless(field, what string) bool {
 		return what == "a duration beyond the range" || what == "a number beyond the range"
 	case "scopes": // a list, whose entries are trimmed
 		return slices.Contains([]string{"a list", "an empty list", "an empty map", "a blank in front", "a trailing return"}, what)
+	case "metadata": // a map is what it wants, and an empty one clears it
+		return slices.Contains([]string{"an empty list", "a map", "an empty map"}, what)
 	default:
 		return false
 	}
@@ -288,7 +303,7 @@ func TestBadInput_AnUnknownDataCentreIsRefusedWithTheKnownOnes(t *testing.T) {
 	for _, value := range []any{"europe", " ", "us,eu", "crm.zoho.eu.example", "zoho", 1, true, strings.Repeat("e", 1<<20)} {
 		for path, good := range map[string]fields{"config": goodConfig(), "roles/crm-sync": goodRole()} {
 			got := m.write(path, good.with(fields{"data_center": value}))
-			m.requireRefused(got, before, path, "data_center", "use one of us, eu, in, au, jp, ca, sa, uk, cn")
+			m.requireRefused(got, before, path, "data_center", "use one of us, eu, in, au, jp, ca, sa, uk, cn, ae")
 			require.Less(t, len(got.text), 500)
 		}
 	}

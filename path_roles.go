@@ -2,6 +2,7 @@ package zohosecrets
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -31,12 +32,12 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 					DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "roles"},
 					Responses: ok(map[string]*framework.FieldSchema{
 						"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
-						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type and state."},
+						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type, state, and metadata unless it has more than 256 bytes."},
 					}),
 				},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the data centre, the grant type and the state of each: never tried, ready, throttled, refused, unreachable, or broken if its entry cannot be read.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each: never tried, ready, throttled, refused, unreachable, or broken if its entry cannot be read.",
 		},
 		{
 			Pattern:        "roles/" + nameRegex,
@@ -71,7 +72,7 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 func roleFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"name":          nameField(),
-		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk or cn. Needs a client of the role's own."},
+		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk, cn or ae. Needs a client of the role's own."},
 		"client_id":     {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
 		"client_secret": {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"grant_type":    {Type: framework.TypeString, Default: backend.GrantTypeRefreshToken, AllowedValues: []any{backend.GrantTypeRefreshToken, backend.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},
@@ -86,6 +87,7 @@ func roleFields() map[string]*framework.FieldSchema {
 		"ttl":           {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
 		"min_ttl":       {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
 		"exclusive":     {Type: framework.TypeBool, Description: "Give each lease a token of its own instead of sharing one: at most max_live_tokens at a time, and request_budget in request_window."},
+		"metadata":      {Type: framework.TypeKVPairs, Description: "Pairs of a key and a value for readers of the role, without secrets, such as portal=acme: at most 32, and 2048 bytes in all. A write replaces them all, a patch changes those that it names."},
 	}
 }
 
@@ -132,6 +134,7 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 		"ttl":          inSeconds(role.TTL),
 		"min_ttl":      inSeconds(role.MinTTL),
 		"exclusive":    role.Exclusive,
+		"metadata":     maps.Clone(role.Metadata),
 	}}, nil
 }
 
@@ -146,11 +149,15 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 		if err != nil {
 			return respond(err)
 		}
-		info[name] = map[string]any{
+		of := map[string]any{
 			"data_center": overview.DataCenter,
 			"grant_type":  overview.GrantType,
 			"state":       string(overview.State),
 		}
+		if overview.Metadata != nil {
+			of["metadata"] = overview.Metadata
+		}
+		info[name] = of
 	}
 	return logical.ListResponseWithInfo(names, info), nil
 }
@@ -172,6 +179,7 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d
 		MinTTL:       writtenDuration(d, "min_ttl"),
 		Exclusive:    written[bool](d, "exclusive"),
 		Force:        written[bool](d, "force"),
+		Metadata:     writtenPairs(d, "metadata", req.Operation),
 		MustExist:    req.Operation == logical.PatchOperation,
 	})
 	return wrote(d, warnings, err)
@@ -198,6 +206,12 @@ The credentials belong to one client at one Accounts server, chosen when they
 are written. To change either, write the refresh token (and the role's own
 client secret) in the same request. A write keeps the fields that it does not
 name; a patch with null takes a field back to its default.
+
+"metadata" is for what readers need and what says whose the role is: the ID of an
+organisation, a portal, an owner. It comes with every answer of "creds", there as
+"role_metadata". A write that names it replaces all of it, and an empty one clears
+it; a patch keeps the pairs that it does not name, and takes away those that it
+names with null.
 
 Deleting a role leaves the leases on its tokens as they are: they can still be
 revoked. The refresh token lives on at Zoho: write "roles/<name>/deauthorize"

@@ -145,6 +145,8 @@ func wanted(t framework.FieldType) string {
 		return "a whole number"
 	case framework.TypeCommaStringSlice:
 		return "a list, with commas between"
+	case framework.TypeKVPairs:
+		return "pairs such as organization_id=60012345678, or a JSON object with texts"
 	case framework.TypeDurationSecond:
 		return "a number of seconds, or a duration such as 10m; not a negative one"
 	default:

@@ -23,13 +23,15 @@ type Issued struct {
 	AccessToken secret.Value
 	TokenType   string
 	APIDomain   string
+	ZohoDomain  string // empty if the Accounts server is none of Zoho's
 	DataCenter  string
 	Scopes      []string
 	ExpiresAt   time.Time // of the token
 	TokenID     string
 	HolderID    string
 	Role        string
-	TTL         time.Duration // of the lease: whole seconds, at least one
+	Metadata    map[string]string // of the role
+	TTL         time.Duration     // of the lease: whole seconds, at least one
 	Warnings    []string
 }
 
@@ -196,9 +198,9 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The access token expired while its lease was being recorded; Vault's storage is slow. Try again."}
 	}
 	return &Issued{
-		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain,
+		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: zohoDomainOf(t.rec.App.AccountsURL),
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
-		HolderID: holderID, Role: role.Name, TTL: ttl,
+		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
 	}, nil
 }
 

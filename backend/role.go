@@ -37,6 +37,10 @@ type Role struct {
 	MinTTL       time.Duration // 0: the config's
 	Exclusive    bool          // each lease gets a token of its own
 
+	// Metadata is what an operator notes for the readers of the role, such as the
+	// ID of an organisation. It is not changed in place.
+	Metadata map[string]string
+
 	// Pin is where the credentials belong: decided when they are written, and
 	// from then on independent of the config.
 	Pin Pin

@@ -21,6 +21,7 @@ type RoleChange struct {
 	TTL          *time.Duration
 	MinTTL       *time.Duration
 	Exclusive    *bool
+	Metadata     *MetadataChange
 
 	// What is used by the write and not stored.
 
@@ -62,6 +63,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	set(&r.TTL, ch.TTL)
 	set(&r.MinTTL, ch.MinTTL)
 	set(&r.Exclusive, ch.Exclusive)
+	r.Metadata = ch.Metadata.apply(r.Metadata)
 	if r.ClientID == "" && ch.ClientSecret == nil {
 		r.ClientSecret = secret.Value{} // back to the mount's client
 	}
@@ -99,6 +101,7 @@ func (r *Role) check() error {
 		checkSOID(r.SOID),
 		checkScopes(r.Scopes),
 		checkMinTTL(r.MinTTL),
+		checkMetadata(r.Metadata),
 	); err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ type roleEntry struct {
 	Exclusive    bool          `json:"exclusive,omitempty"`
 	AccountsURL  string        `json:"pinned_accounts_url"`
 	PinnedClient string        `json:"pinned_client_id"`
+
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 func (r *Role) entry() roleEntry {
@@ -65,6 +67,7 @@ func (r *Role) entry() roleEntry {
 		RefreshToken: r.RefreshToken.Reveal(), AuthorizedAs: r.AuthorizedAs, SOID: r.SOID, Scopes: r.Scopes, Consent: r.Consent,
 		TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
 		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
+		Metadata: r.Metadata,
 	}
 }
 
@@ -78,7 +81,8 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
 		RefreshToken: secret.New(s.RefreshToken), AuthorizedAs: s.AuthorizedAs, SOID: s.SOID, Scopes: s.Scopes, Consent: firstText(s.Consent, ConsentUser),
 		TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
-		Pin: Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
+		Metadata: copied(s.Metadata),
+		Pin:      Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
 	}, nil
 }
 
@@ -87,6 +91,7 @@ type Overview struct {
 	DataCenter string
 	GrantType  string
 	State      GrantState
+	Metadata   map[string]string // nil if it has more than 256 bytes
 }
 
 // RoleOverview tells of a role what a list shows. A role that was deleted
@@ -105,5 +110,8 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 		return Overview{}, err
 	}
 	state, err := e.roleState(ctx, role, config)
-	return Overview{DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType, State: state}, err
+	return Overview{
+		DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType,
+		State: state, Metadata: shortened(role.Metadata),
+	}, err
 }

@@ -32,12 +32,18 @@ func newPageReader(t *testing.T) pageReader {
 	r := pageReader{newReader(t, zohosim.SelfClient)}
 	r.refreshToken = r.consent()
 	r.paste["refresh_token"] = r.refreshToken
-	root, err := filepath.Abs("..")
-	require.NoError(t, err)
-	for _, dir := range []string{"examples", "policies"} {
-		require.NoError(t, os.Symlink(filepath.Join(root, dir), filepath.Join(r.dir, dir)))
-	}
+	r.linkPages()
 	return r
+}
+
+// linkPages puts the files that the pages speak of where the reader is.
+func (r pageReader) linkPages() {
+	r.t.Helper()
+	root, err := filepath.Abs("..")
+	require.NoError(r.t, err)
+	for _, dir := range []string{"examples", "policies"} {
+		require.NoError(r.t, os.Symlink(filepath.Join(root, dir), filepath.Join(r.dir, dir)))
+	}
 }
 
 // runs runs a command of a page.

@@ -119,8 +119,8 @@ func (r *reader) follows(document, heading string) {
 			continue
 		}
 		printed := r.types(command)
-		if address := regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(printed); address != nil {
-			r.agree(address[1])
+		if address := r.addressIn(printed); address != "" {
+			r.agree(address)
 		}
 		if strings.HasPrefix(command, "vault read zoho/creds/") {
 			token := regexp.MustCompile(`(?m)^access_token\s+(\S+)$`).FindStringSubmatch(printed)
@@ -129,6 +129,16 @@ func (r *reader) follows(document, heading string) {
 			require.True(r.t, r.sim.Alive(token[1]))
 		}
 	}
+}
+
+// addressIn is the address in what a command printed at which a person is asked to
+// agree; empty if there is none.
+func (r *reader) addressIn(printed string) string {
+	address := regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(printed)
+	if address == nil {
+		return ""
+	}
+	return address[1]
 }
 
 const fromZero = "From zero to a token"

@@ -17,11 +17,21 @@ type DataCenter struct {
 	APIDomain   string // what "api_domain" in a token answer says there
 }
 
+// Domain is what the hosts of products end in that are not at the API domain:
+// Desk is at https://desk.<domain>. Source: the pages of Contracts, Lens and
+// Meeting on data centres, all of which have zohocloud.ca for Canada.
+func (dc DataCenter) Domain() string {
+	return strings.TrimPrefix(dc.AccountsURL, "https://accounts.")
+}
+
 // DataCenters lists the regions.
 //
 // Source: zoho.com/accounts/protocol/oauth/multi-dc.html and the official
 // SDKs' dc packages. The API domain of uk follows the pattern of the others;
-// no Zoho page names it.
+// no Zoho page names it. ae is on
+// zoho.com/workdrive/developer/docs/api/v1/getting-started-multi-dc-support.html,
+// with its domain and API domain; its Accounts server follows the pattern, and is
+// what public programs use. sg is in public programs, but on no page of Zoho's.
 func DataCenters() []DataCenter {
 	return []DataCenter{
 		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
@@ -33,6 +43,7 @@ func DataCenters() []DataCenter {
 		{"sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa"},
 		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
 		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
+		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae"},
 	}
 }
 
@@ -90,8 +101,7 @@ func isZohoDomain(host string) bool {
 	host = "." + strings.ToLower(host)
 	for _, dc := range DataCenters() {
 		apis := strings.TrimPrefix(dc.APIDomain, "https://www")
-		products := strings.TrimPrefix(dc.AccountsURL, "https://accounts")
-		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, products) {
+		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, "."+dc.Domain()) {
 			return true
 		}
 	}

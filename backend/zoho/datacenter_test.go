@@ -24,6 +24,7 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 		{Name: "sa", AccountsURL: "https://accounts.zoho.sa", APIDomain: "https://www.zohoapis.sa"},
 		{Name: "uk", AccountsURL: "https://accounts.zoho.uk", APIDomain: "https://www.zohoapis.uk"},
 		{Name: "cn", AccountsURL: "https://accounts.zoho.com.cn", APIDomain: "https://www.zohoapis.com.cn"},
+		{Name: "ae", AccountsURL: "https://accounts.zoho.ae", APIDomain: "https://www.zohoapis.ae"},
 	}
 	require.Equal(t, want, zoho.DataCenters())
 	for _, dc := range want {
@@ -37,9 +38,23 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 	require.Equal(t, zohosim.DataCenters(), zoho.DataCenterNames())
 }
 
+func TestDomain_IsWhatZohosProductsAreBelow(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"us": "zoho.com", "eu": "zoho.eu", "in": "zoho.in", "au": "zoho.com.au", "jp": "zoho.jp",
+		"ca": "zohocloud.ca", "sa": "zoho.sa", "uk": "zoho.uk", "cn": "zoho.com.cn", "ae": "zoho.ae",
+	}
+	got := map[string]string{}
+	for _, dc := range zoho.DataCenters() {
+		got[dc.Name] = dc.Domain()
+	}
+	require.Equal(t, want, got)
+	require.Empty(t, zoho.DataCenter{}.Domain())
+}
+
 func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", ".", "zoho", "accounts", "crm.zoho.eu.example", "e.u", "\xff\xfe", strings.Repeat("中", 1<<20)} {
+	for _, name := range []string{"", "sg", ".", "zoho", "accounts", "crm.zoho.eu.example", "e.u", "\xff\xfe", strings.Repeat("中", 1<<20)} {
 		_, err := zoho.LookupDataCenter(name)
 		require.Error(t, err)
 		for _, known := range zoho.DataCenterNames() {
