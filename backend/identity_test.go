@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,7 @@ func newIdentityWorld(t *testing.T) *identityWorld {
 	require.NoError(t, err)
 	proxy := httputil.NewSingleHostReverseProxy(behind)
 	proxy.Transport = &http.Transport{DisableKeepAlives: true}
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // of requests that a test cuts off
 	proxy.ModifyResponse = w.addToExchange
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/oauth/user/info" {
@@ -294,6 +296,7 @@ func TestIdentity_IsOfARefreshTokenAndGoesWithIt(t *testing.T) {
 			require.Equal(t, anna, w.authorizedAs("books"))
 			change(w)
 			require.Empty(t, w.authorizedAs("books"))
+			w.settle() // what the change leaves behind is tidied up in the background
 			require.NotContains(t, fmt.Sprint(w.stored("")), anna, "it is personal data, and stored nowhere else")
 		})
 	}
@@ -372,6 +375,7 @@ func TestIdentity_IsInNoLogLineAndNoEventAndNeitherIsAToken(t *testing.T) {
 	for _, text := range hidden {
 		require.NotContains(t, heard, text)
 	}
+	w.settle()
 	for key, value := range w.stored("") {
 		require.NotContains(t, key+value, strings.Split(token, ".")[1], "the ID token is not stored")
 	}
