@@ -103,7 +103,7 @@ func TestOperating_EveryCommandWorks(t *testing.T) {
 			// The page goes on with a role that was authorized again.
 			r.refreshToken = r.consent()
 			r.paste["refresh_token"] = r.refreshToken
-			r.runs(`tr -d '\n' | vault write zoho/roles/crm-sync refresh_token=-`)
+			r.runs(`vault write zoho/roles/crm-sync refresh_token=-`)
 		case strings.Contains(command, " consent=org "):
 			r.useOrgClient("payments")
 		case strings.HasSuffix(command, "/payments/authorize"):
@@ -120,7 +120,7 @@ func TestOperating_EveryCommandWorks(t *testing.T) {
 	require.Contains(t, seen["vault read zoho/info"], "v0.2.0")
 	require.Contains(t, seen["vault list -detailed zoho/roles"], "ready")
 	require.Contains(t, seen["vault list -detailed zoho/tokens"], "current")
-	require.Contains(t, seen[`tr -d '\n' | vault write zoho/tokens/lookup token=-`], "crm-sync")
+	require.Contains(t, seen[`vault write zoho/tokens/lookup token=-`], "crm-sync")
 	require.Contains(t, r.types("vault plugin list secret"), "v0.1.0", "the page takes only the newer one away")
 }
 

@@ -165,7 +165,7 @@ func TestMigrating_BringsARefreshTokenFromEachPlace(t *testing.T) {
 	const document = "docs/migrating.md"
 	r := newReader(t, zohosim.WebClient)
 	r.follows("README.md", fromZero)
-	r.types(`tr -d '\n' | vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=` + r.callback())
+	r.types(`vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=` + r.callback())
 
 	fromEnvironment, fromKV := r.consent(), r.consent()
 	r.others = []string{"ZOHO_REFRESH_TOKEN=" + fromEnvironment}

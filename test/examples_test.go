@@ -54,7 +54,7 @@ func newMountAt(t *testing.T, path string, options zohosim.Options) *mount {
 	keepSecret("client secret", m.client.Secret("us"))
 	m.refreshToken = m.consent()
 	require.NoError(t, server.Mount(t.Context(), path))
-	m.write("config", map[string]any{"accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
+	m.write("config", map[string]any{"data_center": "us", "accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
 	m.write("roles/crm-sync", map[string]any{"refresh_token": m.refreshToken})
 	return m
 }

@@ -21,7 +21,7 @@ func newRolesReader(t *testing.T) pageReader {
 	r := pageReader{newReader(t, zohosim.WebClient)}
 	r.linkPages()
 	r.follows("README.md", fromZero)
-	r.types(`tr -d '\n' | vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=https://vault.example.com/v1/zoho/callback`)
+	r.types(`vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=https://vault.example.com/v1/zoho/callback`)
 	return r
 }
 
