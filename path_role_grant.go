@@ -21,11 +21,14 @@ func (b *zohoBackend) pathRoleGrant() []*framework.Path {
 			map[string]*framework.FieldSchema{
 				"force": {Type: framework.TypeBool, Description: "Also if other roles have the same refresh token, and lose it, too."},
 			}, done()),
-		b.pathRoleAction("rotate", "Mint a new access token for the role, and revoke the others at Zoho now.", pathRotateHelp, b.pathRoleRotate, nil,
+		b.pathRoleAction("rotate", "Mint a new access token for the role, and revoke the others at Zoho now.", pathRotateHelp, b.pathRoleRotate,
+			map[string]*framework.FieldSchema{
+				"force": {Type: framework.TypeBool, Description: "Revoke also if no new access token can be had. Readers then wait until one can be minted."},
+			},
 			ok(map[string]*framework.FieldSchema{
 				"token_id":        {Type: framework.TypeString, Description: "A keyed hash that names the new access token."},
 				"expires_at":      {Type: framework.TypeString, Description: "When the new access token ends, RFC 3339."},
-				"former_token_id": {Type: framework.TypeString, Description: "The same of the one that was revoked; empty if there was none."},
+				"ended_token_ids": {Type: framework.TypeStringSlice, Description: "The same of those that were revoked; empty if there were none."},
 			})),
 	}
 }
@@ -148,14 +151,15 @@ func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, _ *logical.Reques
 }
 
 func (b *zohoBackend) pathRoleRotate(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	rotated, err := b.engine.Rotate(ctx, roleNameOf(d))
+	force, _ := d.Get("force").(bool)
+	rotated, err := b.engine.Rotate(ctx, roleNameOf(d), force)
 	if err != nil {
 		return respond(err)
 	}
 	return &logical.Response{Data: map[string]any{
 		"token_id":        rotated.TokenID,
 		"expires_at":      instant(rotated.ExpiresAt),
-		"former_token_id": rotated.FormerID,
+		"ended_token_ids": nonNil(rotated.Ended),
 	}}, nil
 }
 
@@ -197,7 +201,7 @@ once more, it asks at once.
 
 const pathRotateHelp = `
 Mints a new access token, which the role's readers get at their next read, and
-revokes every other one of the grant at Zoho, whatever the leases say. If no new
-one can be had, nothing is revoked: to end a token all the same, delete it below
-"tokens/". It also gives credentials another chance that Zoho has refused.
+revokes every other one of the grant at Zoho, whatever the leases say. The answer
+names them. If no new one can be had, nothing is revoked, unless "force" is true.
+It also gives credentials another chance that Zoho has refused.
 `

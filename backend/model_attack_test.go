@@ -30,7 +30,7 @@ func (m *model) attack(t *rapid.T) {
 		_, err := m.engine.Issue(ctx, role, backend.Reader{})
 		require.Error(m.t, err, "invariant 14: somebody without the client's secret got a token")
 	case "rotate":
-		_, err := m.engine.Rotate(ctx, role)
+		_, err := m.engine.Rotate(ctx, role, true)
 		require.Error(m.t, err)
 	case "deauthorize":
 		_, err := m.engine.Deauthorize(ctx, role, true)

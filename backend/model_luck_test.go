@@ -17,9 +17,9 @@ func (m *model) rotate(t *rapid.T) {
 	require.NoError(m.t, err)
 	if stored != nil && !stored.Exclusive {
 		grant := stored.RefreshToken.Reveal() + robots[role]
-		m.killed(func(l *lease) bool { return l.shared && l.grant == grant })
+		m.killed(func(l *lease) bool { return l.grant == grant })
 	}
-	_, _ = m.engine.Rotate(m.t.Context(), role)
+	_, _ = m.engine.Rotate(m.t.Context(), role, rapid.Bool().Draw(t, "force"))
 	m.settle()
 }
 

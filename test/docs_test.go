@@ -49,7 +49,10 @@ func (r pageReader) linkPages() {
 // runs runs a command of a page.
 func (r pageReader) runs(command string) string {
 	r.t.Helper()
-	printed := r.types(strings.ReplaceAll(command, "/etc/vault/plugins", r.server.PluginDir()))
+	printed := r.types(strings.NewReplacer("/etc/vault/plugins", r.server.PluginDir(), "<token_id>", r.paste["token_id"]).Replace(command))
+	if id := regexp.MustCompile(`(?m)^token_id\s+(\S+)$`).FindStringSubmatch(printed); id != nil {
+		r.paste["token_id"] = id[1]
+	}
 	if token := regexp.MustCompile(`(?m)^access_token\s+(\S+)$`).FindStringSubmatch(printed); token != nil {
 		keepSecret("access token", token[1])
 		r.paste["token"] = token[1]
