@@ -65,9 +65,10 @@ func TestInput_ASwappedIDAndSecretAreRefusedAndNotRepeated(t *testing.T) {
 		change fields
 		says   string
 	}{
-		"swapped":           {fields{"client_id": secret, "client_secret": id}, "swapped"},
-		"swapped elsewhere": {fields{"client_id": secret, "client_secret": id, "accounts_url": loopback}, "swapped"},
-		"the secret twice":  {fields{"client_id": secret, "client_secret": secret}, "does not begin with 1000."},
+		"swapped":                                {fields{"client_id": secret, "client_secret": id}, "swapped"},
+		"swapped, of a client for organisations": {fields{"client_id": secret, "client_secret": "1005" + id[4:]}, "swapped"},
+		"swapped elsewhere":                      {fields{"client_id": secret, "client_secret": id, "accounts_url": loopback}, "swapped"},
+		"the secret twice":                       {fields{"client_id": secret, "client_secret": secret}, "does not begin with 1000."},
 	} {
 		m := newMount(t)
 		before := m.stored()
@@ -86,6 +87,8 @@ func TestInput_ASwappedIDAndSecretAreRefusedAndNotRepeated(t *testing.T) {
 		require.NotContains(t, got.text, secret)
 	}
 	m := newMount(t)
+	m.write("config", fields{"data_center": "eu", "client_id": "1005.FORORGANISATIONS", "client_secret": secret}).done(t)
+	m = newMount(t)
 	m.write("config", fields{"accounts_url": loopback, "client_id": "of-another-server", "client_secret": secret}).done(t)
 }
 

@@ -46,6 +46,7 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Responses: ok(map[string]*framework.FieldSchema{
 					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
 					"authorized":            {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
+					"authorized_as":         {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given: an address, or a name; empty if Zoho did not say."},
 					"grant":                 {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
 					"shared_with":           {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
 					"scopes":                {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
@@ -113,6 +114,7 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 		"pending_revocations":   pending,
 		"state":                 string(s.State),
 		"authorized":            s.Authorized,
+		"authorized_as":         s.AuthorizedAs,
 		"grant":                 s.GrantID,
 		"shared_with":           nonNil(s.SharedWith),
 		"scopes":                nonNil(s.Scopes),
@@ -172,7 +174,8 @@ func instant(t time.Time) string {
 const pathStatusHelp = `
 Tells whether the role can mint tokens, and if not, why and since when; how
 much of Zoho's limits is left; and who holds its tokens. It asks Vault's
-storage, not Zoho.
+storage, not Zoho. Whose Zoho account the role works with is known if the role
+was authorized with the scope AaaServer.profile.READ or email.
 `
 
 const pathAuthorizeHelp = `
@@ -181,7 +184,8 @@ opens it in a browser is asked to agree to the role's "scopes", and comes back
 to the mount's "redirect_uri", its callback, which completes the role. Register
 that address in Zoho's API console. Until then nothing changes. Give the address
 to the person who is meant and to nobody else: whoever opens it can put their own
-account behind the role.
+account behind the role. With consent=org it is the page where an administrator
+agrees for the organisation that the role's "soid" names.
 
 A role that is authorized again gets a new refresh token. The former one is
 revoked at Zoho when nobody holds its access tokens and no other role uses it.

@@ -99,7 +99,7 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	m.write("config", goodConfig()).done(t)
 	written := goodRole().with(fields{
 		"grant_type": "refresh_token", "scopes": "ZohoCRM.modules.ALL, ZohoCRM.settings.READ,,ZohoCRM.modules.ALL",
-		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true", "metadata": []string{"organization_id=60012345678", "owner=Team A = CRM"},
+		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true", "metadata": []string{"organization_id=60012345678", "owner=Team A = CRM"}, "consent": "org",
 	})
 	elsewhere := []string{"name", "code", "redirect_uri", "soid", "force"} // the first is in the path
 	require.Len(t, written, len(roleFields())-len(elsewhere), "a new field belongs here too")
@@ -107,7 +107,7 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	want := fields{
 		"name": "crm-sync", "grant_type": "refresh_token", "data_center": "eu", "accounts_url": "https://accounts.zoho.eu",
 		"client_id": "1000.ROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
-		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"},
+		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"}, "consent": "org",
 	}
 	require.Len(t, want, len(roleAnswer()), "a new field belongs here too")
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
@@ -120,8 +120,8 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	want["ttl"] = int64(1800)
 	m.write("roles/crm-sync", fields{"refresh_token": "1000.another.token", "verify": false}).done(t)
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
-	m.patch("roles/crm-sync", fields{"ttl": nil, "min_ttl": nil, "exclusive": nil, "scopes": nil, "soid": nil, "redirect_uri": nil, "grant_type": nil, "metadata": nil}).done(t)
-	want["ttl"], want["min_ttl"], want["exclusive"], want["scopes"], want["metadata"] = int64(0), int64(0), false, []string{}, map[string]string{}
+	m.patch("roles/crm-sync", fields{"ttl": nil, "min_ttl": nil, "exclusive": nil, "scopes": nil, "soid": nil, "redirect_uri": nil, "grant_type": nil, "metadata": nil, "consent": nil}).done(t)
+	want["ttl"], want["min_ttl"], want["exclusive"], want["scopes"], want["metadata"], want["consent"] = int64(0), int64(0), false, []string{}, map[string]string{}, "user"
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 
 	m.patch("roles/crm-sync", fields{"data_center": nil, "client_id": nil, "client_secret": nil, "refresh_token": "1000.r.t", "verify": false}).done(t)
@@ -136,7 +136,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	m.write("roles/crm-sync", goodClientCredentials()).done(t)
 	want := fields{
 		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLE",
-		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "metadata": map[string]string{},
+		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "metadata": map[string]string{}, "consent": "user",
 	}
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	before := m.stored()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"vault-plugin-secrets-zoho/backend/secret"
 )
 
 // Deauthorize revokes a role's refresh token at Zoho, and with it all its access
@@ -54,7 +52,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 		warnings = append(warnings, fmt.Sprintf("%s had the same refresh token and cannot mint any more", strings.Join(others, ", ")))
 	}
 	updated := *role
-	updated.RefreshToken = secret.Value{}
+	updated.forgetRefreshToken()
 	gone, err := e.revokeOf(ctx, role, &updated, others)
 	if err != nil {
 		return nil, err

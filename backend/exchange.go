@@ -24,6 +24,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		return nil, err
 	}
+	updated.AuthorizedAs = e.askWhoConsented(ctx, updated, app, got, config)
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()

@@ -78,17 +78,22 @@ func checkText(field, value string, limit int) error {
 // sent to the Accounts server of one, and each has its own secret.
 const errNoDataCenter = "data_center is missing: each of Zoho's data centres has a client secret of its own. Write the one that is in the address bar when you are signed in to Zoho, for example data_center=eu for crm.zoho.eu and data_center=us for crm.zoho.com; or accounts_url, for a portal or an on-premises server"
 
+var clientIDForm = regexp.MustCompile(`^\d{4}\.`)
+
 // checkClient finds a client ID and secret that were swapped: the ID can be read back,
-// and is in log lines. Zoho's client IDs begin with 1000., its secrets do not.
+// and is in log lines. Zoho's client IDs begin with 1000., those of clients for the
+// consent of an organisation with 1005., and secrets with nothing like that.
+// Source: facts on Zoho's OAuth, section 2.8, and configurations for Zoho Payments and
+// SalesIQ in public repositories.
 func checkClient(clientID string, clientSecret secret.Value, accountsURL string) error {
 	const begin = "1000."
 	switch {
-	case clientID == "" || strings.HasPrefix(clientID, begin):
+	case clientID == "" || clientIDForm.MatchString(clientID):
 		return nil
-	case strings.HasPrefix(clientSecret.Reveal(), begin):
-		return userErrorf("client_id and client_secret are swapped: the one that begins with %s is the client_id", begin)
+	case clientIDForm.MatchString(clientSecret.Reveal()):
+		return userErrorf("client_id and client_secret are swapped: the one that begins with four digits and a dot is the client_id")
 	case zoho.IsZohos(accountsURL):
-		return userErrorf("client_id does not begin with %s, as those of Zoho's own clients do; copy it from the API console once more, and see that it is not the client_secret", begin)
+		return userErrorf("client_id does not begin with %s, or 1005., as Zoho's client IDs do; copy it from the API console once more, and see that it is not the client_secret", begin)
 	default:
 		return nil
 	}

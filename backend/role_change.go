@@ -17,6 +17,7 @@ type RoleChange struct {
 	RefreshToken *string
 	SOID         *string
 	Scopes       *[]string
+	Consent      *string
 	TTL          *time.Duration
 	MinTTL       *time.Duration
 	Exclusive    *bool
@@ -45,7 +46,7 @@ func (ch RoleChange) namesClientGrant() bool {
 // apply returns old, or a new role if old is nil, with the change made to it.
 // A role for which a code was given has its refresh token only afterwards.
 func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []string, error) {
-	r := Role{Name: name, GrantType: GrantTypeRefreshToken}
+	r := Role{Name: name, GrantType: GrantTypeRefreshToken, Consent: ConsentUser}
 	if old != nil {
 		r = *old
 	}
@@ -58,6 +59,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if ch.Scopes != nil {
 		r.Scopes = distinct(*ch.Scopes)
 	}
+	set(&r.Consent, ch.Consent)
 	set(&r.TTL, ch.TTL)
 	set(&r.MinTTL, ch.MinTTL)
 	set(&r.Exclusive, ch.Exclusive)
@@ -66,7 +68,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 		r.ClientSecret = secret.Value{} // back to the mount's client
 	}
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
-		r.RefreshToken = secret.Value{}
+		r.forgetRefreshToken()
 	}
 	if err := firstError(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkOrigin(&r, old)); err != nil {
 		return nil, nil, err
@@ -84,6 +86,9 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 		}
 	}
 	r.Pin = pin
+	if old != nil && (pin != old.Pin || !r.RefreshToken.Equal(old.RefreshToken)) {
+		r.AuthorizedAs = "" // of the former one
+	}
 	return &r, r.warnings(config), nil
 }
 
@@ -114,13 +119,18 @@ func (r *Role) check() error {
 
 // checkGrant holds the fields of the two grant types apart.
 func (r *Role) checkGrant() error {
+	if r.Consent != ConsentUser && r.Consent != ConsentOrg {
+		return userErrorf("consent is neither user nor org; write user if a person consents for their own account, or org if an administrator consents for an organisation")
+	}
 	switch r.GrantType {
 	case GrantTypeRefreshToken:
-		if r.SOID != "" {
-			return userErrorf("soid belongs to grant_type=client_credentials; with a refresh token the organisation was chosen at the consent")
+		if r.SOID != "" && r.Consent != ConsentOrg {
+			return userErrorf("soid belongs to grant_type=client_credentials or consent=org; where a person consents for their own account, they choose the organisation then. Write soid= to leave it out")
 		}
 	case GrantTypeClientCredentials:
 		switch {
+		case r.Consent != ConsentUser:
+			return userErrorf("nobody consents to grant_type=client_credentials, so consent=org does not belong there; write consent=user, or grant_type=refresh_token")
 		case !r.RefreshToken.IsZero():
 			return userErrorf("grant_type=client_credentials has no refresh_token; leave it out, or write grant_type=refresh_token")
 		case len(r.Scopes) == 0:

@@ -47,8 +47,10 @@ type roleEntry struct {
 	ClientID     string        `json:"client_id,omitempty"`
 	ClientSecret string        `json:"client_secret,omitempty"`
 	RefreshToken string        `json:"refresh_token"`
+	AuthorizedAs string        `json:"authorized_as,omitempty"`
 	SOID         string        `json:"soid,omitempty"`
 	Scopes       []string      `json:"scopes,omitempty"`
+	Consent      string        `json:"consent,omitempty"` // empty: of a build that knew only ConsentUser
 	TTL          time.Duration `json:"ttl,omitempty"`
 	MinTTL       time.Duration `json:"min_ttl,omitempty"`
 	Exclusive    bool          `json:"exclusive,omitempty"`
@@ -62,7 +64,7 @@ func (r *Role) entry() roleEntry {
 	return roleEntry{
 		GrantType: r.GrantType, DataCenter: r.DataCenter,
 		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(),
-		RefreshToken: r.RefreshToken.Reveal(), SOID: r.SOID, Scopes: r.Scopes,
+		RefreshToken: r.RefreshToken.Reveal(), AuthorizedAs: r.AuthorizedAs, SOID: r.SOID, Scopes: r.Scopes, Consent: r.Consent,
 		TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
 		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
 		Metadata: r.Metadata,
@@ -77,7 +79,7 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 	return &Role{
 		Name: name, GrantType: s.GrantType, DataCenter: s.DataCenter,
 		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
-		RefreshToken: secret.New(s.RefreshToken), SOID: s.SOID, Scopes: s.Scopes,
+		RefreshToken: secret.New(s.RefreshToken), AuthorizedAs: s.AuthorizedAs, SOID: s.SOID, Scopes: s.Scopes, Consent: firstText(s.Consent, ConsentUser),
 		TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
 		Metadata: copied(s.Metadata),
 		Pin:      Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},

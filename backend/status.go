@@ -10,6 +10,7 @@ import (
 type Status struct {
 	State        GrantState
 	Authorized   bool
+	AuthorizedAs string // whose Zoho account the refresh token belongs to; empty: not known
 	GrantID      string
 	LastSuccess  time.Time // of the latest mint; zero: never
 	LastError    string    // in words; empty after a success
@@ -38,7 +39,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := &Status{State: StateNeverTried, Authorized: role.IsAuthorized(), RequestsLeft: config.RequestBudget}
+	status := &Status{State: StateNeverTried, Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs, RequestsLeft: config.RequestBudget}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
 	}

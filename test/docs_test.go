@@ -61,6 +61,15 @@ func (r pageReader) runs(command string) string {
 	return printed
 }
 
+// useOrgClient gives a role a client whose consents come back to the mount.
+func (r pageReader) useOrgClient(role string) {
+	r.t.Helper()
+	client := r.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{r.callback()}})
+	keepSecret("client secret", client.Secret("us"))
+	r.runs("vault write zoho/config redirect_uri=" + r.callback())
+	r.runs("vault write zoho/roles/" + role + " client_id=" + client.ID + " client_secret=" + client.Secret("us"))
+}
+
 // release puts what the page calls a release into the reader's directory.
 func (r pageReader) release(version string) {
 	r.t.Helper()
@@ -98,6 +107,13 @@ func TestOperating_EveryCommandWorks(t *testing.T) {
 			r.refreshToken = r.consent()
 			r.paste["refresh_token"] = r.refreshToken
 			r.runs(`vault write zoho/roles/crm-sync refresh_token=-`)
+		case strings.Contains(command, " consent=org "):
+			r.useOrgClient("payments")
+		case strings.HasSuffix(command, "/payments/authorize"):
+			r.agree(regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(seen[command])[1])
+			token := r.types("vault read -field=access_token zoho/creds/payments")
+			keepSecret("access token", token)
+			require.True(t, strings.HasPrefix(token, "1005."), "it is an organisation's")
 		case command == "vault operator raft snapshot restore vault.snap":
 			require.NoError(t, r.server.Unseal(t.Context())) // waits until it is active again
 			r.runs("vault read zoho/creds/crm-sync")

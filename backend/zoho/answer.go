@@ -23,6 +23,7 @@ type answer struct {
 	TokenType    text   `json:"token_type"`
 	APIDomain    text   `json:"api_domain"`
 	Scope        text   `json:"scope"`
+	IDToken      text   `json:"id_token"`
 	ExpiresIn    number `json:"expires_in"`
 	ExpiresSec   number `json:"expires_in_sec"`
 

@@ -149,7 +149,7 @@ func ParseAccountsURL(raw string) (string, error) {
 // before the oauth of the endpoints.
 func withoutEndpoint(address string) string {
 	for _, dc := range DataCenters() {
-		if strings.HasPrefix(address, dc.AccountsURL+"/") && !strings.Contains(address, portalPath) {
+		if strings.HasPrefix(address, dc.AccountsURL+"/") && !isPortal(address) {
 			return dc.AccountsURL
 		}
 	}
@@ -179,23 +179,28 @@ func isLoopback(host string) bool {
 // URL already names it up to the portal:
 // https://accounts.zohoportal.com/clientoauth/v2/<portal>.
 func tokenURL(accounts string) string {
-	if strings.Contains(accounts, portalPath) {
+	if isPortal(accounts) {
 		return accounts + "/token"
 	}
 	return accounts + "/oauth/v2/token"
 }
+
+func isPortal(accounts string) bool { return strings.Contains(accounts, portalPath) }
 
 // Consent is a request for a person's consent.
 type Consent struct {
 	RedirectURI string // where the browser comes back to, as registered with Zoho
 	State       string // comes back with it
 	Scopes      []string
+	ForOrg      bool   // an administrator consents for an organisation, and not for themselves
+	SOID        string // of which organisation; empty: Zoho lets the administrator choose
 }
 
 // ConsentURL is where a person agrees to give the client a refresh token. It
 // asks for offline access, without which there is none, and for consent anew,
 // without which there is one only the first time.
-// Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
+// Sources: zoho.com/accounts/protocol/oauth/web-apps/authorization.html and, for
+// an organisation, zoho.com/accounts/protocol/oauth/instance-level-oauth/get-auth-code.html.
 func ConsentURL(accountsURL, clientID string, consent Consent) string {
 	query := url.Values{
 		"response_type": {"code"},
@@ -206,7 +211,14 @@ func ConsentURL(accountsURL, clientID string, consent Consent) string {
 		"access_type":   {"offline"},
 		"prompt":        {"consent"},
 	}
-	return strings.TrimSuffix(tokenURL(accountsURL), "/token") + "/auth?" + query.Encode()
+	page := "/auth?"
+	if consent.ForOrg {
+		page = "/org/auth?"
+	}
+	if consent.SOID != "" {
+		query.Set("soid", consent.SOID)
+	}
+	return strings.TrimSuffix(tokenURL(accountsURL), "/token") + page + query.Encode()
 }
 
 // olderRevokeURL takes refresh and access tokens without authentication.

@@ -31,6 +31,7 @@ type Token struct {
 type Exchanged struct {
 	Token
 	RefreshToken secret.Value // zero if Zoho gave none: see NoRefreshToken
+	Person       string       // who consented, as [Client.Person] tells it; empty: the answer did not say
 }
 
 // Refresh mints an access token from a refresh token. The refresh token stays
@@ -66,6 +67,7 @@ func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redir
 	if ans.Error == "" && usableAsHeader(string(ans.RefreshToken)) && !call.repeatsSecret(string(ans.RefreshToken)) {
 		exchanged.RefreshToken = secret.New(string(ans.RefreshToken))
 	}
+	exchanged.Person = ans.personOf(call.andGot(exchanged))
 	return exchanged, err
 }
 
