@@ -74,7 +74,7 @@ func TestCode_WarnsWhenZohoGrantsOtherScopesThanTheRoleAsksFor(t *testing.T) {
 	require.Contains(t, got.warnings(), "Zoho did not grant ZohoCRM.modules.READ, which the role asks for")
 	require.Contains(t, got.warnings(), "Zoho granted ZohoCRM.modules.ALL, which the role does not ask for")
 	requireNone(t, got, code)
-	require.Equal(t, []string{"ZohoCRM.modules.ALL"}, m.read("roles/new/status").Data["scopes"])
+	require.Equal(t, []string{"ZohoCRM.modules.ALL"}, m.read("roles/new/status").Data["scopes_granted"])
 }
 
 func TestCode_ThatZohoDoesNotTakeLeavesTheRoleAsItWas(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
 )
 
 // pathRoleGrant is what can be asked of, and done with, a role's grant.
@@ -44,12 +46,16 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Summary:      "Read how the role's grant is doing, without asking Zoho.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role-status"},
 				Responses: ok(map[string]*framework.FieldSchema{
-					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
+					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable; or deauthorized."},
 					"authorized":            {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
 					"authorized_as":         {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given: an address, or a name; empty if Zoho did not say."},
 					"grant":                 {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
 					"shared_with":           {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
-					"scopes":                {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+					"deauthorized":          {Type: framework.TypeMap, Description: "Who gave up the role's refresh token: at, entity_id, display_name and request_id; empty if it was not given up."},
+					"last_consent":          {Type: framework.TypeMap, Description: "The latest authorization that was begun and has not succeeded: its state (pending, expired or failed), when it was begun, ends and has ended, and the error; empty if there is none."},
+					"budget_shared_with":    {Type: framework.TypeStringSlice, Description: "Other roles whose token requests count together with those of this one, so that they share requests_left. Those of shared_with are among them."},
+					"scopes_granted":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+					"scopes":                {Type: framework.TypeStringSlice, Description: "The scopes that the role asks for."},
 					"last_success":          {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
 					"last_error":            {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
 					"last_error_code":       {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
@@ -118,6 +124,10 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 		"grant":                 s.GrantID,
 		"shared_with":           nonNil(s.SharedWith),
 		"scopes":                nonNil(s.Scopes),
+		"scopes_granted":        nonNil(s.Granted),
+		"budget_shared_with":    nonNil(s.BudgetWith),
+		"deauthorized":          describeDeauthorization(s.Deauthorized),
+		"last_consent":          describeConsent(s.LastConsent),
 		"last_success":          instant(s.LastSuccess),
 		"last_error":            s.LastError,
 		"last_error_code":       s.ErrorCode,
@@ -133,6 +143,22 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 	}}, nil
 }
 
+func describeDeauthorization(d *backend.Deauthorization) map[string]any {
+	if d == nil {
+		return map[string]any{}
+	}
+	return map[string]any{"at": instant(d.At), "entity_id": d.EntityID, "display_name": d.DisplayName, "request_id": d.RequestID}
+}
+
+func describeConsent(c *backend.LastConsent) map[string]any {
+	if c == nil {
+		return map[string]any{}
+	}
+	return map[string]any{
+		"state": string(c.State), "begun_at": instant(c.BegunAt), "expires_at": instant(c.ExpiresAt), "ended_at": instant(c.EndedAt), "error": c.Error,
+	}
+}
+
 func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	begun, err := b.engine.Authorize(ctx, roleNameOf(d))
 	if err != nil {
@@ -144,9 +170,9 @@ func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request,
 	}}, nil
 }
 
-func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	force, _ := d.Get("force").(bool)
-	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force)
+	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force, backend.Requester{EntityID: req.EntityID, DisplayName: req.DisplayName, RequestID: req.ID})
 	return wrote(d, warnings, err)
 }
 

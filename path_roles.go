@@ -94,6 +94,8 @@ func roleFields() map[string]*framework.FieldSchema {
 func roleAnswer() map[string]*framework.FieldSchema {
 	fields := readable(roleFields())
 	delete(fields, "redirect_uri") // of the code
+	fields["authorized"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "Whether the role has something to mint from."}
+	fields["scopes_granted"] = &framework.FieldSchema{Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."}
 	fields["accounts_url"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The Accounts server for which the credentials were written, and to which alone they are sent."}
 	return fields
 }
@@ -118,23 +120,25 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 	if role == nil {
 		return nil, nil
 	}
-	config, _, err := b.engine.Config(ctx)
+	overview, err := b.engine.RoleOverview(ctx, role.Name)
 	if err != nil {
-		return nil, err
+		return respond(err)
 	}
 	return &logical.Response{Data: map[string]any{
-		"name":         role.Name,
-		"grant_type":   role.GrantType,
-		"data_center":  role.EffectiveDataCenter(config),
-		"accounts_url": role.Pin.AccountsURL,
-		"client_id":    role.ClientID,
-		"soid":         role.SOID,
-		"scopes":       nonNil(role.Scopes),
-		"consent":      role.Consent,
-		"ttl":          inSeconds(role.TTL),
-		"min_ttl":      inSeconds(role.MinTTL),
-		"exclusive":    role.Exclusive,
-		"metadata":     maps.Clone(role.Metadata),
+		"name":           role.Name,
+		"authorized":     overview.Authorized,
+		"grant_type":     role.GrantType,
+		"data_center":    overview.DataCenter,
+		"scopes_granted": nonNil(overview.Granted),
+		"accounts_url":   role.Pin.AccountsURL,
+		"client_id":      role.ClientID,
+		"soid":           role.SOID,
+		"scopes":         nonNil(role.Scopes),
+		"consent":        role.Consent,
+		"ttl":            inSeconds(role.TTL),
+		"min_ttl":        inSeconds(role.MinTTL),
+		"exclusive":      role.Exclusive,
+		"metadata":       maps.Clone(role.Metadata),
 	}}, nil
 }
 
@@ -153,6 +157,7 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 			"data_center": overview.DataCenter,
 			"grant_type":  overview.GrantType,
 			"state":       string(overview.State),
+			"authorized":  overview.Authorized,
 		}
 		if overview.Metadata != nil {
 			of["metadata"] = overview.Metadata

@@ -22,7 +22,10 @@ func TestDeauthorize_EndsTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
 	for key, value := range m.stored() {
 		require.NotContains(t, value, z.refreshToken, key)
 	}
-	require.Empty(t, m.requireStatus("crm-sync", untried().with(fields{"authorized": false})))
+	require.Empty(t, m.requireStatus("crm-sync", untried().with(fields{
+		"authorized": false, "state": "deauthorized",
+		"deauthorized": map[string]any{"at": "2026-11-21T09:00:00Z", "display_name": "token", "entity_id": "entity-1", "request_id": "request-1"},
+	})))
 	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "creds", `role "crm-sync" has no refresh token yet`, "roles/crm-sync/authorize")
 	m.requireRefused(m.write("roles/crm-sync/deauthorize", nil), m.stored(), "again", "has no refresh token, so there is nothing to revoke")
 	m.requireRefused(m.write("roles/crm-sync/rotate", nil), m.stored(), "rotate", "has no refresh token yet")

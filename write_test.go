@@ -108,6 +108,7 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 		"name": "crm-sync", "grant_type": "refresh_token", "data_center": "eu", "accounts_url": "https://accounts.zoho.eu",
 		"client_id": "1000.ROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
 		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"}, "consent": "org",
+		"authorized": true, "scopes_granted": []string{},
 	}
 	require.Len(t, want, len(roleAnswer()), "a new field belongs here too")
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
@@ -137,6 +138,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	want := fields{
 		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLE",
 		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "metadata": map[string]string{}, "consent": "user",
+		"authorized": true, "scopes_granted": []string{},
 	}
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	before := m.stored()
@@ -148,7 +150,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	want["scopes"], want["soid"] = []string{"ZohoBooks.invoices.READ"}, ""
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	m.patch("roles/crm-sync", fields{"grant_type": nil, "verify": nil}).done(t)
-	want["grant_type"] = "refresh_token"
+	want["grant_type"], want["authorized"] = "refresh_token", false
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "nobody has consented yet", "has no refresh token yet", "roles/crm-sync/authorize")
 }
@@ -165,8 +167,8 @@ func TestSecrets_AreNeverReadBack(t *testing.T) {
 	requireNone(t, listed, z.clientSecret, z.refreshToken, "secret-of-the-role", "1000.refresh.token", leased.token())
 	require.Equal(t, []string{"crm-sync", "own"}, listed.Data["keys"])
 	require.Equal(t, map[string]any{
-		"crm-sync": map[string]any{"data_center": "", "grant_type": "refresh_token", "state": "ready", "metadata": map[string]string{}},
-		"own":      map[string]any{"data_center": "", "grant_type": "refresh_token", "state": "never tried", "metadata": map[string]string{}},
+		"crm-sync": map[string]any{"authorized": true, "data_center": "", "grant_type": "refresh_token", "state": "ready", "metadata": map[string]string{}},
+		"own":      map[string]any{"authorized": true, "data_center": "", "grant_type": "refresh_token", "state": "never tried", "metadata": map[string]string{}},
 	}, listed.Data["key_info"])
 }
 

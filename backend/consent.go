@@ -91,6 +91,9 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
+	if err := e.noteConsentBegun(ctx, name, expires); err != nil {
+		return nil, err
+	}
 	e.log().Info("an authorization was begun", "role", name, "expires_at", expires)
 	return &Authorization{
 		URL: zoho.ConsentURL(entry.AccountsURL, entry.ClientID, zoho.Consent{
@@ -231,6 +234,7 @@ type givenConsent struct {
 	*consentEntry
 	key      string
 	callback Callback
+	taken    bool // it was pending, and is used up by this callback
 }
 
 // take uses the authorization up: of two callbacks at once one finds it. The caller
@@ -243,7 +247,15 @@ func (c *givenConsent) take(ctx context.Context, e *Engine) error {
 	if pending == nil {
 		return errStaleConsent()
 	}
+	c.taken = true
 	return e.store.Delete(ctx, c.key)
+}
+
+// noteEnd notes what came of the authorization, if it was this callback's.
+func (c *givenConsent) noteEnd(ctx context.Context, e *Engine, role string, failed error) {
+	if c.taken {
+		e.noteConsentEnded(context.WithoutCancel(ctx), role, failed)
+	}
 }
 
 // sweepConsents deletes what nobody came back for.

@@ -65,7 +65,7 @@ func TestIdentity_IsOfARefreshTokenAndGoesWithIt(t *testing.T) {
 			w.exchange("books", backend.RoleChange{})
 		},
 		"given up": func(w *identityWorld) {
-			_, err := w.engine.Deauthorize(w.t.Context(), "books", false)
+			_, err := w.engine.Deauthorize(w.t.Context(), "books", false, backend.Requester{})
 			require.NoError(w.t, err)
 		},
 		"none any more": func(w *identityWorld) {
@@ -155,7 +155,7 @@ func TestIdentity_IsInNoLogLineAndNoEventAndNeitherIsAToken(t *testing.T) {
 	warnings, err := w.writeCode("without", w.code())
 	require.NoError(t, err)
 	require.NotEmpty(t, warnings)
-	_, err = w.engine.Deauthorize(t.Context(), "told", false)
+	_, err = w.engine.Deauthorize(t.Context(), "told", false, backend.Requester{})
 	require.NoError(t, err)
 	require.NotEmpty(t, w.named(e, backend.EventRoleWrite))
 	require.Len(t, w.lines(e, "could not ask Zoho who consented"), 1)

@@ -42,7 +42,7 @@ func (m *model) revokeRefreshToken(t *rapid.T) {
 		m.deauthorized[stored.RefreshToken.Reveal()] = true
 		m.killed(func(l *lease) bool { return l.grant == stored.RefreshToken.Reveal() })
 	}
-	_, _ = m.engine.Deauthorize(m.t.Context(), role, true)
+	_, _ = m.engine.Deauthorize(m.t.Context(), role, true, backend.Requester{})
 }
 
 // replaceDead writes roles whose refresh token was revoked, or is going to be,

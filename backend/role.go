@@ -37,6 +37,10 @@ type Role struct {
 	MinTTL       time.Duration // 0: the config's
 	Exclusive    bool          // each lease gets a token of its own
 
+	// Deauthorized is who gave up the role's refresh token, and when; nil if the role
+	// has one, or never had.
+	Deauthorized *Deauthorization
+
 	// Metadata is what an operator notes for the readers of the role, such as the
 	// ID of an organisation. It is not changed in place.
 	Metadata map[string]string
@@ -50,6 +54,19 @@ type Role struct {
 type Pin struct {
 	AccountsURL string
 	ClientID    string
+}
+
+// Deauthorization is who had a role's refresh token revoked, and when.
+type Deauthorization struct {
+	At time.Time `json:"at"`
+	Requester
+}
+
+// Requester is who asks for something, as Vault tells it.
+type Requester struct {
+	EntityID    string `json:"entity_id,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
+	RequestID   string `json:"request_id,omitempty"`
 }
 
 // IsAuthorized reports whether the role has what tokens are minted from.

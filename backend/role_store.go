@@ -32,6 +32,9 @@ func (e *Engine) RoleNames(ctx context.Context) ([]string, error) {
 
 func (e *Engine) storeRole(ctx context.Context, r *Role) error {
 	defer e.roles.forget(r.Name)
+	if r.IsAuthorized() {
+		r.Deauthorized = nil
+	}
 	return e.store.put(ctx, prefixRoles+r.Name, r.entry())
 }
 
@@ -57,6 +60,8 @@ type roleEntry struct {
 	AccountsURL  string        `json:"pinned_accounts_url"`
 	PinnedClient string        `json:"pinned_client_id"`
 
+	Deauthorized *Deauthorization `json:"deauthorized,omitempty"`
+
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
@@ -67,7 +72,7 @@ func (r *Role) entry() roleEntry {
 		RefreshToken: r.RefreshToken.Reveal(), AuthorizedAs: r.AuthorizedAs, SOID: r.SOID, Scopes: r.Scopes, Consent: r.Consent,
 		TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
 		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
-		Metadata: r.Metadata,
+		Deauthorized: r.Deauthorized, Metadata: r.Metadata,
 	}
 }
 
@@ -81,8 +86,8 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
 		RefreshToken: secret.New(s.RefreshToken), AuthorizedAs: s.AuthorizedAs, SOID: s.SOID, Scopes: s.Scopes, Consent: firstText(s.Consent, ConsentUser),
 		TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
-		Metadata: copied(s.Metadata),
-		Pin:      Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
+		Deauthorized: s.Deauthorized, Metadata: copied(s.Metadata),
+		Pin: Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
 	}, nil
 }
 
@@ -91,6 +96,8 @@ type Overview struct {
 	DataCenter string
 	GrantType  string
 	State      GrantState
+	Authorized bool              // it has something to mint from
+	Granted    []string          // scopes that Zoho says it granted
 	Metadata   map[string]string // nil if it has more than 256 bytes
 }
 
@@ -109,9 +116,9 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 	if err != nil {
 		return Overview{}, err
 	}
-	state, err := e.roleState(ctx, role, config)
+	state, granted, err := e.roleState(ctx, role, config)
 	return Overview{
 		DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType,
-		State: state, Metadata: shortened(role.Metadata),
+		State: state, Authorized: role.IsAuthorized(), Granted: granted, Metadata: shortened(role.Metadata),
 	}, err
 }

@@ -23,8 +23,12 @@ type Status struct {
 	TokenID      string    // the current token; empty: none
 	ExpiresAt    time.Time
 	NextRefresh  time.Time // when it is replaced ahead, if the grant is in use
-	Scopes       []string  // that Zoho says it granted
+	Scopes       []string  // that the role asks for
+	Granted      []string  // scopes that Zoho says it granted
 	SharedWith   []string  // other roles of the grant
+	BudgetWith   []string  // other roles whose token requests count together with these, those of SharedWith among them
+	Deauthorized *Deauthorization
+	LastConsent  *LastConsent
 	Pending      []PendingRevocation
 	ClientTokens int // refresh tokens of the role's client that the mount knows
 }
@@ -39,7 +43,13 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := &Status{State: StateNeverTried, Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs, RequestsLeft: config.RequestBudget}
+	status := &Status{
+		State: role.unauthorizedState(), Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs,
+		Deauthorized: role.Deauthorized, Scopes: role.Scopes, RequestsLeft: config.RequestBudget,
+	}
+	if status.LastConsent, err = e.lastConsent(ctx, name); err != nil {
+		return nil, err
+	}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
 	}
@@ -67,6 +77,9 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	if status.BudgetWith, err = e.rolesCountedTogether(ctx, name, q, requests); err != nil {
+		return nil, err
+	}
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
 	status.GrantID, status.State = g.id, g.state(requests)
@@ -76,7 +89,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 }
 
 func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
-	s.LastSuccess, s.Scopes = rec.LastMint, rec.Scopes
+	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
 	f := rec.Failure
 	if !f.isDefinite() && quota.Throttled != nil {
 		f = quota.Throttled

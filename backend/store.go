@@ -21,9 +21,10 @@ const (
 	prefixClientTokens = "client-refresh-tokens/" // which refresh tokens a client has
 	prefixTokens       = "tokens/"
 	prefixHolders      = "holders/"
-	prefixConsent      = "consents/"    // begun in a browser, and not yet come back
-	prefixEnded        = "ended/"       // what is known of access tokens that are dead
-	prefixRevocations  = "revocations/" // refresh tokens to be revoked when nobody needs them
+	prefixLastConsents = "last-consents/" // the latest authorization of each role that has not succeeded
+	prefixConsent      = "consents/"      // begun in a browser, and not yet come back
+	prefixEnded        = "ended/"         // what is known of access tokens that are dead
+	prefixRevocations  = "revocations/"   // refresh tokens to be revoked when nobody needs them
 )
 
 // SealWrapped lists every key and prefix that the engine writes, for
@@ -31,7 +32,7 @@ const (
 func SealWrapped() []string {
 	return []string{
 		keyConfig, keySalt, prefixRoles, prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens, prefixTokens, prefixHolders,
-		prefixConsent, prefixEnded, prefixRevocations,
+		prefixConsent, prefixLastConsents, prefixEnded, prefixRevocations,
 	}
 }
 
