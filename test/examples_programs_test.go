@@ -18,7 +18,7 @@ import (
 // it in a copy of its directory.
 func programs() map[string]func(e *example) []string {
 	return map[string]func(e *example) []string{
-		"curl":   func(e *example) []string { return []string{"sh", "call-zoho.sh"} },
+		"curl":   func(*example) []string { return []string{"sh", "call-zoho.sh"} },
 		"go":     func(e *example) []string { return []string{e.goProgram()} },
 		"python": func(e *example) []string { return []string{pythonWithHVAC(e.t), "call_zoho.py"} },
 	}

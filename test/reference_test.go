@@ -36,7 +36,11 @@ func TestReference_SamplesAreWhatARealVaultAnswers(t *testing.T) {
 	}
 	stored, err := os.ReadFile(exchangesFile)
 	require.NoError(t, err)
-	require.Equal(t, string(stored), recorded, "%s is out of date; run make docs", exchangesFile)
+	before, now := strings.SplitAfter(string(stored), "\n## "), strings.SplitAfter(recorded, "\n## ")
+	for i := range min(len(before), len(now)) { // each by itself, or the difference is a page long
+		require.Equal(t, before[i], now[i], "%s is out of date; run make docs", exchangesFile)
+	}
+	require.Len(t, before, len(now), "%s is out of date; run make docs", exchangesFile)
 }
 
 // recorder runs curl commands, and writes them down with their answers.
