@@ -11,7 +11,7 @@ import (
 )
 
 // placeholders replaces what differs from run to run by what does not: secrets
-// and addresses by what was named for them, IDs by made-up ones - the same ID
+// and Vault's address by what was named for them, IDs by made-up ones - the same ID
 // always by the same -, times by others as far from each other.
 type placeholders struct {
 	known []string          // pairs of old and new
@@ -26,22 +26,14 @@ type placeholders struct {
 
 func newPlaceholders(m *mount) *placeholders {
 	p := &placeholders{ids: map[string]string{}, start: time.Now()}
-	p.add(`"api_domain": "`+m.accounts.URL, `"api_domain": "https://www.zohoapis.eu`)
-	p.address(m.accounts.URL, "https://accounts.zoho.eu")
-	p.address(m.server.Addr(), "https://vault.example.com")
+	p.add(m.server.Addr(), "https://vault.example.com")
+	p.add(url.QueryEscape(m.server.Addr()), url.QueryEscape("https://vault.example.com"))
 	p.add(env.plugin.Version, "v1.2.3")
 	return p
 }
 
 func (p *placeholders) add(value, placeholder string) {
 	p.known = append(p.known, value, placeholder)
-}
-
-// address replaces a URL in all the forms in which one is found.
-func (p *placeholders) address(value, placeholder string) {
-	p.add(value, placeholder)
-	p.add(url.QueryEscape(value), url.QueryEscape(placeholder))
-	p.add("@"+strings.TrimPrefix(value, "http://"), "@"+strings.TrimPrefix(placeholder, "https://")) // a key of clients/
 }
 
 // begin is the heading of an exchange.
@@ -57,6 +49,8 @@ func (p *placeholders) in(text string) string {
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, placeholder)
 	}
+	// About half of a token's life, another moment for each token.
+	text = regexp.MustCompile(`("next_refresh": )"[^"]+"`).ReplaceAllString(text, `${1}"`+p.start.Add(30*time.Minute).UTC().Format(time.RFC3339)+`"`)
 	text = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`).ReplaceAllStringFunc(text, p.time)
 	return regexp.MustCompile(`\b([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})\b`).ReplaceAllStringFunc(text, p.id)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/go-cleanhttp"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/zohosim"
@@ -53,17 +53,15 @@ type recorder struct {
 	web   *zohosim.Client
 }
 
-// newRecorder makes a mount at zoho/ that is as a user's in the data centre eu,
-// but that its Accounts server is the simulator.
+// newRecorder makes a mount at zoho/ that is as a user's in the data centre eu:
+// it talks to the simulator, and takes it for Zoho's own Accounts server.
 func newRecorder(t *testing.T) *recorder {
 	t.Helper()
 	server := ownServer(t)
 	require.NoError(t, server.InstallPlugin(env.plugin))
-	m := &mount{t: t, server: server, root: server.Client(server.RootToken()), path: "zoho", sim: zohosim.New(zohosim.Options{})}
+	m := &mount{t: t, server: server, root: server.Client(server.RootToken()), path: "zoho", sim: zohosim.New(zohosim.Options{RealDomains: true})}
 	t.Cleanup(m.sim.Close)
-	var err error
-	m.accounts, err = m.sim.Listen("eu")
-	require.NoError(t, err)
+	impersonate(t, server, &url.URL{Scheme: "https", Host: "accounts.zoho.eu"}, m.sim.Handler("eu"))
 	m.client = m.sim.AddClient(zohosim.ClientSpec{})
 	require.NoError(t, server.Mount(t.Context(), m.path))
 	r := &recorder{mount: m, names: newPlaceholders(m), dir: t.TempDir()}
@@ -96,9 +94,7 @@ func (r *recorder) all() {
 	r.exchange("POST", "config", fields{"data_center": "eu", "client_id": r.client.ID, "client_secret": r.client.Secret("eu"), "redirect_uri": r.callback()})
 	r.exchange("PATCH", "config", fields{"min_ttl": "15m"})
 	r.exchange("GET", "config", nil)
-	// Until here nobody asks Zoho; what follows does.
-	r.write("config", fields{"accounts_url": r.accounts.URL, "client_secret": r.client.Secret("eu")})
-	r.exchange("POST", "roles/crm-sync", fields{"code": code, "scopes": scopes})
+	r.exchange("POST", "roles/crm-sync", fields{"code": code, "scopes": scopes, "metadata": fields{"organization_id": "60012345678"}})
 	r.exchange("PATCH", "roles/crm-sync", fields{"min_ttl": "20m"})
 	r.exchange("GET", "roles/crm-sync", nil)
 	r.exchange("LIST", "roles", nil)
@@ -123,12 +119,11 @@ func (r *recorder) all() {
 // callbackOf is what a browser does that comes back from the consent page.
 func (r *recorder) callbackOf(authorization string) {
 	r.t.Helper()
-	browser := cleanhttp.DefaultClient()
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	answer, err := browser.Post(authorization, "application/x-www-form-urlencoded", strings.NewReader("decision=accept"))
-	require.NoError(r.t, err)
-	require.NoError(r.t, answer.Body.Close())
-	back, err := url.Parse(answer.Header.Get("Location"))
+	agreed := httptest.NewRequestWithContext(r.t.Context(), http.MethodPost, authorization, strings.NewReader("decision=accept"))
+	agreed.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer := httptest.NewRecorder()
+	r.sim.Handler("eu").ServeHTTP(answer, agreed)
+	back, err := url.Parse(answer.Header().Get("Location"))
 	require.NoError(r.t, err)
 	r.names.add(back.Query().Get("code"), "1000.grant-code...")
 	r.heading("GET", "callback")
