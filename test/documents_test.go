@@ -86,6 +86,7 @@ func (r *reader) types(command string) string {
 		"/etc/vault/plugins/", r.server.PluginDir(),
 		"data_center=eu", "accounts_url="+r.accounts.URL,
 		"client_id=1000.ABC...", "client_id="+r.client.ID,
+		"client_id=1000.DEF...", "client_id="+r.client.ID, // whichever is used now
 		"https://vault.example.com", r.server.Addr(),
 		"https://www.zohoapis.eu", r.accounts.URL,
 	).Replace(command)

@@ -37,6 +37,7 @@ func withControl(sim *zohosim.Sim, clock *zohosim.Clock, client *zohosim.Client,
 	mux.HandleFunc("POST /sim/up", c.setDown(false))
 	mux.HandleFunc("POST /sim/advance", c.advance)
 	mux.HandleFunc("POST /sim/code", c.newCode)
+	mux.HandleFunc("POST /sim/client", c.newWebClient)
 	mux.HandleFunc("GET /sim/evicted", c.evicted)
 	mux.HandleFunc("POST /sim/remove-user", c.removeUser)
 	zoho := sim.Handler(dc)
@@ -71,6 +72,8 @@ POST   /sim/code             a grant code for the client, as from the API consol
                                user          default user@example.com
                                organisation  true: for the organisation
                                soid          which one, as ZohoCRM.600123434
+POST   /sim/client           register a server-based client, for the consent page; form field:
+                               redirect_uri  where the page leads back to
 POST   /sim/remove-user      kill what belongs to a user, not to the organisation;
                              form field user
 

@@ -166,10 +166,3 @@ func listenLoopback(address string) (net.Listener, error) {
 	}
 	return listener, nil
 }
-
-func newClient(sim *zohosim.Sim, redirectURI string) *zohosim.Client {
-	if redirectURI == "" {
-		return sim.AddClient(zohosim.ClientSpec{Kind: zohosim.SelfClient})
-	}
-	return sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{redirectURI}})
-}
