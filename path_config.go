@@ -160,7 +160,7 @@ request. A new secret of the same client is tried at Zoho, with a role that uses
 it; if Zoho refuses, the former one stays in force. "ca_cert" says whom the
 engine takes for the Accounts server, so whoever may write it is trusted with the
 secrets. A write keeps the fields that
-it does not name; a patch with null takes a field back to its default.
+it does not name; an empty value, or null in a patch, takes a field back to its default.
 
 Deleting the config leaves roles, leases and tokens as they are: what is out
 can still be revoked. Roles that use the mount's client cannot mint until there

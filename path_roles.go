@@ -37,7 +37,7 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 				},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each: never tried, ready, throttled, refused, unreachable, or broken if its entry cannot be read.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each, and whether it is authorized. The states are never tried, ready, throttled, refused, unreachable, deauthorized, or broken if the role's entry cannot be read.",
 		},
 		{
 			Pattern:        "roles/" + nameRegex,
@@ -76,7 +76,7 @@ func roleFields() map[string]*framework.FieldSchema {
 		"client_id":     {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
 		"client_secret": {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"grant_type":    {Type: framework.TypeString, Default: backend.GrantTypeRefreshToken, AllowedValues: []any{backend.GrantTypeRefreshToken, backend.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},
-		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back. No other mount and no other program may have it: each counts Zoho's limits as if it were alone.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"code":          {Type: framework.TypeString, Description: "A grant code from Zoho's API console, exchanged at once for the refresh token. Lives a few minutes and can be used once. Not stored.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"redirect_uri":  {Type: framework.TypeString, Description: "The address that the code was sent to. A Self Client has none. Not stored."},
 		"soid":          {Type: framework.TypeString, Description: "Organisation for client_credentials or consent=org, where the product asks for it: the service's name, a dot, and the organisation's ID."},
@@ -210,7 +210,7 @@ Zoho: what Zoho refuses is not written, and the role stays as it was.
 The credentials belong to one client at one Accounts server, chosen when they
 are written. To change either, write the refresh token (and the role's own
 client secret) in the same request. A write keeps the fields that it does not
-name; a patch with null takes a field back to its default.
+name; an empty value, or null in a patch, takes a field back to its default.
 
 "metadata" is for what readers need and what says whose the role is: the ID of an
 organisation, a portal, an owner. It comes with every answer of "creds", there as

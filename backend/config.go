@@ -106,7 +106,7 @@ func (ch ConfigChange) apply(old Config) (Config, []string, error) {
 
 	var warnings []string
 	if ch.DataCenter != nil && ch.AccountsURL == nil && old.CustomURL != "" {
-		warnings = append(warnings, fmt.Sprintf("accounts_url is still %s and goes before data_center; write accounts_url=\"\" to use the data centre's own server", old.CustomURL))
+		warnings = append(warnings, fmt.Sprintf("accounts_url is still %s and overrides data_center; write accounts_url=\"\" to use the data centre's own server", old.CustomURL))
 	}
 	if err := c.normalise(); err != nil {
 		return Config{}, nil, err

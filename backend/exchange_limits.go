@@ -74,7 +74,7 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 }
 
 // exchangeAnswered notes on a client's record what came of the exchange of a code: no
-// token that counts for the client, and perhaps that Zoho wants silence.
+// token that counts for the client, and perhaps that Zoho has throttled the client.
 func (rec *quotaRecord) exchangeAnswered(now time.Time, failed error, config *Config) {
 	rec.latestRequest().Over = true
 	var refused *zoho.Error

@@ -18,7 +18,8 @@ const (
 	Misconfigured
 	// Throttled: too many requests. Silence is the only thing that helps.
 	Throttled
-	// BadAnswer: 5xx, a web page, or nonsense. It may pass.
+	// BadAnswer: 5xx, a web page, or something else that is no answer of an OAuth server.
+	// It may pass.
 	BadAnswer
 	// Unreachable: no connection, or no answer in time. It may pass.
 	Unreachable
