@@ -190,7 +190,7 @@ func TestOperating_NamesEveryWarningEventStateAndWordOfZohos(t *testing.T) {
 	}
 	for _, state := range []backend.GrantState{
 		backend.StateNeverTried, backend.StateReady, backend.StateThrottled,
-		backend.StateRefused, backend.StateUnreachable, backend.StateBroken,
+		backend.StateRefused, backend.StateUnreachable, backend.StateDeauthorized, backend.StateBroken,
 	} {
 		require.Contains(t, text, "| `"+string(state)+"` |")
 	}
