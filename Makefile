@@ -31,8 +31,9 @@ check: ## gofmt, go vet and golangci-lint
 release-check: ## make a release without publishing it, and check it: licences, same bytes, checksums, SBOM, vulnerabilities
 	scripts/release-check
 
-docs: ## write docs/reference.md anew, from the plugin's schemas
-	go test -count=1 -run TestReference . -args write-reference
+docs: ## write docs/reference.md anew, from the plugin's schemas and from what a real Vault answers
+	VAULT_BIN=$$(scripts/vault-bin) UPDATE_DOCS=1 go test -count=1 -run TestReference ./test
+	go test -count=1 -run TestReference_IsGenerated . -args write-reference
 
 fmt: ## format the Go files
 	gofmt -w .

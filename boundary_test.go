@@ -95,7 +95,7 @@ func errorRows() map[string]struct {
 			r.write("config", fields{"request_budget": 2}).done(r.t)
 			r.use()
 			r.use()
-		}, creds, 429, []string{"budget of 2 token requests in 10m0s", "Look for readers", "2026-11-21T09:10:10Z"}},
+		}, creds, 429, []string{"budget of 2 token requests in 10m0s", "Look for what needs many new tokens", "2026-11-21T09:10:10Z"}},
 		"the exclusive cap": {func(r *remote) {
 			r.write("config", fields{"max_live_tokens": 1}).done(r.t)
 			r.write("roles/crm-sync", fields{"exclusive": true}).done(r.t)

@@ -74,7 +74,7 @@ func TestCode_WarnsWhenZohoGrantsOtherScopesThanTheRoleAsksFor(t *testing.T) {
 	require.Contains(t, got.warnings(), "Zoho did not grant ZohoCRM.modules.READ, which the role asks for")
 	require.Contains(t, got.warnings(), "Zoho granted ZohoCRM.modules.ALL, which the role does not ask for")
 	requireNone(t, got, code)
-	require.Equal(t, []string{"ZohoCRM.modules.ALL"}, m.read("roles/new/status").Data["scopes"])
+	require.Equal(t, []string{"ZohoCRM.modules.ALL"}, m.read("roles/new/status").Data["scopes_granted"])
 }
 
 func TestCode_ThatZohoDoesNotTakeLeavesTheRoleAsItWas(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCode_ThatZohoDoesNotTakeLeavesTheRoleAsItWas(t *testing.T) {
 		"a web page":    {func(r *remote) { r.fault(zohosim.FaultHTML500) }, 502, "a web page (HTTP 500)"},
 		"half":          {func(r *remote) { r.fault(zohosim.FaultTruncated) }, 502, "cut off"},
 		"Zoho is down":  {func(r *remote) { r.zoho.sim.SetDown(true) }, 503, "could not be reached"},
-		"budget is out": {func(r *remote) { r.exhaust() }, 429, "The grant code was not used, and may still be good"},
+		"budget is out": {func(r *remote) { r.exhaust() }, 429, "The grant code was not used. "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -120,6 +120,7 @@ func TestDocumentation_AnswersAreWhatTheSchemaSays(t *testing.T) {
 	check(logical.ReadOperation, "creds/crm-sync", nil)
 	check(logical.ReadOperation, "info", nil)
 	check(logical.ListOperation, "tokens/", nil)
+	check(logical.ListOperation, "clients/", nil)
 	check(logical.ReadOperation, "tokens/"+fmt.Sprint(leased.Data["token_id"]), nil)
 	check(logical.UpdateOperation, "tokens/lookup", fields{"token": leased.token()})
 	check(logical.DeleteOperation, "tokens/"+fmt.Sprint(leased.Data["token_id"]), nil)
@@ -183,7 +184,7 @@ func TestDocumentation_OpenAPIHasEveryPathAndUniqueOperationIDs(t *testing.T) {
 	require.NoError(t, json.Unmarshal(encoded, &doc))
 	require.Len(t, doc.Paths, len(m.inner.Paths))
 	for _, path := range []string{
-		"/callback", "/config", "/creds/{name}", "/info", "/roles/", "/roles/{name}", "/roles/{name}/authorize",
+		"/callback", "/clients/", "/config", "/creds/{name}", "/info", "/roles/", "/roles/{name}", "/roles/{name}/authorize",
 		"/roles/{name}/deauthorize", "/roles/{name}/rotate", "/roles/{name}/status", "/tokens/", "/tokens/{token_id}", "/tokens/lookup",
 	} {
 		require.Contains(t, doc.Paths, path)
@@ -201,7 +202,7 @@ func TestDocumentation_OpenAPIHasEveryPathAndUniqueOperationIDs(t *testing.T) {
 			seen[string(id[1])] = method + " " + path
 		}
 	}
-	require.Len(t, seen, 20)
+	require.Len(t, seen, 21)
 }
 
 // The texts that people are shown are the only documentation that some read.

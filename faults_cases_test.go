@@ -84,7 +84,7 @@ func faultCasesOfRoles() []faultCase {
 	person := func(s *scene) { s.awaitsConsent(s.zoho) }
 	return []faultCase{
 		{op: logical.ReadOperation, path: "config"},
-		{op: logical.CreateOperation, path: "config", arrange: unconfigured, holds: reads("config", "data_center", "us")},
+		{op: logical.CreateOperation, path: "config", arrange: unconfigured, holds: reads("config", "request_budget", 10)},
 		{op: logical.UpdateOperation, path: "config", data: fields{"min_ttl": "7m"}, holds: reads("config", "min_ttl", 420)},
 		{what: "with a secret to try", op: logical.UpdateOperation, path: "config", arrange: func(s *scene) {
 			s.data = fields{"client_secret": s.zoho.clientSecret, "min_ttl": "7m"}
@@ -114,6 +114,7 @@ func faultCasesOfRoles() []faultCase {
 		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/deauthorize", once: true, arrange: withLease, holds: isDead},
 		{op: logical.UpdateOperation, path: "roles/crm-sync/rotate", holds: reads("roles/crm-sync/status", "state", "ready")},
 		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/rotate", arrange: withLease, holds: isDead},
+		{op: logical.ListOperation, path: "clients/", arrange: withLease},
 		{op: logical.ReadOperation, path: "info"},
 	}
 }

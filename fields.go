@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
 )
 
 // operationPrefix begins the operation IDs in Vault's OpenAPI document.
@@ -54,6 +57,28 @@ func writtenDuration(d *framework.FieldData, name string) *time.Duration {
 	}
 	duration := time.Duration(*value) * time.Second
 	return &duration
+}
+
+// writtenPairs is written for key-value pairs. A patch keeps the pairs that it does
+// not name and takes away those that are null (RFC 7396), as Vault's KV engine does
+// with custom_metadata; any other write replaces them all.
+func writtenPairs(d *framework.FieldData, name string, op logical.Operation) *backend.MetadataChange {
+	raw, named := d.Raw[name]
+	if !named {
+		return nil
+	}
+	change := &backend.MetadataChange{Pairs: map[string]*string{}, Merge: op == logical.PatchOperation && raw != nil}
+	pairs, _ := d.Get(name).(map[string]string)
+	for key, value := range pairs {
+		change.Pairs[key] = &value
+	}
+	object, _ := raw.(map[string]any)
+	for key, value := range object {
+		if value == nil {
+			change.Pairs[key] = nil
+		}
+	}
+	return change
 }
 
 // seconds returns a duration field; zero if it is not there.

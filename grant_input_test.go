@@ -28,6 +28,8 @@ func TestBadInput_FieldsOfDifferentGrantsDoNotGoTogether(t *testing.T) {
 		"an organisation of a refresh token":     {goodRole().with(fields{"soid": "ZohoCRM.1"}), "soid belongs to grant_type=client_credentials"},
 		"an organisation of a code":              {goodCode().with(fields{"soid": "ZohoCRM.1"}), "soid belongs to grant_type=client_credentials"},
 		"an organisation without scopes":         {goodClientCredentials().with(fields{"scopes": []string{}}), "grant_type=client_credentials needs scopes"},
+		"a consent that there is not":            {goodRole().with(fields{"consent": "admin"}), "consent is neither user nor org; write user if a person"},
+		"a consent of an organisation's client":  {goodClientCredentials().with(fields{"consent": "org"}), "nobody consents to grant_type=client_credentials"},
 		"a redirect URI without a code":          {goodRole().with(fields{"redirect_uri": callbackURL}), "redirect_uri is only used to exchange a code: write both"},
 		"a redirect URI of an organisation":      {goodClientCredentials().with(fields{"redirect_uri": callbackURL}), "redirect_uri is only used to exchange a code: write both"},
 		"a grant type that only Zoho knows":      {goodRole().with(fields{"grant_type": "authorization_code"}), "grant_type is neither refresh_token nor client_credentials"},

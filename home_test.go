@@ -13,14 +13,14 @@ import (
 
 func TestConfig_AChangeOfServerOrClientNeedsTheSecretAgain(t *testing.T) {
 	t.Parallel()
-	client := fields{"client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}
+	client := fields{"data_center": "us", "client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}
 	const server, id = "in the same request", "belongs to another client_id: write both in the same request"
 	for name, c := range map[string]struct {
 		start, change fields
 		says          string
 	}{
 		"another data centre":           {fields{}, fields{"data_center": "eu"}, server},
-		"the default data centre":       {fields{"data_center": "eu"}, fields{"data_center": nil}, server},
+		"no data centre":                {fields{"data_center": "eu"}, fields{"data_center": nil}, "data_center is missing"},
 		"a server instead of a centre":  {fields{}, fields{"accounts_url": "https://accounts.evil.example"}, server},
 		"another server":                {fields{"accounts_url": loopback}, fields{"accounts_url": "http://127.0.0.1:2"}, server},
 		"another path":                  {fields{"accounts_url": loopback}, fields{"accounts_url": loopback + "/evil"}, server},
@@ -35,7 +35,7 @@ func TestConfig_AChangeOfServerOrClientNeedsTheSecretAgain(t *testing.T) {
 		before := m.stored()
 		m.requireRefused(m.write("config", c.change), before, name, c.says)
 		m.requireRefused(m.patch("config", c.change), before, name, c.says)
-		if c.change["client_id"] != "" {
+		if c.change["client_id"] != "" && c.says != "data_center is missing" {
 			m.write("config", client.with(c.change)).done(t)
 		}
 	}
@@ -54,7 +54,7 @@ func TestConfig_AnotherSpellingOfTheServerNeedsNoSecret(t *testing.T) {
 func TestConfig_IDAndSecretOfAClientGoTogether(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	for _, half := range []fields{{"client_id": "1000.MOUNT"}, {"client_secret": "secret"}, {"client_id": "1000.MOUNT", "client_secret": ""}} {
+	for _, half := range []fields{{"client_id": "1000.MOUNT", "data_center": "eu"}, {"client_secret": "secret"}, {"client_id": "1000.MOUNT", "client_secret": "", "data_center": "eu"}} {
 		m.requireRefused(m.write("config", half), map[string]string{}, "half", "client_id and client_secret go together: write both")
 	}
 	m.write("config", goodConfig()).done(t)

@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t)
+	r.write("config", fields{"data_center": "us"}).done(t)
 	r.zoho.sim.SetAnswer(zohosim.Answer{WithScope: true, APIDomainSlash: true, APIDomain: "https://www.zohoapis.com"})
 	got := r.read("creds/crm-sync").done(t)
 	token := got.token()
@@ -27,7 +30,31 @@ func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 	require.Equal(t, "2026-11-21T09:59:59Z", got.Data["expires_at"])
 	require.Empty(t, got.Warnings)
 	for field := range got.Data {
-		require.NotContains(t, []string{"rotation_period", "ttl", "certificate", "expiration", "secret_id"}, field, "Vault Agent treats it specially")
+		require.NotContains(t, []string{"rotation_period", "ttl", "certificate", "expiration", "secret_id", "metadata"}, field, "Vault Agent treats it specially")
+	}
+}
+
+// Desk, Mail and others are at this domain, and not at api_domain.
+func TestCreds_NameTheDomainOfZohosProductsInTheTokensDataCentre(t *testing.T) {
+	t.Parallel()
+	m, z := newWorld(t)
+	first := m.read("creds/crm-sync").done(t)
+	require.Empty(t, first.Data["zoho_domain"], "nobody knows what takes the tokens of a server that is none of Zoho's")
+	key := fmt.Sprint("tokens/", first.Data["token_id"])
+	record := m.stored()[key]
+	for accounts, domain := range map[string]string{
+		"https://accounts.zoho.com": "zoho.com", "https://accounts.zoho.com.au": "zoho.com.au", "https://accounts.zohocloud.ca": "zohocloud.ca",
+		"https://accounts.zoho.ae": "zoho.ae", "https://accounts.zoho.sg": "", "https://accounts.zoho.eu.evil.example": "",
+		"https://accounts.zohoportal.com/clientoauth/v2/10012345": "",
+	} {
+		moved := strings.Replace(record, z.url, accounts, 1)
+		require.NotEqual(t, record, moved)
+		require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: []byte(moved)}))
+		again := newMountOn(t, m.storage, nil)
+		again.clock.Advance(m.clock.Now().Sub(again.clock.Now()))
+		got := again.read("creds/crm-sync").done(t)
+		require.Equal(t, first.token(), got.token())
+		require.Equal(t, domain, got.Data["zoho_domain"], accounts)
 	}
 }
 

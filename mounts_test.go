@@ -33,11 +33,11 @@ func TestMounts_AfterCloseNoneBeginsAnything(t *testing.T) {
 	var mounts Mounts
 	all := []vault{newRemembered(t, &mounts), newRemembered(t, &mounts)}
 	for _, v := range all {
-		v.write("roles/crm-sync", goodRole()).done(t)
+		v.write("roles/crm-sync", goodRole().with(fields{"data_center": "us"})).done(t)
 	}
 	mounts.Close()
 	for _, v := range all {
-		got := v.write("roles/crm-sync", goodRole())
+		got := v.write("roles/crm-sync", goodRole().with(fields{"data_center": "us"}))
 		require.Equal(t, 503, got.status)
 		require.Contains(t, got.text, "shutting down")
 	}
@@ -83,7 +83,7 @@ func TestMounts_ForgetTheOneThatVaultHasCleanedUp(t *testing.T) {
 	first.backend.Cleanup(t.Context())
 	first.backend.Cleanup(t.Context())
 	require.Len(t, mounts.open, 1)
-	second.write("roles/crm-sync", goodRole()).done(t)
+	second.write("roles/crm-sync", goodRole().with(fields{"data_center": "us"})).done(t)
 	mounts.Close()
 	require.Empty(t, mounts.open)
 }

@@ -68,7 +68,7 @@ func TestNames_ThatVaultsOwnEnginesTakeAreTaken(t *testing.T) {
 	m := newMount(t)
 	m.write("config", goodConfig()).done(t)
 	for _, name := range []string{"a", "crm-sync", "CRM_Sync.v2", "_", "1", "0-0", "a--b", strings.Repeat("a", 128)} {
-		m.write("roles/"+name, goodRole()).done(t)
+		m.write("roles/"+name, goodRole().with(fields{"data_center": "us"})).done(t)
 		require.Equal(t, name, m.read("roles/" + name).Data["name"])
 	}
 }
@@ -76,7 +76,7 @@ func TestNames_ThatVaultsOwnEnginesTakeAreTaken(t *testing.T) {
 func TestBadInput_TheNameInThePathGoesBeforeTheNameInTheBody(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	m.write("roles/crm-sync", goodRole().with(fields{"name": "other"})).done(t)
+	m.write("roles/crm-sync", goodRole().with(fields{"name": "other", "data_center": "us"})).done(t)
 	require.Nil(t, m.read("roles/other").Response)
 	require.Equal(t, "crm-sync", m.read("roles/crm-sync").Data["name"])
 }

@@ -56,25 +56,26 @@ func configFields() map[string]*framework.FieldSchema {
 		names = append(names, name)
 	}
 	return map[string]*framework.FieldSchema{
-		"data_center":     {Type: framework.TypeString, Default: backend.DefaultDataCenter, AllowedValues: names, Description: "Zoho's data centre: us, eu, in, au, jp, ca, sa, uk or cn."},
-		"accounts_url":    {Type: framework.TypeString, Description: "Accounts server, if it is not the data centre's own: a portal, an on-premises server, the simulator. https, or http on a loopback address."},
-		"client_id":       {Type: framework.TypeString, Description: "Client ID from Zoho's API console, for roles without a client of their own."},
-		"client_secret":   {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-		"redirect_uri":    {Type: framework.TypeString, Description: "Where Zoho's consent page returns: the address of this mount's callback."},
-		"min_ttl":         {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is a sixth of its life: 10 minutes of an hour."},
-		"refresh_ahead":   {Type: framework.TypeBool, Default: true, Description: "Mint the next token of a grant in use at half-life, in the background, so that a short outage of Zoho is not noticed."},
-		"request_budget":  {Type: framework.TypeInt, Default: backend.DefaultRequestBudget, Description: "Token requests in request_window, for each refresh token, or each client where there is none. Zoho's limit is 10."},
-		"request_window":  {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
-		"max_live_tokens": {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
-		"request_timeout": {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
-		"verify":          {Type: framework.TypeBool, Default: true, Description: "Try a new client secret at Zoho, with a role that uses it, and keep the former one if Zoho refuses. Not stored."},
-		"ca_cert":         {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
+		"data_center":        {Type: framework.TypeString, AllowedValues: names, Description: "Zoho's data centre: us, eu, in, au, jp, ca, sa, uk, cn or ae."},
+		"accounts_url":       {Type: framework.TypeString, Description: "Accounts server, if it is not the data centre's own: a portal, an on-premises server, the simulator. https, or http on a loopback address."},
+		"client_id":          {Type: framework.TypeString, Description: "Client ID from Zoho's API console, for roles without a client of their own."},
+		"client_secret":      {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"redirect_uri":       {Type: framework.TypeString, Description: "Where Zoho's consent page returns: the address of this mount's callback."},
+		"min_ttl":            {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is a sixth of its life: 10 minutes of an hour."},
+		"refresh_ahead":      {Type: framework.TypeBool, Default: true, Description: "Mint the next token of a grant in use at half-life, in the background, so that a short outage of Zoho is not noticed."},
+		"request_budget":     {Type: framework.TypeInt, Default: backend.DefaultRequestBudget, Description: "Token requests in request_window, for each refresh token, or each client where there is none. Zoho's limit is 10."},
+		"request_window":     {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
+		"count_requests_per": {Type: framework.TypeString, Default: backend.CountPerGrant, AllowedValues: []any{backend.CountPerGrant, backend.CountPerClient}, Description: "For what Zoho counts token requests: grant, for each refresh token, and for each client where there is none; or client, for all refresh tokens of a client together. Zoho's pages differ; change it if Zoho throttles a client whose refresh tokens each stay below the limit."},
+		"max_live_tokens":    {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
+		"request_timeout":    {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
+		"verify":             {Type: framework.TypeBool, Default: true, Description: "Try a new client secret at Zoho, with a role that uses it, and keep the former one if Zoho refuses. Not stored."},
+		"ca_cert":            {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
 	}
 }
 
 // readable leaves out the fields that are only written.
 func readable(fields map[string]*framework.FieldSchema) map[string]*framework.FieldSchema {
-	for _, written := range []string{"client_secret", "refresh_token", "code", "verify"} {
+	for _, written := range []string{"client_secret", "refresh_token", "code", "verify", "force"} {
 		delete(fields, written)
 	}
 	return fields
@@ -94,35 +95,37 @@ func (b *zohoBackend) pathConfigRead(ctx context.Context, _ *logical.Request, _ 
 		return nil, err
 	}
 	return &logical.Response{Data: map[string]any{
-		"data_center":     c.DataCenter,
-		"accounts_url":    c.AccountsURL(),
-		"client_id":       c.ClientID,
-		"redirect_uri":    c.RedirectURI,
-		"min_ttl":         inSeconds(c.MinTTL),
-		"refresh_ahead":   c.RefreshAhead,
-		"request_budget":  c.RequestBudget,
-		"request_window":  inSeconds(c.RequestWindow),
-		"max_live_tokens": c.MaxLiveTokens,
-		"request_timeout": inSeconds(c.RequestTimeout),
-		"ca_cert":         c.CACert,
+		"data_center":        c.DataCenter,
+		"accounts_url":       c.AccountsURL(),
+		"client_id":          c.ClientID,
+		"redirect_uri":       c.RedirectURI,
+		"min_ttl":            inSeconds(c.MinTTL),
+		"refresh_ahead":      c.RefreshAhead,
+		"request_budget":     c.RequestBudget,
+		"request_window":     inSeconds(c.RequestWindow),
+		"max_live_tokens":    c.MaxLiveTokens,
+		"request_timeout":    inSeconds(c.RequestTimeout),
+		"count_requests_per": c.CountRequestsPer,
+		"ca_cert":            c.CACert,
 	}}, nil
 }
 
 func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	warnings, err := b.engine.WriteConfig(ctx, backend.ConfigChange{
-		DataCenter:     written[string](d, "data_center"),
-		AccountsURL:    written[string](d, "accounts_url"),
-		ClientID:       written[string](d, "client_id"),
-		ClientSecret:   written[string](d, "client_secret"),
-		RedirectURI:    written[string](d, "redirect_uri"),
-		MinTTL:         writtenDuration(d, "min_ttl"),
-		RefreshAhead:   written[bool](d, "refresh_ahead"),
-		RequestBudget:  written[int](d, "request_budget"),
-		RequestWindow:  writtenDuration(d, "request_window"),
-		MaxLiveTokens:  written[int](d, "max_live_tokens"),
-		RequestTimeout: writtenDuration(d, "request_timeout"),
-		CACert:         written[string](d, "ca_cert"),
-		Verify:         written[bool](d, "verify"),
+		DataCenter:       written[string](d, "data_center"),
+		AccountsURL:      written[string](d, "accounts_url"),
+		ClientID:         written[string](d, "client_id"),
+		ClientSecret:     written[string](d, "client_secret"),
+		RedirectURI:      written[string](d, "redirect_uri"),
+		MinTTL:           writtenDuration(d, "min_ttl"),
+		RefreshAhead:     written[bool](d, "refresh_ahead"),
+		RequestBudget:    written[int](d, "request_budget"),
+		RequestWindow:    writtenDuration(d, "request_window"),
+		MaxLiveTokens:    written[int](d, "max_live_tokens"),
+		RequestTimeout:   writtenDuration(d, "request_timeout"),
+		CountRequestsPer: written[string](d, "count_requests_per"),
+		CACert:           written[string](d, "ca_cert"),
+		Verify:           written[bool](d, "verify"),
 	})
 	return wrote(d, warnings, err)
 }
@@ -157,7 +160,7 @@ request. A new secret of the same client is tried at Zoho, with a role that uses
 it; if Zoho refuses, the former one stays in force. "ca_cert" says whom the
 engine takes for the Accounts server, so whoever may write it is trusted with the
 secrets. A write keeps the fields that
-it does not name; a patch with null takes a field back to its default.
+it does not name; an empty value, or null in a patch, takes a field back to its default.
 
 Deleting the config leaves roles, leases and tokens as they are: what is out
 can still be revoked. Roles that use the mount's client cannot mint until there

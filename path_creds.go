@@ -16,6 +16,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 		Fields: map[string]*framework.FieldSchema{
 			"name":    nameField(),
 			"min_ttl": {Type: framework.TypeDurationSecond, Query: true, Description: "The access token must live at least this much longer. Defaults to the role's min_ttl."},
+			"ttl":     {Type: framework.TypeDurationSecond, Query: true, Description: "Longest time of this lease. The role's ttl and the access token's life cap it, too."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
@@ -27,11 +28,17 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 					"authorization": {Type: framework.TypeString, Description: "The value of the Authorization header for Zoho's APIs, ready to be sent.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 					"token_type":    {Type: framework.TypeString, Description: "The type that Zoho names. Use authorization for the header instead: Zoho says Bearer, and wants Zoho-oauthtoken."},
 					"api_domain":    {Type: framework.TypeString, Description: "Where most of Zoho's APIs are in this data centre."},
+					"zoho_domain":   {Type: framework.TypeString, Description: "What the hosts of Zoho's other products end in there, such as zoho.eu for desk.zoho.eu; empty if the Accounts server is none of Zoho's."},
 					"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre of this grant."},
 					"scopes":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
 					"expires_at":    {Type: framework.TypeString, Description: "When the access token ends, RFC 3339. The lease ends no later."},
 					"token_id":      {Type: framework.TypeString, Description: "A keyed hash that names the token in logs; it cannot be used in its place."},
 					"role":          {Type: framework.TypeString, Description: "Name of the role."},
+					// Not called metadata: of an answer with a map of that name Vault Agent
+					// before 1.15.6 and consul-template before 0.37 say "no secret exists",
+					// since they take it for a deleted version of the KV engine.
+					// Source: github.com/hashicorp/consul-template/pull/1879.
+					"role_metadata": {Type: framework.TypeKVPairs, Description: "The role's metadata: what the operator has noted for its readers, such as the ID of an organisation."},
 				}),
 				// A standby must not mint: without these it would ask Zoho for
 				// a token and then fail to store its lease.
@@ -47,6 +54,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	issued, err := b.engine.Issue(ctx, roleNameOf(d), backend.Reader{
 		MinTTL:      seconds(d, "min_ttl"),
+		TTL:         seconds(d, "ttl"),
 		EntityID:    req.EntityID,
 		DisplayName: req.DisplayName,
 		RequestID:   req.ID,
@@ -60,11 +68,13 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 		"authorization": "Zoho-oauthtoken " + issued.AccessToken.Reveal(),
 		"token_type":    issued.TokenType,
 		"api_domain":    issued.APIDomain,
+		"zoho_domain":   issued.ZohoDomain,
 		"data_center":   issued.DataCenter,
 		"scopes":        nonNil(issued.Scopes),
 		"expires_at":    expires,
 		"token_id":      issued.TokenID,
 		"role":          issued.Role,
+		"role_metadata": issued.Metadata,
 	}, map[string]any{
 		internalTokenID:   issued.TokenID,
 		internalHolderID:  issued.HolderID,
@@ -77,7 +87,8 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 
 const pathCredsHelp = `
 Reads an access token of the role's grant, with a lease. Send it as in the
-"authorization" value, to "api_domain" and the path of the product's API.
+"authorization" value, to "api_domain" and the path of the product's API. Desk,
+Mail, Projects and some others are elsewhere: Desk at "desk." and "zoho_domain".
 
 Readers share the token: it is minted when there is none with "min_ttl" left,
 and otherwise handed out again. The lease lasts as long as the token (or the

@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
 )
 
 // pathRoleGrant is what can be asked of, and done with, a role's grant.
@@ -21,11 +23,14 @@ func (b *zohoBackend) pathRoleGrant() []*framework.Path {
 			map[string]*framework.FieldSchema{
 				"force": {Type: framework.TypeBool, Description: "Also if other roles have the same refresh token, and lose it, too."},
 			}, done()),
-		b.pathRoleAction("rotate", "Mint a new access token for the role, and revoke the others at Zoho now.", pathRotateHelp, b.pathRoleRotate, nil,
+		b.pathRoleAction("rotate", "Mint a new access token for the role, and revoke the others at Zoho now.", pathRotateHelp, b.pathRoleRotate,
+			map[string]*framework.FieldSchema{
+				"force": {Type: framework.TypeBool, Description: "Revoke also if no new access token can be had. Readers then wait until one can be minted."},
+			},
 			ok(map[string]*framework.FieldSchema{
 				"token_id":        {Type: framework.TypeString, Description: "A keyed hash that names the new access token."},
 				"expires_at":      {Type: framework.TypeString, Description: "When the new access token ends, RFC 3339."},
-				"former_token_id": {Type: framework.TypeString, Description: "The same of the one that was revoked; empty if there was none."},
+				"ended_token_ids": {Type: framework.TypeStringSlice, Description: "The same of those that were revoked; empty if there were none."},
 			})),
 	}
 }
@@ -41,23 +46,29 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Summary:      "Read how the role's grant is doing, without asking Zoho.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role-status"},
 				Responses: ok(map[string]*framework.FieldSchema{
-					"state":               {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable."},
-					"authorized":          {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
-					"grant":               {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
-					"shared_with":         {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
-					"scopes":              {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
-					"last_success":        {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
-					"last_error":          {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
-					"last_error_code":     {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
-					"last_error_at":       {Type: framework.TypeString, Description: "When that was, RFC 3339; empty if it did not fail."},
-					"retry_at":            {Type: framework.TypeString, Description: "Until when Zoho is left alone, RFC 3339; empty: it may be asked, or somebody has to correct something."},
-					"requests_left":       {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
-					"live_tokens":         {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},
-					"holders":             {Type: framework.TypeInt, Description: "Leases on the grant's tokens."},
-					"token_id":            {Type: framework.TypeString, Description: "The access token that the next reader gets; empty: one has to be minted."},
-					"expires_at":          {Type: framework.TypeString, Description: "When it ends, RFC 3339."},
-					"pending_revocations": {Type: framework.TypeSlice, Description: "Refresh tokens that were the role's and wait to be revoked at Zoho: since, decided (false: somebody still leases their access tokens), failures, last_error and retry_at."},
-					"next_refresh":        {Type: framework.TypeString, Description: "When it is replaced ahead of that if the grant is in use, RFC 3339."},
+					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable; or deauthorized."},
+					"authorized":            {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
+					"authorized_as":         {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given: an address, or a name; empty if Zoho did not say."},
+					"grant":                 {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
+					"shared_with":           {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
+					"deauthorized":          {Type: framework.TypeMap, Description: "Who gave up the role's refresh token: at, entity_id, display_name and request_id; empty if it was not given up."},
+					"last_consent":          {Type: framework.TypeMap, Description: "The latest authorization that was begun and has not succeeded: its state (pending, expired or failed), when it was begun, ends and has ended, and the error; empty if there is none."},
+					"budget_shared_with":    {Type: framework.TypeStringSlice, Description: "Other roles whose token requests count together with those of this one, so that they share requests_left. Those of shared_with are among them."},
+					"scopes_granted":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
+					"scopes":                {Type: framework.TypeStringSlice, Description: "The scopes that the role asks for."},
+					"last_success":          {Type: framework.TypeString, Description: "When a token was minted last, RFC 3339; empty: never."},
+					"last_error":            {Type: framework.TypeString, Description: "Why the latest mint failed; empty if it did not."},
+					"last_error_code":       {Type: framework.TypeString, Description: "Zoho's own word for it; empty if it sent none."},
+					"last_error_at":         {Type: framework.TypeString, Description: "When that was, RFC 3339; empty if it did not fail."},
+					"retry_at":              {Type: framework.TypeString, Description: "Until when Zoho is left alone, after a failure or because requests_left is 0, RFC 3339; empty: it may be asked, or somebody has to correct something."},
+					"requests_left":         {Type: framework.TypeInt, Description: "Token requests that may still be made in request_window."},
+					"client_refresh_tokens": {Type: framework.TypeInt, Description: "Refresh tokens of the role's client that this mount knows, those that wait to be revoked included. Zoho lets a user have 20, and deletes the oldest for the next."},
+					"live_tokens":           {Type: framework.TypeInt, Description: "Access tokens that Zoho may count as alive."},
+					"holders":               {Type: framework.TypeInt, Description: "Leases on the grant's tokens."},
+					"token_id":              {Type: framework.TypeString, Description: "The access token that the next reader gets; empty: one has to be minted."},
+					"expires_at":            {Type: framework.TypeString, Description: "When it ends, RFC 3339."},
+					"pending_revocations":   {Type: framework.TypeSlice, Description: "Refresh tokens that were the role's and wait to be revoked at Zoho: since, decided (false: somebody still leases their access tokens), failures, last_error and retry_at."},
+					"next_refresh":          {Type: framework.TypeString, Description: "When it is replaced ahead of that if the grant is in use, RFC 3339."},
 				}),
 				// The active node alone knows everything that has not been written yet.
 				ForwardPerformanceStandby:   true,
@@ -106,24 +117,46 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 		})
 	}
 	return &logical.Response{Data: map[string]any{
-		"pending_revocations": pending,
-		"state":               string(s.State),
-		"authorized":          s.Authorized,
-		"grant":               s.GrantID,
-		"shared_with":         nonNil(s.SharedWith),
-		"scopes":              nonNil(s.Scopes),
-		"last_success":        instant(s.LastSuccess),
-		"last_error":          s.LastError,
-		"last_error_code":     s.ErrorCode,
-		"last_error_at":       instant(s.LastErrorAt),
-		"retry_at":            instant(s.RetryAt),
-		"requests_left":       s.RequestsLeft,
-		"live_tokens":         s.LiveTokens,
-		"holders":             s.Holders,
-		"token_id":            s.TokenID,
-		"expires_at":          instant(s.ExpiresAt),
-		"next_refresh":        instant(s.NextRefresh),
+		"pending_revocations":   pending,
+		"state":                 string(s.State),
+		"authorized":            s.Authorized,
+		"authorized_as":         s.AuthorizedAs,
+		"grant":                 s.GrantID,
+		"shared_with":           nonNil(s.SharedWith),
+		"scopes":                nonNil(s.Scopes),
+		"scopes_granted":        nonNil(s.Granted),
+		"budget_shared_with":    nonNil(s.BudgetWith),
+		"deauthorized":          describeDeauthorization(s.Deauthorized),
+		"last_consent":          describeConsent(s.LastConsent),
+		"last_success":          instant(s.LastSuccess),
+		"last_error":            s.LastError,
+		"last_error_code":       s.ErrorCode,
+		"last_error_at":         instant(s.LastErrorAt),
+		"retry_at":              instant(s.RetryAt),
+		"requests_left":         s.RequestsLeft,
+		"client_refresh_tokens": s.ClientTokens,
+		"live_tokens":           s.LiveTokens,
+		"holders":               s.Holders,
+		"token_id":              s.TokenID,
+		"expires_at":            instant(s.ExpiresAt),
+		"next_refresh":          instant(s.NextRefresh),
 	}}, nil
+}
+
+func describeDeauthorization(d *backend.Deauthorization) map[string]any {
+	if d == nil {
+		return map[string]any{}
+	}
+	return map[string]any{"at": instant(d.At), "entity_id": d.EntityID, "display_name": d.DisplayName, "request_id": d.RequestID}
+}
+
+func describeConsent(c *backend.LastConsent) map[string]any {
+	if c == nil {
+		return map[string]any{}
+	}
+	return map[string]any{
+		"state": string(c.State), "begun_at": instant(c.BegunAt), "expires_at": instant(c.ExpiresAt), "ended_at": instant(c.EndedAt), "error": c.Error,
+	}
 }
 
 func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -137,21 +170,22 @@ func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request,
 	}}, nil
 }
 
-func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	force, _ := d.Get("force").(bool)
-	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force)
+	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force, backend.Requester{EntityID: req.EntityID, DisplayName: req.DisplayName, RequestID: req.ID})
 	return wrote(d, warnings, err)
 }
 
 func (b *zohoBackend) pathRoleRotate(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	rotated, err := b.engine.Rotate(ctx, roleNameOf(d))
+	force, _ := d.Get("force").(bool)
+	rotated, err := b.engine.Rotate(ctx, roleNameOf(d), force)
 	if err != nil {
 		return respond(err)
 	}
 	return &logical.Response{Data: map[string]any{
 		"token_id":        rotated.TokenID,
 		"expires_at":      instant(rotated.ExpiresAt),
-		"former_token_id": rotated.FormerID,
+		"ended_token_ids": nonNil(rotated.Ended),
 	}}, nil
 }
 
@@ -166,7 +200,8 @@ func instant(t time.Time) string {
 const pathStatusHelp = `
 Tells whether the role can mint tokens, and if not, why and since when; how
 much of Zoho's limits is left; and who holds its tokens. It asks Vault's
-storage, not Zoho.
+storage, not Zoho. Whose Zoho account the role works with is known if the role
+was authorized with the scope AaaServer.profile.READ or email.
 `
 
 const pathAuthorizeHelp = `
@@ -175,7 +210,8 @@ opens it in a browser is asked to agree to the role's "scopes", and comes back
 to the mount's "redirect_uri", its callback, which completes the role. Register
 that address in Zoho's API console. Until then nothing changes. Give the address
 to the person who is meant and to nobody else: whoever opens it can put their own
-account behind the role.
+account behind the role. With consent=org it is the page where an administrator
+agrees for the organisation that the role's "soid" names.
 
 A role that is authorized again gets a new refresh token. The former one is
 revoked at Zoho when nobody holds its access tokens and no other role uses it.
@@ -191,7 +227,7 @@ once more, it asks at once.
 
 const pathRotateHelp = `
 Mints a new access token, which the role's readers get at their next read, and
-revokes every other one of the grant at Zoho, whatever the leases say. If no new
-one can be had, nothing is revoked: to end a token all the same, delete it below
-"tokens/". It also gives credentials another chance that Zoho has refused.
+revokes every other one of the grant at Zoho, whatever the leases say. The answer
+names them. If no new one can be had, nothing is revoked, unless "force" is true.
+It also gives credentials another chance that Zoho has refused.
 `

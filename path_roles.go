@@ -2,6 +2,7 @@ package zohosecrets
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -31,12 +32,12 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 					DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "roles"},
 					Responses: ok(map[string]*framework.FieldSchema{
 						"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
-						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type and state."},
+						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type, state, and metadata unless it has more than 256 bytes."},
 					}),
 				},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the data centre, the grant type and the state of each: never tried, ready, throttled, refused, unreachable, or broken if its entry cannot be read.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each, and whether it is authorized. The states are never tried, ready, throttled, refused, unreachable, deauthorized, or broken if the role's entry cannot be read.",
 		},
 		{
 			Pattern:        "roles/" + nameRegex,
@@ -71,25 +72,30 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 func roleFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"name":          nameField(),
-		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk or cn. Needs a client of the role's own."},
+		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk, cn or ae. Needs a client of the role's own."},
 		"client_id":     {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
 		"client_secret": {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"grant_type":    {Type: framework.TypeString, Default: backend.GrantTypeRefreshToken, AllowedValues: []any{backend.GrantTypeRefreshToken, backend.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},
-		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+		"refresh_token": {Type: framework.TypeString, Description: "The refresh token. Cannot be read back. No other mount and no other program may have it: each counts Zoho's limits as if it were alone.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"code":          {Type: framework.TypeString, Description: "A grant code from Zoho's API console, exchanged at once for the refresh token. Lives a few minutes and can be used once. Not stored.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"redirect_uri":  {Type: framework.TypeString, Description: "The address that the code was sent to. A Self Client has none. Not stored."},
-		"soid":          {Type: framework.TypeString, Description: "Organisation for client_credentials, where the product asks for it: the service's name, a dot, and the organisation's ID."},
+		"soid":          {Type: framework.TypeString, Description: "Organisation for client_credentials or consent=org, where the product asks for it: the service's name, a dot, and the organisation's ID."},
 		"scopes":        {Type: framework.TypeCommaStringSlice, Description: "Scopes, with commas between. With client_credentials those of the role's tokens; otherwise those that authorize asks for, and that Zoho's are compared with."},
+		"consent":       {Type: framework.TypeString, Default: backend.ConsentUser, AllowedValues: []any{backend.ConsentUser, backend.ConsentOrg}, Description: "What authorize asks for: user, a person's consent for their own account, or org, an administrator's consent for an organisation."},
 		"verify":        {Type: framework.TypeBool, Default: true, Description: "Try new credentials at Zoho, and do not write what Zoho refuses. Not stored."},
+		"force":         {Type: framework.TypeBool, Description: "Exchange the code also if this mount knows 20 refresh tokens of the client's owner, and Zoho deletes the oldest one for the new one. Not stored."},
 		"ttl":           {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
 		"min_ttl":       {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
 		"exclusive":     {Type: framework.TypeBool, Description: "Give each lease a token of its own instead of sharing one: at most max_live_tokens at a time, and request_budget in request_window."},
+		"metadata":      {Type: framework.TypeKVPairs, Description: "Pairs of a key and a value for readers of the role, without secrets, such as portal=acme: at most 32, and 2048 bytes in all. A write replaces them all, a patch changes those that it names."},
 	}
 }
 
 func roleAnswer() map[string]*framework.FieldSchema {
 	fields := readable(roleFields())
 	delete(fields, "redirect_uri") // of the code
+	fields["authorized"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "Whether the role has something to mint from."}
+	fields["scopes_granted"] = &framework.FieldSchema{Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."}
 	fields["accounts_url"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The Accounts server for which the credentials were written, and to which alone they are sent."}
 	return fields
 }
@@ -114,21 +120,25 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 	if role == nil {
 		return nil, nil
 	}
-	config, _, err := b.engine.Config(ctx)
+	overview, err := b.engine.RoleOverview(ctx, role.Name)
 	if err != nil {
-		return nil, err
+		return respond(err)
 	}
 	return &logical.Response{Data: map[string]any{
-		"name":         role.Name,
-		"grant_type":   role.GrantType,
-		"data_center":  role.EffectiveDataCenter(config),
-		"accounts_url": role.Pin.AccountsURL,
-		"client_id":    role.ClientID,
-		"soid":         role.SOID,
-		"scopes":       nonNil(role.Scopes),
-		"ttl":          inSeconds(role.TTL),
-		"min_ttl":      inSeconds(role.MinTTL),
-		"exclusive":    role.Exclusive,
+		"name":           role.Name,
+		"authorized":     overview.Authorized,
+		"grant_type":     role.GrantType,
+		"data_center":    overview.DataCenter,
+		"scopes_granted": nonNil(overview.Granted),
+		"accounts_url":   role.Pin.AccountsURL,
+		"client_id":      role.ClientID,
+		"soid":           role.SOID,
+		"scopes":         nonNil(role.Scopes),
+		"consent":        role.Consent,
+		"ttl":            inSeconds(role.TTL),
+		"min_ttl":        inSeconds(role.MinTTL),
+		"exclusive":      role.Exclusive,
+		"metadata":       maps.Clone(role.Metadata),
 	}}, nil
 }
 
@@ -143,11 +153,16 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 		if err != nil {
 			return respond(err)
 		}
-		info[name] = map[string]any{
+		of := map[string]any{
 			"data_center": overview.DataCenter,
 			"grant_type":  overview.GrantType,
 			"state":       string(overview.State),
+			"authorized":  overview.Authorized,
 		}
+		if overview.Metadata != nil {
+			of["metadata"] = overview.Metadata
+		}
+		info[name] = of
 	}
 	return logical.ListResponseWithInfo(names, info), nil
 }
@@ -161,12 +176,15 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d
 		RefreshToken: written[string](d, "refresh_token"),
 		SOID:         written[string](d, "soid"),
 		Scopes:       written[[]string](d, "scopes"),
+		Consent:      written[string](d, "consent"),
 		Code:         written[string](d, "code"),
 		RedirectURI:  written[string](d, "redirect_uri"),
 		Verify:       written[bool](d, "verify"),
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
 		Exclusive:    written[bool](d, "exclusive"),
+		Force:        written[bool](d, "force"),
+		Metadata:     writtenPairs(d, "metadata", req.Operation),
 		MustExist:    req.Operation == logical.PatchOperation,
 	})
 	return wrote(d, warnings, err)
@@ -192,7 +210,13 @@ Zoho: what Zoho refuses is not written, and the role stays as it was.
 The credentials belong to one client at one Accounts server, chosen when they
 are written. To change either, write the refresh token (and the role's own
 client secret) in the same request. A write keeps the fields that it does not
-name; a patch with null takes a field back to its default.
+name; an empty value, or null in a patch, takes a field back to its default.
+
+"metadata" is for what readers need and what says whose the role is: the ID of an
+organisation, a portal, an owner. It comes with every answer of "creds", there as
+"role_metadata". A write that names it replaces all of it, and an empty one clears
+it; a patch keeps the pairs that it does not name, and takes away those that it
+names with null.
 
 Deleting a role leaves the leases on its tokens as they are: they can still be
 revoked. The refresh token lives on at Zoho: write "roles/<name>/deauthorize"

@@ -74,6 +74,7 @@ func newBackend(opts backend.Options) *zohoBackend {
 			b.pathCallback(),
 			b.pathCreds(),
 			b.pathTokens(),
+			b.pathClients(),
 			b.pathInfo(),
 		),
 		Secrets:      []*framework.Secret{b.secretAccessToken()},

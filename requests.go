@@ -21,7 +21,10 @@ import (
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverRequest(req, &err)
 	b.engine.MountedAt(req.MountPoint)
-	if text := malformed(b.Route(req.Path), req); text != "" {
+	path := b.Route(req.Path)
+	plainForm(path, req)
+	if text := malformed(path, req); text != "" {
+		text = atMount(req, text)
 		if req.Path == pathCallbackName { // a person reads it
 			return page(http.StatusBadRequest, "Not authorized", text)
 		}
@@ -52,8 +55,13 @@ func atMount(req *logical.Request, text string) string {
 // create or update. Vault logs its error in clear.
 func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverRequest(req, &err)
-	if text := malformed(b.Route(req.Path), req); text != "" {
-		return false, false, errutil.UserError{Err: text}
+	path := b.Route(req.Path)
+	question := *req // the request itself comes later
+	question.Data = maps.Clone(req.Data)
+	req = &question
+	plainForm(path, req)
+	if text := malformed(path, req); text != "" {
+		return false, false, errutil.UserError{Err: atMount(req, text)}
 	}
 	return b.Backend.HandleExistenceCheck(ctx, req)
 }
@@ -65,6 +73,35 @@ func (b *zohoBackend) recoverRequest(req *logical.Request, err *error) {
 		b.Logger().Error("panic in a request", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
 		*err = logical.CodedError(500, "internal error in the Zoho secrets engine; the server log has it as \"panic in a request\", please report it")
 	}
+}
+
+// plainForm takes what the command line can write for what is meant. A secret that
+// was pasted or piped ends with a line break. An empty text, for a field that is no
+// text or has a default, takes the field back to its default, as null does.
+func plainForm(path *framework.Path, req *logical.Request) {
+	if path == nil || !isWrite(req.Operation) {
+		return
+	}
+	for name, value := range req.Data {
+		schema := path.Fields[name]
+		text, isText := value.(string)
+		if schema == nil || !isText {
+			continue
+		}
+		if schema.DisplayAttrs != nil && schema.DisplayAttrs.Sensitive {
+			if line, ended := strings.CutSuffix(text, "\n"); ended {
+				text = strings.TrimSuffix(line, "\r")
+			}
+			req.Data[name] = text
+		}
+		if text == "" && (schema.Type != framework.TypeString || schema.Default != nil) {
+			req.Data[name] = nil
+		}
+	}
+}
+
+func isWrite(op logical.Operation) bool {
+	return op == logical.CreateOperation || op == logical.UpdateOperation || op == logical.PatchOperation
 }
 
 // malformed says which field has a value of a wrong form; nothing if all are
@@ -83,6 +120,9 @@ func malformed(path *framework.Path, req *logical.Request) string {
 		schema := path.Fields[name]
 		if schema == nil {
 			continue
+		}
+		if req.Data[name] == "null" && isWrite(req.Operation) {
+			return fmt.Sprintf("%s is the word null, which the command line sends as a text. To take a field back to its default, write it empty: %s=\"\" - or send JSON: echo '{\"%s\":null}' | vault patch <mount>/%s -", name, name, name, req.Path)
 		}
 		d := framework.FieldData{Raw: map[string]any{name: req.Data[name]}, Schema: path.Fields}
 		if d.Validate() != nil {
@@ -105,6 +145,8 @@ func wanted(t framework.FieldType) string {
 		return "a whole number"
 	case framework.TypeCommaStringSlice:
 		return "a list, with commas between"
+	case framework.TypeKVPairs:
+		return "pairs such as organization_id=60012345678, or a JSON object with texts"
 	case framework.TypeDurationSecond:
 		return "a number of seconds, or a duration such as 10m; not a negative one"
 	default:

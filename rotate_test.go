@@ -1,6 +1,7 @@
 package zohosecrets
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -21,7 +22,10 @@ func TestDeauthorize_EndsTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
 	for key, value := range m.stored() {
 		require.NotContains(t, value, z.refreshToken, key)
 	}
-	require.Empty(t, m.requireStatus("crm-sync", untried().with(fields{"authorized": false})))
+	require.Empty(t, m.requireStatus("crm-sync", untried().with(fields{
+		"authorized": false, "state": "deauthorized",
+		"deauthorized": map[string]any{"at": "2026-11-21T09:00:00Z", "display_name": "token", "entity_id": "entity-1", "request_id": "request-1"},
+	})))
 	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "creds", `role "crm-sync" has no refresh token yet`, "roles/crm-sync/authorize")
 	m.requireRefused(m.write("roles/crm-sync/deauthorize", nil), m.stored(), "again", "has no refresh token, so there is nothing to revoke")
 	m.requireRefused(m.write("roles/crm-sync/rotate", nil), m.stored(), "rotate", "has no refresh token yet")
@@ -108,13 +112,13 @@ func TestRotate_EndsTheTokenThatIsOutAndMintsAnother(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	got := m.write("roles/crm-sync/rotate", nil).done(t)
-	require.Equal(t, "", got.Data["former_token_id"], "there was none")
+	require.Empty(t, got.Data["ended_token_ids"], "there was none")
 	first, second := m.read("creds/crm-sync").done(t), m.read("creds/crm-sync").done(t)
 	require.Equal(t, got.Data["token_id"], first.Data["token_id"])
 
 	got = m.write("roles/crm-sync/rotate", nil).done(t)
 	require.Equal(t, fields{
-		"token_id": got.Data["token_id"], "expires_at": "2026-11-21T09:59:59Z", "former_token_id": first.Data["token_id"],
+		"token_id": got.Data["token_id"], "expires_at": "2026-11-21T09:59:59Z", "ended_token_ids": []string{fmt.Sprint(first.Data["token_id"])},
 	}, fields(got.Data))
 	requireNone(t, got, first.token())
 	require.False(t, z.sim.Alive(first.token()), "whoever held it")
@@ -151,7 +155,7 @@ func TestRotate_ThatFailsSaysWhatHasBecomeOfTheTokens(t *testing.T) {
 	}{
 		"no new one":   {func(r *remote) { r.fault(zohosim.FaultHTML500) }, 502, `No new access token for role "crm-sync", and so none was revoked`, false},
 		"throttled":    {func(r *remote) { r.fault(zohosim.FaultThrottled) }, 429, "and so none was revoked", false},
-		"refused":      {func(r *remote) { r.refuses("invalid_code") }, 400, "to revoke one all the same, delete it below", false},
+		"refused":      {func(r *remote) { r.refuses("invalid_code") }, 400, "to revoke all the same, write force=true, or delete one below", false},
 		"Zoho is down": {func(r *remote) { r.zoho.sim.SetDown(true) }, 503, "and so none was revoked", false},
 		"not revoked":  {func(r *remote) { r.zoho.revocationFault(zohosim.Fault{Kind: zohosim.FaultHTML500}) }, 502, "is not handed out any more, but could not be revoked at Zoho yet", true},
 	} {

@@ -13,8 +13,9 @@ import (
 // untried is the status of a role that nobody has read.
 func untried() fields {
 	return fields{
-		"state": "never tried", "authorized": true, "shared_with": []string{}, "scopes": []string{}, "last_success": "", "last_error": "",
-		"last_error_code": "", "last_error_at": "", "retry_at": "", "requests_left": 10, "live_tokens": 0, "holders": 0,
+		"state": "never tried", "authorized": true, "authorized_as": "", "shared_with": []string{}, "budget_shared_with": []string{},
+		"scopes": []string{}, "scopes_granted": []string{}, "deauthorized": map[string]any{}, "last_consent": map[string]any{}, "last_success": "", "last_error": "",
+		"last_error_code": "", "last_error_at": "", "retry_at": "", "requests_left": 10, "client_refresh_tokens": 0, "live_tokens": 0, "holders": 0,
 		"token_id": "", "expires_at": "", "pending_revocations": []map[string]any{}, "next_refresh": "",
 	}
 }
@@ -36,13 +37,13 @@ func TestStatus_OfAGrantThatWorks(t *testing.T) {
 	grant := m.requireStatus("crm-sync", untried())
 	require.Regexp(t, `^[0-9a-f]{32}$`, grant)
 	m.write("roles/also", z.role()).done(t)
-	require.Equal(t, grant, m.requireStatus("also", untried().with(fields{"shared_with": []string{"crm-sync"}})))
+	require.Equal(t, grant, m.requireStatus("also", untried().with(fields{"shared_with": []string{"crm-sync"}, "budget_shared_with": []string{"crm-sync"}})))
 
 	leased := m.read("creds/crm-sync").done(t)
 	m.read("creds/also").done(t)
 	ready := untried().with(fields{
-		"state": "ready", "shared_with": []string{"also"}, "scopes": []string{"ZohoCRM.modules.ALL"}, "last_success": "2026-11-21T09:00:00Z",
-		"requests_left": 9, "live_tokens": 1, "holders": 2, "token_id": leased.Data["token_id"], "expires_at": "2026-11-21T09:59:59Z",
+		"state": "ready", "shared_with": []string{"also"}, "budget_shared_with": []string{"also"}, "scopes_granted": []string{"ZohoCRM.modules.ALL"}, "last_success": "2026-11-21T09:00:00Z",
+		"requests_left": 9, "client_refresh_tokens": 1, "live_tokens": 1, "holders": 2, "token_id": leased.Data["token_id"], "expires_at": "2026-11-21T09:59:59Z",
 		"next_refresh": m.read("roles/crm-sync/status").Data["next_refresh"],
 	})
 	require.Regexp(t, `^2026-11-21T09:[123]\d:\d\dZ$`, ready["next_refresh"], "about half-life; grants do not all meet")
@@ -103,7 +104,7 @@ func TestStatus_OfARoleThatCannotMint(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	m.awaitsConsent(z)
-	nobody := untried().with(fields{"authorized": false})
+	nobody := untried().with(fields{"authorized": false, "scopes": []string{"ZohoCRM.modules.ALL"}})
 	require.Empty(t, m.requireStatus("person", nobody), "it has no grant yet")
 
 	m.delete("config").done(t)

@@ -16,13 +16,13 @@ func fullConfig(t *testing.T) (written, read fields) {
 	written = fields{
 		"data_center": "eu", "accounts_url": "HTTPS://Accounts.Example.com:443/portal/", "client_id": "1000.MOUNT",
 		"client_secret": "secret-of-the-mount", "redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": "15m",
-		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem,
+		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem, "count_requests_per": "client",
 		"verify": "false",
 	}
 	read = fields{
 		"data_center": "eu", "accounts_url": "https://accounts.example.com/portal", "client_id": "1000.MOUNT",
 		"redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": int64(900), "refresh_ahead": false,
-		"request_budget": 8, "request_window": int64(1200), "max_live_tokens": 5, "request_timeout": int64(7), "ca_cert": pem,
+		"request_budget": 8, "request_window": int64(1200), "max_live_tokens": 5, "request_timeout": int64(7), "ca_cert": pem, "count_requests_per": "client",
 	}
 	require.Len(t, written, len(configFields()), "a new field belongs here too")
 	return written, read
@@ -30,8 +30,8 @@ func fullConfig(t *testing.T) (written, read fields) {
 
 func defaultConfig() fields {
 	return fields{
-		"data_center": "us", "accounts_url": "https://accounts.zoho.com", "client_id": "", "redirect_uri": "", "min_ttl": int64(0),
-		"refresh_ahead": true, "request_budget": 10, "request_window": int64(600), "max_live_tokens": 10, "request_timeout": int64(10), "ca_cert": "",
+		"data_center": "", "accounts_url": "", "client_id": "", "redirect_uri": "", "min_ttl": int64(0),
+		"refresh_ahead": true, "request_budget": 10, "request_window": int64(600), "max_live_tokens": 10, "request_timeout": int64(10), "ca_cert": "", "count_requests_per": "grant",
 	}
 }
 
@@ -61,7 +61,7 @@ func TestConfig_AWriteKeepsTheFieldsThatItDoesNotName(t *testing.T) {
 		reads any
 	}{
 		{"min_ttl", "700", int64(700)}, {"refresh_ahead", true, true}, {"request_budget", 3, 3}, {"request_window", "5m", int64(300)},
-		{"max_live_tokens", 2, 2}, {"request_timeout", "20", int64(20)}, {"ca_cert", "", ""}, {"redirect_uri", "", ""},
+		{"max_live_tokens", 2, 2}, {"count_requests_per", "grant", "grant"}, {"request_timeout", "20", int64(20)}, {"ca_cert", "", ""}, {"redirect_uri", "", ""},
 	} {
 		m.write("config", fields{change.field: change.value}).done(t)
 		want[change.field] = change.reads
@@ -99,15 +99,16 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	m.write("config", goodConfig()).done(t)
 	written := goodRole().with(fields{
 		"grant_type": "refresh_token", "scopes": "ZohoCRM.modules.ALL, ZohoCRM.settings.READ,,ZohoCRM.modules.ALL",
-		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true",
+		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true", "metadata": []string{"organization_id=60012345678", "owner=Team A = CRM"}, "consent": "org",
 	})
-	elsewhere := []string{"name", "code", "redirect_uri", "soid"} // the first is in the path
+	elsewhere := []string{"name", "code", "redirect_uri", "soid", "force"} // the first is in the path
 	require.Len(t, written, len(roleFields())-len(elsewhere), "a new field belongs here too")
 	m.write("roles/crm-sync", written).done(t)
 	want := fields{
 		"name": "crm-sync", "grant_type": "refresh_token", "data_center": "eu", "accounts_url": "https://accounts.zoho.eu",
 		"client_id": "1000.ROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
-		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true,
+		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"}, "consent": "org",
+		"authorized": true, "scopes_granted": []string{},
 	}
 	require.Len(t, want, len(roleAnswer()), "a new field belongs here too")
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
@@ -120,12 +121,12 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	want["ttl"] = int64(1800)
 	m.write("roles/crm-sync", fields{"refresh_token": "1000.another.token", "verify": false}).done(t)
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
-	m.patch("roles/crm-sync", fields{"ttl": nil, "min_ttl": nil, "exclusive": nil, "scopes": nil, "soid": nil, "redirect_uri": nil, "grant_type": nil}).done(t)
-	want["ttl"], want["min_ttl"], want["exclusive"], want["scopes"] = int64(0), int64(0), false, []string{}
+	m.patch("roles/crm-sync", fields{"ttl": nil, "min_ttl": nil, "exclusive": nil, "scopes": nil, "soid": nil, "redirect_uri": nil, "grant_type": nil, "metadata": nil, "consent": nil}).done(t)
+	want["ttl"], want["min_ttl"], want["exclusive"], want["scopes"], want["metadata"], want["consent"] = int64(0), int64(0), false, []string{}, map[string]string{}, "user"
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 
 	m.patch("roles/crm-sync", fields{"data_center": nil, "client_id": nil, "client_secret": nil, "refresh_token": "1000.r.t", "verify": false}).done(t)
-	want["data_center"], want["accounts_url"], want["client_id"] = "us", loopback, ""
+	want["data_center"], want["accounts_url"], want["client_id"] = "", loopback, ""
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 }
 
@@ -135,8 +136,9 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	m.write("config", goodConfig()).done(t)
 	m.write("roles/crm-sync", goodClientCredentials()).done(t)
 	want := fields{
-		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "us", "accounts_url": loopback, "client_id": "1000.ROLE",
-		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false,
+		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLE",
+		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "metadata": map[string]string{}, "consent": "user",
+		"authorized": true, "scopes_granted": []string{},
 	}
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	before := m.stored()
@@ -148,7 +150,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	want["scopes"], want["soid"] = []string{"ZohoBooks.invoices.READ"}, ""
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	m.patch("roles/crm-sync", fields{"grant_type": nil, "verify": nil}).done(t)
-	want["grant_type"] = "refresh_token"
+	want["grant_type"], want["authorized"] = "refresh_token", false
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
 	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "nobody has consented yet", "has no refresh token yet", "roles/crm-sync/authorize")
 }
@@ -165,8 +167,8 @@ func TestSecrets_AreNeverReadBack(t *testing.T) {
 	requireNone(t, listed, z.clientSecret, z.refreshToken, "secret-of-the-role", "1000.refresh.token", leased.token())
 	require.Equal(t, []string{"crm-sync", "own"}, listed.Data["keys"])
 	require.Equal(t, map[string]any{
-		"crm-sync": map[string]any{"data_center": "us", "grant_type": "refresh_token", "state": "ready"},
-		"own":      map[string]any{"data_center": "us", "grant_type": "refresh_token", "state": "never tried"},
+		"crm-sync": map[string]any{"authorized": true, "data_center": "", "grant_type": "refresh_token", "state": "ready", "metadata": map[string]string{}},
+		"own":      map[string]any{"authorized": true, "data_center": "", "grant_type": "refresh_token", "state": "never tried", "metadata": map[string]string{}},
 	}, listed.Data["key_info"])
 }
 

@@ -33,17 +33,20 @@ func (c *Config) window() time.Duration { return c.RequestWindow + c.RequestTime
 // forbids one is here: a remembered failure, the budget, the cap on live
 // tokens. The error is a *GrantError that says when it makes sense to ask
 // again. reserveOf is the role for whose readers the request is taken from the
-// reserve; empty if it is not.
-func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
+// reserve; empty if it is not. Live tokens count in q, requests in requests.
+func (e *Engine) admit(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
 	now := e.now()
 	q.seeFuture(now)
-	rec := q.record()
+	requests.seeFuture(now)
+	rec := requests.record()
 	// A trial is how a definite refusal is overcome.
 	if f := g.record().Failure; f.isDefinite() && !purpose.trial || f.forbids(now, config) {
 		return "", f.err()
 	}
-	if f := rec.Throttled; f.forbids(now, config) {
-		return "", f.err()
+	for _, f := range []*failure{rec.Throttled, q.record().Throttled} {
+		if f.forbids(now, config) {
+			return "", f.err()
+		}
 	}
 	if purpose.role != "" && !g.record().hasWorked() {
 		if err := e.checkRefusals(ctx, purpose.role, config); err != nil {
@@ -51,10 +54,10 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 		}
 	}
 	if used, free := rec.used(now, config, config.RequestBudget); used >= config.RequestBudget {
-		return "", budgetError(config, free)
+		return "", budgetError(config, purpose, free)
 	}
 	if used, free := rec.used(now, config, unreserved(config)); used >= unreserved(config) {
-		reserveOf, err = e.entitledRole(ctx, g, q, &rec, config)
+		reserveOf, err = e.entitledRole(ctx, g, q, requests, &rec, config)
 		if err != nil {
 			return "", err
 		}
@@ -66,7 +69,7 @@ func (e *Engine) admit(ctx context.Context, g *grant, q *quota, config *Config, 
 	if len(g.waitingRoles()) == 0 {
 		room -= room * 3 / 10 // of the live tokens a part is kept for those readers, too
 	}
-	return reserveOf, e.makeRoom(ctx, rec, now, config, room)
+	return reserveOf, e.makeRoom(ctx, q.record(), now, config, room)
 }
 
 func unreserved(config *Config) int {
@@ -78,7 +81,7 @@ func unreserved(config *Config) int {
 // a part: in one window a role has one request of the reserve, unless no other role
 // on the quota has ever got a token. So nobody who reads one role uses up what is kept
 // for others.
-func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quotaRecord, config *Config) (string, error) {
+func (e *Engine) entitledRole(ctx context.Context, g *grant, q, requests *quota, rec *quotaRecord, config *Config) (string, error) {
 	waiting := g.waitingRoles()
 	if len(waiting) == 0 || !g.record().hasWorked() {
 		return "", nil
@@ -90,11 +93,28 @@ func (e *Engine) entitledRole(ctx context.Context, g *grant, q *quota, rec *quot
 	}
 	for _, role := range waiting {
 		alone, err := e.isAloneOn(ctx, q, role, config)
+		if err == nil && alone && requests != q {
+			alone, err = e.isAloneOfClient(ctx, requests.id, role, config)
+		}
 		if err != nil || alone {
 			return role, err
 		}
 	}
 	return "", nil
+}
+
+// isAloneOfClient reports whether no other refresh token of a client has worked, and
+// no role that mints with client_credentials.
+func (e *Engine) isAloneOfClient(ctx context.Context, clientID, role string, config *Config) (bool, error) {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	if err != nil || len(ids) > 1 {
+		return false, err
+	}
+	client, err := e.quota(ctx, clientID)
+	if err != nil {
+		return false, err
+	}
+	return e.isAloneOn(ctx, client, role, config)
 }
 
 // isAloneOn reports whether no other role that draws on a quota has credentials
@@ -164,10 +184,25 @@ func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quota, error) 
 	return e.quota(ctx, id)
 }
 
-func budgetError(config *Config, free time.Time) error {
+func budgetError(config *Config, purpose mintPurpose, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
-		"The budget of %d token requests in %s is used up, and Zoho would block this refresh token or client for longer if Vault asked again. Look for readers that need many new tokens: a short ttl, a long min_ttl, many revocations.",
-		config.RequestBudget, config.RequestWindow)}
+		"The budget of %d token requests in %s is used up, trials of credentials included, and Zoho would refuse for longer if Vault asked again. %s",
+		config.RequestBudget, config.RequestWindow, purpose.cause(config))}
+}
+
+// cause says what of a role or of a read makes token requests frequent.
+func (p mintPurpose) cause(config *Config) string {
+	const long = zoho.MaxLife / 2
+	switch {
+	case p.exclusive:
+		return fmt.Sprintf("Role %q is exclusive, so each read of it is a token request: let its readers keep their token, or share one (exclusive=false).", p.role)
+	case p.asked >= long:
+		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.asked, zoho.MaxLife-p.asked)
+	case p.ttl > 0 && p.ttl < config.RequestWindow:
+		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none.", p.role, p.ttl)
+	default:
+		return "Look for what needs many new tokens: readers that give their token back after each call, a role with exclusive=true, a short ttl or a long min_ttl, in this role or in others that share the budget (see the role's status)."
+	}
 }
 
 func reservedError(config *Config, free time.Time) error {

@@ -149,7 +149,7 @@ func TestDeauthorize_AsksZohoOnlyWhenTheEndOfItsTokensIsStored(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
 	w.storage.failing(below("holders/"))
-	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false)
+	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, backend.Requester{})
 	require.ErrorIs(t, err, errDisk)
 	require.ErrorContains(t, err, "tried again by itself")
 	require.True(t, w.formerLives())
@@ -184,7 +184,7 @@ func TestGrants_ThatNobodyNeedsAreForgotten(t *testing.T) {
 
 func TestConsent_BegunBeforeTheRoleChangedDoesNotUndoTheChange(t *testing.T) {
 	for what, change := range map[string]func(*consentWorld){
-		"deauthorized": func(w *consentWorld) { _, _ = w.engine.Deauthorize(t.Context(), "desk", false) },
+		"deauthorized": func(w *consentWorld) { _, _ = w.engine.Deauthorize(t.Context(), "desk", false, backend.Requester{}) },
 		"given other scopes": func(w *consentWorld) {
 			w.writeRole("desk", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.settings.READ"})})
 		},

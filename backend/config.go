@@ -11,11 +11,16 @@ import (
 // Defaults of the config. Zoho's limits are those of
 // zoho.com/accounts/protocol/oauth/token-limits.html.
 const (
-	DefaultDataCenter     = "us"
 	DefaultRequestBudget  = 10
 	DefaultRequestWindow  = 10 * time.Minute
 	DefaultMaxLiveTokens  = 10
 	DefaultRequestTimeout = 10 * time.Second
+
+	// CountPerGrant and CountPerClient say for what Zoho counts token requests: for a
+	// refresh token, or a client where there is none; or for a client always. Zoho's page
+	// on token limits says "an app", the others say a refresh token.
+	CountPerGrant  = "grant"
+	CountPerClient = "client"
 
 	// maxRequestTimeout leaves room for two endpoints within the 90 s that
 	// Vault gives one revocation.
@@ -24,7 +29,7 @@ const (
 
 // Config holds the defaults of a mount.
 type Config struct {
-	DataCenter     string
+	DataCenter     string // empty: none was chosen
 	CustomURL      string // accounts_url as written; empty: the data centre's
 	ClientID       string
 	ClientSecret   secret.Value
@@ -36,45 +41,48 @@ type Config struct {
 	MaxLiveTokens  int           // live access tokens per grant
 	RequestTimeout time.Duration // of one call to Zoho
 	CACert         string        // PEM
+	// CountRequestsPer is CountPerGrant or CountPerClient.
+	CountRequestsPer string
 }
 
-// AccountsURL is the mount's Accounts server.
+// AccountsURL is the mount's Accounts server; empty if none was chosen.
 func (c *Config) AccountsURL() string {
 	if c.CustomURL != "" {
 		return c.CustomURL
 	}
 	dc, err := zoho.LookupDataCenter(c.DataCenter)
 	if err != nil {
-		return "" // cannot be: DataCenter is checked when it is written
+		return "" // DataCenter is empty: others are not stored
 	}
 	return dc.AccountsURL
 }
 
 func defaultConfig() Config {
 	return Config{
-		DataCenter:     DefaultDataCenter,
-		RefreshAhead:   true,
-		RequestBudget:  DefaultRequestBudget,
-		RequestWindow:  DefaultRequestWindow,
-		MaxLiveTokens:  DefaultMaxLiveTokens,
-		RequestTimeout: DefaultRequestTimeout,
+		RefreshAhead:     true,
+		RequestBudget:    DefaultRequestBudget,
+		RequestWindow:    DefaultRequestWindow,
+		MaxLiveTokens:    DefaultMaxLiveTokens,
+		RequestTimeout:   DefaultRequestTimeout,
+		CountRequestsPer: CountPerGrant,
 	}
 }
 
 // ConfigChange is a write to the config: nil keeps what is there.
 type ConfigChange struct {
-	DataCenter     *string
-	AccountsURL    *string
-	ClientID       *string
-	ClientSecret   *string
-	RedirectURI    *string
-	MinTTL         *time.Duration
-	RefreshAhead   *bool
-	RequestBudget  *int
-	RequestWindow  *time.Duration
-	MaxLiveTokens  *int
-	RequestTimeout *time.Duration
-	CACert         *string
+	DataCenter       *string
+	AccountsURL      *string
+	ClientID         *string
+	ClientSecret     *string
+	RedirectURI      *string
+	MinTTL           *time.Duration
+	RefreshAhead     *bool
+	RequestBudget    *int
+	RequestWindow    *time.Duration
+	MaxLiveTokens    *int
+	RequestTimeout   *time.Duration
+	CACert           *string
+	CountRequestsPer *string
 
 	Verify *bool // not stored: try a new client secret at Zoho; nil: yes
 }
@@ -94,10 +102,11 @@ func (ch ConfigChange) apply(old Config) (Config, []string, error) {
 	set(&c.MaxLiveTokens, ch.MaxLiveTokens)
 	set(&c.RequestTimeout, ch.RequestTimeout)
 	set(&c.CACert, ch.CACert)
+	set(&c.CountRequestsPer, ch.CountRequestsPer)
 
 	var warnings []string
 	if ch.DataCenter != nil && ch.AccountsURL == nil && old.CustomURL != "" {
-		warnings = append(warnings, fmt.Sprintf("accounts_url is still %s and goes before data_center; write accounts_url=\"\" to use the data centre's own server", old.CustomURL))
+		warnings = append(warnings, fmt.Sprintf("accounts_url is still %s and overrides data_center; write accounts_url=\"\" to use the data centre's own server", old.CustomURL))
 	}
 	if err := c.normalise(); err != nil {
 		return Config{}, nil, err
@@ -105,7 +114,21 @@ func (ch ConfigChange) apply(old Config) (Config, []string, error) {
 	if err := ch.keepsSecretAtHome(old, c); err != nil {
 		return Config{}, nil, err
 	}
-	return c, warnings, nil
+	return c, append(warnings, ch.limitWarnings(c)...), nil
+}
+
+// limitWarnings tells the operator which of the limits that were written will hurt.
+func (ch ConfigChange) limitWarnings(c Config) (warnings []string) {
+	if ch.RequestBudget != nil && c.RequestBudget > DefaultRequestBudget {
+		warnings = append(warnings, fmt.Sprintf("request_budget of %d is more than the %d that Zoho answers in ten minutes: beyond that Zoho refuses for ten minutes and longer, readers who have no token included", c.RequestBudget, DefaultRequestBudget))
+	}
+	if ch.MaxLiveTokens != nil && c.MaxLiveTokens > DefaultMaxLiveTokens {
+		warnings = append(warnings, fmt.Sprintf("max_live_tokens of %d is more than the %d that Zoho's page on token limits allows: beyond its limit Zoho ends the oldest access token without a word, also if somebody leases it", c.MaxLiveTokens, DefaultMaxLiveTokens))
+	}
+	if ch.MinTTL != nil {
+		warnings = append(warnings, minTTLWarning(c.MinTTL)...)
+	}
+	return warnings
 }
 
 // keepsSecretAtHome enforces invariant 10: a stored client secret goes only to
@@ -128,8 +151,12 @@ func (ch ConfigChange) keepsSecretAtHome(old, c Config) error {
 
 // normalise checks every field and brings it into its one spelling.
 func (c *Config) normalise() error {
-	if _, err := zoho.LookupDataCenter(c.DataCenter); err != nil {
-		return userErrorf("data_center: %v", err)
+	if c.DataCenter != "" {
+		dc, err := zoho.LookupDataCenter(c.DataCenter)
+		if err != nil {
+			return userErrorf("data_center: %v", err)
+		}
+		c.DataCenter = dc.Name
 	}
 	if c.CustomURL != "" {
 		custom, err := zoho.ParseAccountsURL(c.CustomURL)
@@ -149,7 +176,14 @@ func (c *Config) normalise() error {
 	if err := checkMinTTL(c.MinTTL); err != nil {
 		return err
 	}
+	if c.CountRequestsPer != CountPerGrant && c.CountRequestsPer != CountPerClient {
+		return userErrorf("count_requests_per is neither grant nor client")
+	}
+	if c.ClientID != "" && c.AccountsURL() == "" {
+		return userErrorf("%s", errNoDataCenter)
+	}
 	return firstError(
+		checkClient(c.ClientID, c.ClientSecret, c.AccountsURL()),
 		checkText("accounts_url", c.CustomURL, maxURLLength),
 		checkText("client_id", c.ClientID, maxIDLength),
 		checkText("client_secret", c.ClientSecret.Reveal(), maxFieldLength),

@@ -52,6 +52,11 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 	if err != nil {
 		return nil, err
 	}
+	if change.RedirectURI != nil {
+		if err := e.checkCallback(updated.RedirectURI); err != nil {
+			return nil, err
+		}
+	}
 	if change.wantsTrial(*old, updated) {
 		tried, err := e.tryClient(ctx, old, &updated)
 		if err != nil {
@@ -85,18 +90,19 @@ func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
 
 // configEntry is the config as it is stored.
 type configEntry struct {
-	DataCenter     string        `json:"data_center"`
-	CustomURL      string        `json:"accounts_url,omitempty"`
-	ClientID       string        `json:"client_id,omitempty"`
-	ClientSecret   string        `json:"client_secret,omitempty"`
-	RedirectURI    string        `json:"redirect_uri,omitempty"`
-	MinTTL         time.Duration `json:"min_ttl,omitempty"`
-	RefreshAhead   bool          `json:"refresh_ahead"`
-	RequestBudget  int           `json:"request_budget"`
-	RequestWindow  time.Duration `json:"request_window"`
-	MaxLiveTokens  int           `json:"max_live_tokens"`
-	RequestTimeout time.Duration `json:"request_timeout"`
-	CACert         string        `json:"ca_cert,omitempty"`
+	DataCenter       string        `json:"data_center"`
+	CustomURL        string        `json:"accounts_url,omitempty"`
+	ClientID         string        `json:"client_id,omitempty"`
+	ClientSecret     string        `json:"client_secret,omitempty"`
+	RedirectURI      string        `json:"redirect_uri,omitempty"`
+	MinTTL           time.Duration `json:"min_ttl,omitempty"`
+	RefreshAhead     bool          `json:"refresh_ahead"`
+	RequestBudget    int           `json:"request_budget"`
+	RequestWindow    time.Duration `json:"request_window"`
+	MaxLiveTokens    int           `json:"max_live_tokens"`
+	RequestTimeout   time.Duration `json:"request_timeout"`
+	CACert           string        `json:"ca_cert,omitempty"`
+	CountRequestsPer string        `json:"count_requests_per,omitempty"`
 }
 
 func (c *Config) entry() configEntry {
@@ -105,7 +111,7 @@ func (c *Config) entry() configEntry {
 		ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(),
 		RedirectURI: c.RedirectURI, MinTTL: c.MinTTL, RefreshAhead: c.RefreshAhead,
 		RequestBudget: c.RequestBudget, RequestWindow: c.RequestWindow,
-		MaxLiveTokens: c.MaxLiveTokens, RequestTimeout: c.RequestTimeout, CACert: c.CACert,
+		MaxLiveTokens: c.MaxLiveTokens, RequestTimeout: c.RequestTimeout, CACert: c.CACert, CountRequestsPer: c.CountRequestsPer,
 	}
 }
 
@@ -120,5 +126,6 @@ func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
 		RedirectURI: s.RedirectURI, MinTTL: s.MinTTL, RefreshAhead: s.RefreshAhead,
 		RequestBudget: s.RequestBudget, RequestWindow: s.RequestWindow,
 		MaxLiveTokens: s.MaxLiveTokens, RequestTimeout: s.RequestTimeout, CACert: s.CACert,
+		CountRequestsPer: firstText(s.CountRequestsPer, CountPerGrant),
 	}, nil
 }

@@ -39,6 +39,8 @@ type consentEntry struct {
 	RedirectURI string `json:"redirect_uri"`
 	QuotaID     string `json:"quota_id,omitempty"` // of the refresh token that is to be replaced, and no other
 	ScopesID    string `json:"scopes_id"`          // keyed hash of the scopes that are asked for
+	Consent     string `json:"consent,omitempty"`  // for whom; empty: of a build that knew only ConsentUser
+	SOID        string `json:"soid,omitempty"`     // of the organisation that is asked for
 }
 
 // Authorization is where to send a person, and until when. Whoever has the URL
@@ -68,37 +70,35 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case role.GrantType != GrantTypeRefreshToken:
-		return nil, userErrorf("role %q mints with client_credentials, for which nobody has to consent", name)
-	case len(role.Scopes) == 0:
-		return nil, userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", name, name)
-	case config.RedirectURI == "":
-		return nil, userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/zoho/callback, and register the same in Zoho's API console")
+	if err := firstError(role.checkCanAsk(config), e.checkCallback(config.RedirectURI)); err != nil {
+		return nil, err // or the mount was moved since the address was written
 	}
-	if _, err := role.app(config); err != nil {
-		return nil, err
-	}
-	entry := consentEntry{Role: name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI}
-	if entry.QuotaID, err = e.quotaID(ctx, role); err != nil {
-		return nil, err
-	}
-	if entry.ScopesID, err = e.scopesID(ctx, role); err != nil {
+	entry, err := e.newConsent(ctx, role, config)
+	if err != nil {
 		return nil, err
 	}
 	var warnings []string
 	if role.IsAuthorized() {
 		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
 	}
+	many, err := e.manyRefreshTokensWarning(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	warnings = append(warnings, many...)
 	expires := e.now().Add(consentLife).Truncate(time.Second)
 	state, err := e.storeConsent(ctx, entry, expires)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.noteConsentBegun(ctx, name, expires); err != nil {
 		return nil, err
 	}
 	e.log().Info("an authorization was begun", "role", name, "expires_at", expires)
 	return &Authorization{
 		URL: zoho.ConsentURL(entry.AccountsURL, entry.ClientID, zoho.Consent{
 			RedirectURI: entry.RedirectURI, State: state, Scopes: role.Scopes,
+			ForOrg: entry.Consent == ConsentOrg, SOID: entry.SOID,
 		}),
 		ExpiresAt: expires,
 		Warnings:  warnings,
@@ -234,6 +234,7 @@ type givenConsent struct {
 	*consentEntry
 	key      string
 	callback Callback
+	taken    bool // it was pending, and is used up by this callback
 }
 
 // take uses the authorization up: of two callbacks at once one finds it. The caller
@@ -246,7 +247,15 @@ func (c *givenConsent) take(ctx context.Context, e *Engine) error {
 	if pending == nil {
 		return errStaleConsent()
 	}
+	c.taken = true
 	return e.store.Delete(ctx, c.key)
+}
+
+// noteEnd notes what came of the authorization, if it was this callback's.
+func (c *givenConsent) noteEnd(ctx context.Context, e *Engine, role string, failed error) {
+	if c.taken {
+		e.noteConsentEnded(context.WithoutCancel(ctx), role, failed)
+	}
 }
 
 // sweepConsents deletes what nobody came back for.

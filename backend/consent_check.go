@@ -1,8 +1,39 @@
 package backend
 
 import (
+	"context"
+
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
+
+// checkCanAsk fails if a person cannot be asked for the role's consent, or could
+// not come back.
+func (r *Role) checkCanAsk(config *Config) error {
+	switch {
+	case r.GrantType != GrantTypeRefreshToken:
+		return userErrorf("role %q mints with client_credentials, for which nobody has to consent", r.Name)
+	case len(r.Scopes) == 0:
+		return userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", r.Name, r.Name)
+	case config.RedirectURI == "":
+		return userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/<mount>/callback, and register the same in Zoho's API console")
+	}
+	_, err := r.app(config)
+	return err
+}
+
+// newConsent notes what the role asks for, to be compared with when the person comes
+// back.
+func (e *Engine) newConsent(ctx context.Context, role *Role, config *Config) (entry consentEntry, err error) {
+	entry = consentEntry{
+		Role: role.Name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI,
+		Consent: role.Consent, SOID: role.SOID,
+	}
+	if entry.QuotaID, err = e.quotaID(ctx, role); err != nil {
+		return consentEntry{}, err
+	}
+	entry.ScopesID, err = e.scopesID(ctx, role)
+	return entry, err
+}
 
 // check compares what came back with what was asked for. The client's secret
 // belongs to one Accounts server, so an account elsewhere cannot be served,
@@ -63,6 +94,8 @@ func (c *consentEntry) fits(role *Role, quotaID, scopesID string) error {
 		changed = "authorized, deauthorized or given other credentials"
 	case scopesID != c.ScopesID:
 		changed = "given other scopes"
+	case role.Consent != firstText(c.Consent, ConsentUser) || role.SOID != c.SOID:
+		changed = "given another consent or soid"
 	default:
 		return nil
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"vault-plugin-secrets-zoho/backend/secret"
 )
 
 // Deauthorize revokes a role's refresh token at Zoho, and with it all its access
@@ -16,15 +14,15 @@ import (
 // access tokens any more all the same, and Tick goes on asking.
 //
 // Other roles of the grant would lose it, too, so force is needed if there are.
-func (e *Engine) Deauthorize(ctx context.Context, name string, force bool) (warnings []string, err error) {
+func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
 	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
-		warnings, err := e.deauthorize(ctx, name, force)
+		warnings, err := e.deauthorize(ctx, name, force, by)
 		e.tellRole(EventRoleDeauthorize, name, err)
 		return warnings, err
 	})
 }
 
-func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warnings []string, err error) {
+func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
 	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
@@ -54,7 +52,8 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool) (warn
 		warnings = append(warnings, fmt.Sprintf("%s had the same refresh token and cannot mint any more", strings.Join(others, ", ")))
 	}
 	updated := *role
-	updated.RefreshToken = secret.Value{}
+	updated.forgetRefreshToken()
+	updated.Deauthorized = &Deauthorization{At: e.now(), Requester: by.bounded()}
 	gone, err := e.revokeOf(ctx, role, &updated, others)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 )
 
 func (w *world) deauthorize(role string, force bool) (warnings []string, err error) {
-	return w.engine.Deauthorize(w.t.Context(), role, force)
+	return w.engine.Deauthorize(w.t.Context(), role, force, backend.Requester{})
 }
 
 func TestDeauthorize_RevokesTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
@@ -164,7 +164,7 @@ func TestDeauthorize_ACallerThatDisconnectsDoesNotCutItInHalf(t *testing.T) {
 	release := w.holdAnswers()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { _, err := w.engine.Deauthorize(ctx, "crm-sync", false); done <- err }()
+	go func() { _, err := w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{}); done <- err }()
 	w.waitForRequests(before + 1)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)

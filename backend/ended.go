@@ -81,7 +81,7 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 	} else if t != nil && t.isOver(now) { // Tick has not come by yet
 		info := t.info()
 		info.State, info.EndedAt, info.EndedBy, info.Holders = TokenEnded, t.rec.ExpiresAt, byExpiry, 0
-		return info, nil
+		return info, e.nameDataCenter(ctx, info)
 	}
 	for age := time.Duration(0); age <= keptAfterEnd; age += time.Hour {
 		entry, err := orNone(get[endedEntry](ctx, e.store, endedKey(now.Add(-age), id)))
@@ -96,8 +96,7 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 			Roles: rolesOf(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
 			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
 		}
-		info.DataCenter = dataCenterOf(info.AccountsURL)
-		return info, nil
+		return info, e.nameDataCenter(ctx, info)
 	}
 	return nil, nil
 }

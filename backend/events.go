@@ -29,7 +29,7 @@ const (
 	EventRefreshTokenRevoke  = "refresh-token-revoke"       // one that was replaced
 	EventRefreshTokenAbandon = "refresh-token-abandon"      // one that Zoho did not revoke for days, and that may live on
 	EventGrantRefuse         = "grant-refuse"               // Zoho does not take the credentials
-	EventGrantThrottle       = "grant-throttle"             // Zoho wants silence
+	EventGrantThrottle       = "grant-throttle"             // Zoho has throttled the grant
 	EventReauthorizeRequired = "grant-reauthorize-required" // the refresh token is dead: a person is needed
 )
 

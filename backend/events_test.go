@@ -93,6 +93,7 @@ func disk(w *world, prefix string, do func()) {
 func down(w *world, do func()) {
 	w.sim.SetDown(true)
 	do()
+	w.settle() // what goes on behind it meets the outage, too
 	w.sim.SetDown(false)
 	w.clock.Advance(15 * time.Minute)
 }
@@ -118,13 +119,13 @@ func everything(w *world) {
 	consent(w)
 	w.sim.Kill(w.refreshToken)
 	w.read("crm-sync")
-	down(w, func() { ignore(w.engine.Deauthorize(ctx, "crm-sync", false)) })
-	done(w.engine.Deauthorize(ctx, "crm-sync", false))
+	down(w, func() { ignore(w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{})) })
+	done(w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{}))
 
 	w.writeRole("forsaken", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "former@example.com", scopes)), ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
 	w.read("forsaken")
 	w.sim.SetDown(true)
-	ignore(w.engine.Deauthorize(ctx, "forsaken", false))
+	ignore(w.engine.Deauthorize(ctx, "forsaken", false, backend.Requester{}))
 	for range 20 {
 		w.clock.Advance(18 * time.Hour)
 		w.tick()
@@ -361,7 +362,7 @@ func TestLog_NamesTheTokensThatDieWithTheirRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	e := w.listen(hclog.Info)
 	issued := w.read("crm-sync")
-	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false)
+	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, backend.Requester{})
 	require.NoError(t, err)
 	w.requireLine(e, "info", "an access token was revoked with its refresh token", map[string]any{"roles": []any{"crm-sync"}, "token_id": issued.TokenID})
 	require.Len(t, w.named(e, backend.EventTokenRevoke), 1)

@@ -19,13 +19,12 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	if err != nil {
 		return nil, err
 	}
-	redirectURI := ""
-	set(&redirectURI, change.RedirectURI)
-	got, err := e.exchange(ctx, updated, app, secret.New(*change.Code), redirectURI, config)
+	got, err := e.exchange(ctx, updated, app, change.grantCode(), config)
 	if err != nil {
 		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		return nil, err
 	}
+	updated.AuthorizedAs = e.askWhoConsented(ctx, updated, app, got, config)
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
@@ -69,11 +68,33 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		// node can tell. If it did not, Tick finds a refresh token that no role has.
 		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be get a new code")
 	}
-	warnings = updated.scopeWarnings(got.Scopes)
+	warnings = append(got.warnings, updated.scopeWarnings(got.Scopes)...)
 	if got.ForeignDomain {
 		warnings = append(warnings, (&token{foreignDomain: true}).domainWarnings()...)
 	}
 	return warnings, nil
+}
+
+// grantCode is a code with what decides about its exchange.
+type grantCode struct {
+	value       secret.Value
+	redirectURI string // empty: of a Self Client
+	consented   bool   // a person has agreed in a browser
+	force       bool   // also if Zoho deletes another refresh token for the new one
+}
+
+func (ch RoleChange) grantCode() grantCode {
+	code := grantCode{value: secret.New(*ch.Code), consented: ch.consent != nil}
+	set(&code.force, ch.Force)
+	set(&code.redirectURI, ch.RedirectURI)
+	return code
+}
+
+func (c grantCode) origin() string {
+	if c.redirectURI == "" {
+		return originCode
+	}
+	return originConsent
 }
 
 // prepareAuthorized writes what has to be there before a role with a new refresh
@@ -96,13 +117,24 @@ func (e *Engine) prepareAuthorized(ctx context.Context, old, updated *Role, conf
 // exchanged is what a grant code gave, and when it was asked for.
 type exchanged struct {
 	zoho.Exchanged
-	asked   time.Time
-	quotaID string // of the refresh token, when it is noted; empty: it is not
+	asked    time.Time
+	quotaID  string // of the refresh token, when it is noted; empty: it is not
+	warnings []string
 }
 
 // exchange asks Zoho, once. Zoho counts the request for the client: there is no
 // refresh token yet.
-func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code secret.Value, redirectURI string, config *Config) (got exchanged, err error) {
+func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code grantCode, config *Config) (exchanged, error) {
+	got, err := e.exchangeInTurn(ctx, updated, app, code, config)
+	if err != nil {
+		return exchanged{}, e.abandon(ctx, app, config, got, err)
+	}
+	return got, nil
+}
+
+// exchangeInTurn asks in the turn of the client. Beside an error there can be a
+// refresh token, which the caller has to revoke.
+func (e *Engine) exchangeInTurn(ctx context.Context, updated *Role, app zoho.App, code grantCode, config *Config) (got exchanged, err error) {
 	accounts, err := e.accountsClient(config.CACert)
 	if err != nil {
 		return exchanged{}, err
@@ -119,38 +151,70 @@ func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code
 	if client.isDropped() {
 		return exchanged{}, errDropped
 	}
-	if err := e.mayExchange(client, config); err != nil {
-		return exchanged{}, err
-	}
-	if err := e.checkRefusals(ctx, updated.Name, config); err != nil {
-		return exchanged{}, prependText("The grant code was not used. ", err)
+	if err := e.admitExchange(ctx, client, updated.Name, app, code, config); err != nil {
+		return exchanged{}, e.notExchanged(code, updated.Name, err)
 	}
 	got.asked = e.now()
-	if err := e.countRequest(ctx, client, config, request{At: got.asked}); err != nil {
+	if err := e.countRequest(ctx, client, config, request{At: got.asked, Exchange: true}); err != nil {
 		return exchanged{}, err
 	}
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
 	defer cancel()
 	var failed error
-	got.Exchanged, failed = accounts.Exchange(callCtx, app, code, redirectURI)
+	got.Exchanged, failed = accounts.Exchange(callCtx, app, code.value, code.redirectURI)
 
 	ctx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancelNote()
-	updated.RefreshToken = got.RefreshToken
 	if !got.RefreshToken.IsZero() {
-		if got.quotaID, err = e.noteUnstored(ctx, updated, app, config); err != nil {
-			got.quotaID = ""
-			return exchanged{}, e.abandon(ctx, app, config, got, err)
-		}
+		return e.noteExchanged(ctx, client, updated, app, code, got, failed, config)
 	}
 	if err := e.noteExchange(ctx, client, updated.Name, config, failed); err != nil {
-		return exchanged{}, e.abandon(ctx, app, config, got, err)
+		return exchanged{}, err
 	}
-	if failed == nil && got.RefreshToken.IsZero() {
+	if failed == nil {
 		failed = zoho.NoRefreshToken(app)
 		e.dropAccessToken(ctx, accounts, app, got.Token)
 	}
-	return got, maybeExchanged(failed)
+	return exchanged{}, maybeExchanged(e.deniedExchange(ctx, client, failed))
+}
+
+// noteExchanged notes the refresh token that Zoho has given, before anything else can
+// fail, and lists it for its client. The token comes back beside an error. An access token that is not usable takes nothing
+// from it: the next mint shows whether the refresh token works.
+func (e *Engine) noteExchanged(ctx context.Context, client *quota, updated *Role, app zoho.App, code grantCode, got exchanged, failed error, config *Config) (exchanged, error) {
+	updated.RefreshToken = got.RefreshToken
+	var err error
+	if got.quotaID, err = e.noteUnstored(ctx, updated, app, config); err != nil {
+		got.quotaID = ""
+		return got, err
+	}
+	if err := e.listRefreshToken(ctx, app, got.quotaID, code.origin()); err != nil {
+		return got, err
+	}
+	if err := e.noteExchange(ctx, client, updated.Name, config, nil); err != nil {
+		return got, err
+	}
+	if failed != nil {
+		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", updated.Name, "error", failed)
+		got.warnings = append(got.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
+	}
+	return got, nil
+}
+
+// admitExchange decides whether Zoho may be asked to exchange a code. Everything that
+// forbids it is here. The caller has the client's turn.
+func (e *Engine) admitExchange(ctx context.Context, client *quota, role string, app zoho.App, code grantCode, config *Config) error {
+	known, err := e.refreshTokensOf(ctx, client.id)
+	if err != nil {
+		return err
+	}
+	if err := known.checkRoom(code, app); err != nil {
+		return err
+	}
+	if err := e.mayExchange(client, config); err != nil {
+		return err
+	}
+	return e.checkRefusals(ctx, role, config)
 }
 
 // maybeExchanged tells of a refresh token that an answer may have carried which
@@ -163,24 +227,7 @@ func maybeExchanged(err error) error {
 	return appendText(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
 }
 
-// mayExchange keeps to Zoho's limit for the client. A grant code has not worked
-// yet, so what is kept in reserve is not for it.
-func (e *Engine) mayExchange(client *quota, config *Config) error {
-	now := e.now()
-	client.seeFuture(now)
-	rec := client.record()
-	if rec.Throttled.forbids(now, config) {
-		return rec.Throttled.err()
-	}
-	used, free := rec.used(now, config, unreserved(config))
-	if used < unreserved(config) {
-		return nil
-	}
-	return prependText("The grant code was not used, and may still be good when there is budget again. ", reservedError(config, free))
-}
-
-// noteExchange notes what came of the exchange: no token that counts for the
-// client, and perhaps that Zoho wants silence.
+// noteExchange notes what came of the exchange.
 func (e *Engine) noteExchange(ctx context.Context, client *quota, role string, config *Config, failed error) error {
 	var refused *zoho.Error
 	if errors.As(failed, &refused) && refused.Kind.Definite() {
@@ -188,22 +235,18 @@ func (e *Engine) noteExchange(ctx context.Context, client *quota, role string, c
 			return err
 		}
 	}
-	return e.updateQuota(ctx, client, func(rec *quotaRecord) {
-		rec.latestRequest().Over = true
-		switch {
-		case failed == nil:
-			rec.Throttled = nil
-		case errors.As(failed, &refused) && refused.Kind == zoho.Throttled:
-			rec.Throttled = newFailure(e.now(), refused, rec.Throttled, config)
-		}
-	})
+	return e.updateQuota(ctx, client, func(rec *quotaRecord) { rec.exchangeAnswered(e.now(), failed, config) })
 }
 
 // adoptExchanged makes the access token that came with a new refresh token the
-// current one of its grant. Zoho counts it there.
+// current one of its grant. Zoho counts it there. One that was not usable counts as a
+// token that may live.
 func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quota, exchanged exchanged, exclusive bool, config *Config) error {
 	if err := e.countRequest(ctx, q, config, request{At: exchanged.asked}); err != nil {
 		return err
+	}
+	if exchanged.AccessToken.IsZero() {
+		return nil
 	}
 	t, err := e.newToken(ctx, g, exchanged.Token, config, exchanged.asked, false)
 	if err != nil {

@@ -211,6 +211,7 @@ func TestExchange_KeepsToTheBudgetOfTheClientAndLeavesTheCodeUnused(t *testing.T
 	for i := range 7 {
 		_, err := w.writeCode(fmt.Sprintf("role-%d", i), w.code())
 		require.NoError(t, err)
+		w.clock.Advance(20 * time.Second)
 	}
 	w.restart()
 	code := w.code()

@@ -53,23 +53,21 @@ func newFailure(now time.Time, refused *zoho.Error, former *failure, config *Con
 
 // noteFailure remembers why there is no token, and returns it. A trial that is
 // refused is not remembered: its credentials are not written either.
-func (e *Engine) noteFailure(ctx context.Context, g *grant, q *quota, config *Config, purpose mintPurpose, cause error) error {
+func (e *Engine) noteFailure(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose, cause error) error {
 	var refused *zoho.Error
 	if !errors.As(cause, &refused) {
 		return cause
 	}
-	grantRec, quotaRec := g.record(), q.record()
+	grantRec, quotaRec := g.record(), requests.record()
 	former := grantRec.Failure
 	if refused.Kind == zoho.Throttled {
 		former = quotaRec.Throttled
 	}
 	f := newFailure(e.now(), refused, former, config)
-	err := e.updateQuota(ctx, q, func(rec *quotaRecord) {
-		rec.latestRequest().Over = refused.NoToken()
-		if f.isThrottle() {
-			rec.Throttled = f
-		}
-	})
+	err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.latestRequest().Over = refused.NoToken() })
+	if err == nil && f.isThrottle() {
+		err = e.updateQuota(ctx, requests, func(rec *quotaRecord) { rec.Throttled = f })
+	}
 	if err == nil && !f.isThrottle() && (!purpose.trial || !f.isDefinite()) {
 		err = e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = f })
 	}

@@ -74,6 +74,31 @@ func checkText(field, value string, limit int) error {
 	return nil
 }
 
+// errNoDataCenter is what a client without a data centre is refused with: a secret is
+// sent to the Accounts server of one, and each has its own secret.
+const errNoDataCenter = "data_center is missing: each of Zoho's data centres has a client secret of its own. Write the one that is in the address bar when you are signed in to Zoho, for example data_center=eu for crm.zoho.eu and data_center=us for crm.zoho.com; or accounts_url, for a portal or an on-premises server"
+
+var clientIDForm = regexp.MustCompile(`^\d{4}\.`)
+
+// checkClient finds a client ID and secret that were swapped: the ID can be read back,
+// and is in log lines. Zoho's client IDs begin with 1000., those of clients for the
+// consent of an organisation with 1005., and secrets with nothing like that.
+// Source: facts on Zoho's OAuth, section 2.8, and configurations for Zoho Payments and
+// SalesIQ in public repositories.
+func checkClient(clientID string, clientSecret secret.Value, accountsURL string) error {
+	const begin = "1000."
+	switch {
+	case clientID == "" || clientIDForm.MatchString(clientID):
+		return nil
+	case clientIDForm.MatchString(clientSecret.Reveal()):
+		return userErrorf("client_id and client_secret are swapped: the one that begins with four digits and a dot is the client_id")
+	case zoho.IsZohos(accountsURL):
+		return userErrorf("client_id does not begin with %s, or 1005., as Zoho's client IDs do; copy it from the API console once more, and see that it is not the client_secret", begin)
+	default:
+		return nil
+	}
+}
+
 // checkRedirectURI admits an address that Zoho can send a browser to.
 func checkRedirectURI(redirectURI string) error {
 	if redirectURI == "" {
@@ -81,7 +106,7 @@ func checkRedirectURI(redirectURI string) error {
 	}
 	u, err := url.Parse(redirectURI)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/zoho/callback")
+		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/<mount>/callback")
 	}
 	return checkText("redirect_uri", redirectURI, maxURLLength)
 }
@@ -112,6 +137,13 @@ func checkMinTTL(minTTL time.Duration) error {
 	}
 }
 
+func checkTTL(ttl time.Duration) error {
+	if ttl < 0 {
+		return userErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
+	}
+	return nil
+}
+
 var roleName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
 
 // CheckRoleName admits what Vault's own engines admit: letters, digits,
@@ -121,4 +153,16 @@ func CheckRoleName(name string) error {
 		return userErrorf("this is not a role name: use letters, digits and '_', with '-' and '.' only between them and no two dots in a row, %d characters at the most; for example crm-sync", maxRoleName)
 	}
 	return nil
+}
+
+// checkCallback holds the mount's redirect_uri against the mount's own address: Zoho
+// would send browsers to one that is not this mount's, and their consents would be
+// lost. A proxy may have put something before it.
+func (e *Engine) checkCallback(redirectURI string) error {
+	mount := e.logger.Load().path
+	u, err := url.Parse(redirectURI)
+	if mount == "" || redirectURI == "" || err == nil && strings.HasSuffix(u.Path, "/"+mount+"callback") {
+		return nil
+	}
+	return userErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
 }

@@ -13,6 +13,7 @@ import (
 // Reader is who asks for a token and what for.
 type Reader struct {
 	MinTTL      time.Duration // 0: the role's
+	TTL         time.Duration // caps the lease; 0: the role's alone
 	EntityID    string
 	DisplayName string
 	RequestID   string
@@ -23,13 +24,15 @@ type Issued struct {
 	AccessToken secret.Value
 	TokenType   string
 	APIDomain   string
+	ZohoDomain  string // empty if the Accounts server is none of Zoho's
 	DataCenter  string
 	Scopes      []string
 	ExpiresAt   time.Time // of the token
 	TokenID     string
 	HolderID    string
 	Role        string
-	TTL         time.Duration // of the lease: whole seconds, at least one
+	Metadata    map[string]string // of the role
+	TTL         time.Duration     // of the lease: whole seconds, at least one
 	Warnings    []string
 }
 
@@ -65,7 +68,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMinTTL(reader.MinTTL); err != nil {
+	if err := firstError(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL)); err != nil {
 		return nil, err
 	}
 	config, _, err := e.Config(ctx)
@@ -144,12 +147,12 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 	if ownState == invalid {
 		entitled = role.Name
 	}
-	return e.tokenAfterMint(ctx, g, role.Name, entitled, minTTL)
+	return e.tokenAfterMint(ctx, g, role, entitled, minTTL)
 }
 
 // tokenAfterMint waits for a new token. If there is none to be had, a token that is
 // comfortably alive is better than an error.
-func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role, entitled string, minTTL time.Duration) (*token, []string, error) {
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entitled string, minTTL time.Duration) (*token, []string, error) {
 	failed := e.mintForReader(ctx, g, role, entitled, minTTL)
 	if failed == nil {
 		t, _ := g.currentToken(e.now(), minTTL)
@@ -184,30 +187,32 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 	now := e.now()
 	holderID, err := t.ledger.hold(ctx, Holder{
 		Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
-		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role)),
+		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role, reader)),
 	}.bounded())
 	if err != nil {
 		return nil, err
 	}
-	ttl := t.leaseTTL(e.now(), role)
+	ttl := t.leaseTTL(e.now(), role, reader)
 	if ttl < time.Second {
 		// The write took the rest of its life; Vault reads a TTL of 0 as 32 days.
 		t.ledger.withdraw(holderID)
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The access token expired while its lease was being recorded; Vault's storage is slow. Try again."}
 	}
 	return &Issued{
-		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain,
+		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: zohoDomainOf(t.rec.App.AccountsURL),
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
-		HolderID: holderID, Role: role.Name, TTL: ttl,
+		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
 	}, nil
 }
 
-func (t *token) leaseTTL(now time.Time, role *Role) time.Duration {
-	left := t.left(now).Truncate(time.Second)
-	if role.TTL > 0 {
-		return min(left, role.TTL)
+func (t *token) leaseTTL(now time.Time, role *Role, reader Reader) time.Duration {
+	ttl := t.left(now).Truncate(time.Second)
+	for _, limit := range []time.Duration{role.TTL, reader.TTL} {
+		if limit > 0 {
+			ttl = min(ttl, limit)
+		}
 	}
-	return left
+	return ttl
 }
 
 func firstSet(durations ...time.Duration) time.Duration {

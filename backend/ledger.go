@@ -38,6 +38,10 @@ func (h Holder) bounded() Holder {
 	return h
 }
 
+func (r Requester) bounded() Requester {
+	return Requester{EntityID: cutText(r.EntityID), DisplayName: cutText(r.DisplayName), RequestID: cutText(r.RequestID)}
+}
+
 func cutText(text string) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	if len(text) <= maxText {

@@ -15,24 +15,26 @@ const margin = time.Second
 
 // mintPurpose is what a token is minted for.
 type mintPurpose struct {
-	exclusive bool        // for one lease, not to become the grant's current token
-	trial     bool        // to try the credential: a refusal is told, not remembered
-	role      string      // whose credentials these are; empty: a mint ahead
-	config    *Config     // of a trial: the one that is being written; nil: the stored one
-	needed    func() bool // asked when it is the mint's turn; nil: needed
+	exclusive bool          // for one lease, not to become the grant's current token
+	trial     bool          // to try the credential: a refusal is told, not remembered
+	role      string        // whose credentials these are; empty: a mint ahead
+	asked     time.Duration // min_ttl of the read, or of its role or mount
+	ttl       time.Duration // of the role
+	config    *Config       // of a trial: the one that is being written; nil: the stored one
+	needed    func() bool   // asked when it is the mint's turn; nil: needed
 }
 
 // mintForReader waits for a new access token, unless the grant's token is good
 // enough for minTTL. At most one mint runs per grant; a caller whose context
 // ends stops waiting and nothing else. entitled is the role of a reader who has no
 // token that the role's own min_ttl accepts; empty for others.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, role, entitled string, minTTL time.Duration) error {
+func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitled string, minTTL time.Duration) error {
 	if entitled != "" {
 		defer g.addWaiter(entitled)()
 	}
 	mint := func() error {
 		return e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{role: role, needed: func() bool {
+			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, asked: minTTL, needed: func() bool {
 				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
 			}})
@@ -95,7 +97,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 	if err != nil {
 		return nil, err
 	}
-	q, err := e.quota(ctx, g.quotaID())
+	q, requests, err := e.quotasOf(ctx, g, config)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 		return nil, err
 	}
 	defer release()
-	if g.isDropped() || q.isDropped() {
+	if g.isDropped() || q.isDropped() || requests.isDropped() {
 		return nil, errDropped
 	}
 	if purpose.needed != nil && !purpose.needed() {
@@ -113,12 +115,8 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 	if err := e.checkNotEnding(ctx, q.id); err != nil {
 		return nil, err
 	}
-	reserveOf, err := e.admit(ctx, g, q, config, purpose)
+	asked, err := e.admitAndCount(ctx, g, q, requests, config, purpose)
 	if err != nil {
-		return nil, err
-	}
-	asked := e.now()
-	if err := e.countRequest(ctx, q, config, request{At: asked, ReserveOf: reserveOf}); err != nil {
 		return nil, err // not counted, so not sent
 	}
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
@@ -129,7 +127,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
-		return nil, e.noteFailure(ctx, g, q, config, purpose, err)
+		return nil, e.noteFailure(ctx, g, q, requests, config, purpose, err)
 	}
 	t, err := e.newToken(ctx, g, minted, config, asked, purpose.exclusive)
 	if err != nil {
@@ -138,8 +136,37 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 	if err := e.adopt(ctx, g, q, t); err != nil {
 		return nil, err
 	}
+	if requests != q && requests.record().Throttled != nil {
+		if err := e.updateQuota(ctx, requests, func(rec *quotaRecord) { rec.Throttled = nil }); err != nil {
+			return nil, err
+		}
+	}
 	e.tellMint(t, e.rolesFor(ctx, g, purpose))
 	return t, nil
+}
+
+// admitAndCount decides whether a token request may be sent, and counts it. The caller
+// has the turn of q. Where requests are counted for the client, other refresh tokens
+// of it wait until this one has been counted.
+func (e *Engine) admitAndCount(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose) (asked time.Time, err error) {
+	if requests != q {
+		release, err := e.takeTurn(ctx, requests.id)
+		if err != nil {
+			return time.Time{}, err
+		}
+		defer release()
+	}
+	reserveOf, err := e.admit(ctx, g, q, requests, config, purpose)
+	if err != nil {
+		return time.Time{}, err
+	}
+	asked = e.now()
+	if requests != q {
+		if err := e.countRequest(ctx, requests, config, request{At: asked, ReserveOf: reserveOf, Over: true}); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return asked, e.countRequest(ctx, q, config, request{At: asked, ReserveOf: reserveOf})
 }
 
 // adopt stores t and, unless it is exclusive, makes it current, and ends the
@@ -178,9 +205,16 @@ func (e *Engine) adopt(ctx context.Context, g *grant, q *quota, t *token) error 
 // quota is first: a token that is handed out and not counted could push Zoho over
 // its cap.
 func (e *Engine) publish(ctx context.Context, g *grant, q *quota, t *token) error {
+	lists := !q.record().Listed && !g.credential().refreshToken.IsZero()
+	if lists {
+		if err := e.listRefreshToken(ctx, t.rec.App, q.id, ""); err != nil {
+			return err
+		}
+	}
 	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) {
 		rec.answered(t)
 		rec.HasWorked = true
+		rec.Listed = rec.Listed || lists
 	}); err != nil {
 		return err
 	}

@@ -30,10 +30,10 @@ func (m *model) attack(t *rapid.T) {
 		_, err := m.engine.Issue(ctx, role, backend.Reader{})
 		require.Error(m.t, err, "invariant 14: somebody without the client's secret got a token")
 	case "rotate":
-		_, err := m.engine.Rotate(ctx, role)
+		_, err := m.engine.Rotate(ctx, role, true)
 		require.Error(m.t, err)
 	case "deauthorize":
-		_, err := m.engine.Deauthorize(ctx, role, true)
+		_, err := m.engine.Deauthorize(ctx, role, true, backend.Requester{})
 		require.Error(m.t, err)
 	case "code":
 		_, err := m.engine.WriteRole(ctx, role, backend.RoleChange{GrantType: ptr(backend.GrantTypeRefreshToken), ClientID: &m.client.ID, ClientSecret: ptr("a guess"), SOID: ptr(""), Code: ptr("1000.bogus.code")})

@@ -17,9 +17,9 @@ func (m *model) rotate(t *rapid.T) {
 	require.NoError(m.t, err)
 	if stored != nil && !stored.Exclusive {
 		grant := stored.RefreshToken.Reveal() + robots[role]
-		m.killed(func(l *lease) bool { return l.shared && l.grant == grant })
+		m.killed(func(l *lease) bool { return l.grant == grant })
 	}
-	_, _ = m.engine.Rotate(m.t.Context(), role)
+	_, _ = m.engine.Rotate(m.t.Context(), role, rapid.Bool().Draw(t, "force"))
 	m.settle()
 }
 
@@ -42,7 +42,7 @@ func (m *model) revokeRefreshToken(t *rapid.T) {
 		m.deauthorized[stored.RefreshToken.Reveal()] = true
 		m.killed(func(l *lease) bool { return l.grant == stored.RefreshToken.Reveal() })
 	}
-	_, _ = m.engine.Deauthorize(m.t.Context(), role, true)
+	_, _ = m.engine.Deauthorize(m.t.Context(), role, true, backend.Requester{})
 }
 
 // replaceDead writes roles whose refresh token was revoked, or is going to be,

@@ -75,7 +75,13 @@ var (
 )
 
 func newModel(t *rapid.T) *model {
-	m := &model{world: newWorldWith(t, zohosim.Options{MaxClientTokens: 4}), deauthorized: make(map[string]bool)}
+	options, counts := zohosim.Options{}, backend.CountPerGrant
+	if rapid.Bool().Draw(t, "Zoho counts the harder way") {
+		options, counts = zohosim.Hardest(), backend.CountPerClient
+	}
+	options.MaxClientTokens = 4
+	m := &model{world: newWorldWith(t, options), deauthorized: make(map[string]bool)}
+	m.configure(backend.ConfigChange{CountRequestsPer: &counts})
 	m.refreshTokens = []string{m.refreshToken, m.sim.Consent(m.client, "us", "books@example.com", scopes)}
 	m.configure(backend.ConfigChange{MaxLiveTokens: ptr(4)})
 	m.sim.SetMaxLiveTokens(4)

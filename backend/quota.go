@@ -22,7 +22,9 @@ type quota struct {
 type quotaRecord struct {
 	Requests  []request `json:"requests,omitempty"`   // the oldest first
 	Throttled *failure  `json:"throttled,omitempty"`  // Zoho's latest throttle answer; nil after a success
+	Denied    *failure  `json:"denied,omitempty"`     // Zoho's latest "Access Denied" to a grant code, without a reason; nil after a success
 	HasWorked bool      `json:"has_worked,omitempty"` // an access token was minted that counts here
+	Listed    bool      `json:"listed,omitempty"`     // the refresh token is in the list of its client
 }
 
 // clone copies what a change would otherwise write through to the original.
@@ -38,7 +40,9 @@ type request struct {
 	Until time.Time `json:"until"`           // no token of it lives longer
 	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
 	Over  bool      `json:"over,omitempty"`  // it left no live token at Zoho
-	Seen  time.Time `json:"seen,omitzero"`   // when At was first seen in the future
+	// Exchange: it was the exchange of a grant code.
+	Exchange bool      `json:"exchange,omitempty"`
+	Seen     time.Time `json:"seen,omitzero"` // when At was first seen in the future
 	// ReserveOf is the role for whose readers it was taken from the reserve.
 	ReserveOf string `json:"reserve_of,omitempty"`
 }
@@ -61,6 +65,20 @@ func (e *Engine) quotaID(ctx context.Context, r *Role) (string, error) {
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app").
 func (e *Engine) clientQuotaID(ctx context.Context, accountsURL, clientID string) (string, error) {
 	return e.fingerprint(ctx, "client quota", accountsURL, clientID)
+}
+
+// quotasOf returns the quota of a grant, with its live tokens, and the one in which
+// its token requests count: the same, or with count_requests_per=client that of the
+// client.
+func (e *Engine) quotasOf(ctx context.Context, g *grant, config *Config) (q, requests *quota, err error) {
+	if q, err = e.quota(ctx, g.quotaID()); err != nil || config.CountRequestsPer != CountPerClient {
+		return q, q, err
+	}
+	requests, err = e.clientQuota(ctx, g.credential().app)
+	if err == nil && requests.id == q.id {
+		requests = q
+	}
+	return q, requests, err
 }
 
 // quota returns the quota of id, from storage if it is not in memory.
@@ -210,17 +228,24 @@ func (rec *quotaRecord) live(now time.Time) []request {
 // used counts the requests in the window, up to limit. If there are that many,
 // free is when the first of them leaves it.
 func (rec *quotaRecord) used(now time.Time, config *Config, limit int) (used int, free time.Time) {
+	return rec.sent(now, config.window(), limit, func(request) bool { return true })
+}
+
+// sent is used for any window, and the requests that match.
+func (rec *quotaRecord) sent(now time.Time, window time.Duration, limit int, matches func(request) bool) (sent int, free time.Time) {
 	for _, r := range slices.Backward(rec.Requests) {
-		leaves := r.at(now).Add(config.window())
-		if !leaves.After(now) {
+		leaves := r.at(now).Add(window)
+		if !leaves.After(now) || !matches(r) {
 			continue
 		}
-		if used++; used >= limit {
-			return used, leaves
+		if sent++; sent >= limit {
+			return sent, leaves
 		}
 	}
-	return used, time.Time{}
+	return sent, time.Time{}
 }
+
+func (r request) isExchange() bool { return r.Exchange }
 
 // hasTakenReserve reports whether a request of the window was taken from the
 // reserve for the readers of a role.

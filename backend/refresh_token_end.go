@@ -153,7 +153,22 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 	if err != nil {
 		e.log().Warn("could not forget the access tokens of a refresh token that is revoked; they are dead, handed out to nobody, and forgotten later", "quota", quotaID, "error", err)
 	}
-	return how == zoho.AlreadyGone, e.deleteRevocation(ctx, quotaID)
+	return how == zoho.AlreadyGone, e.endRevocation(ctx, quotaID, pending)
+}
+
+// endRevocation forgets a refresh token that was revoked, or given up.
+func (e *Engine) endRevocation(ctx context.Context, quotaID string, pending pendingRevocation) error {
+	if err := e.deleteRevocation(ctx, quotaID); err != nil {
+		return err
+	}
+	clientID, err := e.clientQuotaID(ctx, pending.AccountsURL, pending.ClientID)
+	if err == nil {
+		err = e.unlistRefreshToken(ctx, clientID, quotaID)
+	}
+	if err != nil { // it is revoked, which an error would deny
+		e.log().Warn("could not take a refresh token that is gone out of the list of its client; the daily round does that", "quota", quotaID, "error", err)
+	}
+	return nil
 }
 
 // errAbandoned: the engine has given up revoking a refresh token, and forgot it.
@@ -171,7 +186,7 @@ func (e *Engine) postponeRevocation(ctx context.Context, quotaID string, pending
 	if pending.Failures < mostRevocationFailures && !pending.NeverWorked {
 		return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return &pending })
 	}
-	if err := e.deleteRevocation(ctx, quotaID); err != nil {
+	if err := e.endRevocation(ctx, quotaID, pending); err != nil {
 		return err
 	}
 	if pending.NeverWorked {

@@ -14,6 +14,12 @@ const (
 	GrantTypeClientCredentials = "client_credentials"
 )
 
+// For whom a person consents, when a role is authorized in a browser.
+const (
+	ConsentUser = "user" // for themselves: the refresh token ends with the person's account
+	ConsentOrg  = "org"  // as its administrator, for an organisation
+)
+
 // Role is an operator's name for a grant, with the rules for handing out its
 // tokens.
 type Role struct {
@@ -23,11 +29,21 @@ type Role struct {
 	ClientID     string // the role's own client; empty: the mount's
 	ClientSecret secret.Value
 	RefreshToken secret.Value  // zero: no person has authorised the role yet
-	SOID         string        // of client_credentials: the organisation
+	AuthorizedAs string        // whose Zoho account the refresh token belongs to; empty: not known
+	SOID         string        // the organisation, of client_credentials or of ConsentOrg
 	Scopes       []string      // asked for at the consent, or with client_credentials
+	Consent      string        // ConsentUser or ConsentOrg
 	TTL          time.Duration // 0: the token's life
 	MinTTL       time.Duration // 0: the config's
 	Exclusive    bool          // each lease gets a token of its own
+
+	// Deauthorized is who gave up the role's refresh token, and when; nil if the role
+	// has one, or never had.
+	Deauthorized *Deauthorization
+
+	// Metadata is what an operator notes for the readers of the role, such as the
+	// ID of an organisation. It is not changed in place.
+	Metadata map[string]string
 
 	// Pin is where the credentials belong: decided when they are written, and
 	// from then on independent of the config.
@@ -40,10 +56,27 @@ type Pin struct {
 	ClientID    string
 }
 
+// Deauthorization is who had a role's refresh token revoked, and when.
+type Deauthorization struct {
+	At time.Time `json:"at"`
+	Requester
+}
+
+// Requester is who asks for something, as Vault tells it.
+type Requester struct {
+	EntityID    string `json:"entity_id,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
+	RequestID   string `json:"request_id,omitempty"`
+}
+
 // IsAuthorized reports whether the role has what tokens are minted from.
 func (r *Role) IsAuthorized() bool {
 	return r.GrantType == GrantTypeClientCredentials || !r.RefreshToken.IsZero()
 }
+
+// forgetRefreshToken takes the refresh token from the role, with all that belongs
+// to it.
+func (r *Role) forgetRefreshToken() { r.RefreshToken, r.AuthorizedAs = secret.Value{}, "" }
 
 // credential is what the role's tokens are minted with. The error is a
 // *clientMovedError if the role uses the mount's client and that is another by now.

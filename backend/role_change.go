@@ -17,15 +17,18 @@ type RoleChange struct {
 	RefreshToken *string
 	SOID         *string
 	Scopes       *[]string
+	Consent      *string
 	TTL          *time.Duration
 	MinTTL       *time.Duration
 	Exclusive    *bool
+	Metadata     *MetadataChange
 
 	// What is used by the write and not stored.
 
 	Code        *string       // a grant code, to be exchanged for the refresh token
 	RedirectURI *string       // that the code was sent to; a Self Client has none
 	Verify      *bool         // try the credentials at Zoho; nil: if the write names one
+	Force       *bool         // exchange the code although Zoho deletes another refresh token for the new one
 	MustExist   bool          // fail rather than create the role
 	consent     *givenConsent // a person has agreed: the code comes from the callback
 }
@@ -43,7 +46,7 @@ func (ch RoleChange) namesClientGrant() bool {
 // apply returns old, or a new role if old is nil, with the change made to it.
 // A role for which a code was given has its refresh token only afterwards.
 func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []string, error) {
-	r := Role{Name: name, GrantType: GrantTypeRefreshToken}
+	r := Role{Name: name, GrantType: GrantTypeRefreshToken, Consent: ConsentUser}
 	if old != nil {
 		r = *old
 	}
@@ -56,14 +59,16 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if ch.Scopes != nil {
 		r.Scopes = distinct(*ch.Scopes)
 	}
+	set(&r.Consent, ch.Consent)
 	set(&r.TTL, ch.TTL)
 	set(&r.MinTTL, ch.MinTTL)
 	set(&r.Exclusive, ch.Exclusive)
+	r.Metadata = ch.Metadata.apply(r.Metadata)
 	if r.ClientID == "" && ch.ClientSecret == nil {
 		r.ClientSecret = secret.Value{} // back to the mount's client
 	}
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
-		r.RefreshToken = secret.Value{}
+		r.forgetRefreshToken()
 	}
 	if err := firstError(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkOrigin(&r, old)); err != nil {
 		return nil, nil, err
@@ -72,12 +77,18 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := checkClient(r.ClientID, r.ClientSecret, pin.AccountsURL); err != nil {
+		return nil, nil, err
+	}
 	if old != nil {
 		if err := ch.keepsSecretsAtHome(old, &r, pin); err != nil {
 			return nil, nil, err
 		}
 	}
 	r.Pin = pin
+	if old != nil && (pin != old.Pin || !r.RefreshToken.Equal(old.RefreshToken)) {
+		r.AuthorizedAs = "" // of the former one
+	}
 	return &r, r.warnings(config), nil
 }
 
@@ -90,6 +101,8 @@ func (r *Role) check() error {
 		checkSOID(r.SOID),
 		checkScopes(r.Scopes),
 		checkMinTTL(r.MinTTL),
+		checkTTL(r.TTL),
+		checkMetadata(r.Metadata),
 	); err != nil {
 		return err
 	}
@@ -98,25 +111,26 @@ func (r *Role) check() error {
 			return userErrorf("data_center: %v", err)
 		}
 	}
-	switch {
-	case r.TTL < 0:
-		return userErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
-	case (r.ClientID == "") != r.ClientSecret.IsZero():
+	if (r.ClientID == "") != r.ClientSecret.IsZero() {
 		return userErrorf("client_id and client_secret of a role go together: write both, or neither to use the mount's client")
-	default:
-		return nil
 	}
+	return nil
 }
 
 // checkGrant holds the fields of the two grant types apart.
 func (r *Role) checkGrant() error {
+	if r.Consent != ConsentUser && r.Consent != ConsentOrg {
+		return userErrorf("consent is neither user nor org; write user if a person consents for their own account, or org if an administrator consents for an organisation")
+	}
 	switch r.GrantType {
 	case GrantTypeRefreshToken:
-		if r.SOID != "" {
-			return userErrorf("soid belongs to grant_type=client_credentials; with a refresh token the organisation was chosen at the consent")
+		if r.SOID != "" && r.Consent != ConsentOrg {
+			return userErrorf("soid belongs to grant_type=client_credentials or consent=org; where a person consents for their own account, they choose the organisation then. Write soid= to leave it out")
 		}
 	case GrantTypeClientCredentials:
 		switch {
+		case r.Consent != ConsentUser:
+			return userErrorf("nobody consents to grant_type=client_credentials, so consent=org does not belong there; write consent=user, or grant_type=refresh_token")
 		case !r.RefreshToken.IsZero():
 			return userErrorf("grant_type=client_credentials has no refresh_token; leave it out, or write grant_type=refresh_token")
 		case len(r.Scopes) == 0:
@@ -182,7 +196,10 @@ func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) 
 		if err != nil {
 			return Pin{}, userErrorf("data_center: %v", err)
 		}
-		pin.AccountsURL = dc.AccountsURL
+		r.DataCenter, pin.AccountsURL = dc.Name, dc.AccountsURL
+	}
+	if r.ClientID != "" && pin.AccountsURL == "" {
+		return Pin{}, userErrorf("%s", errNoDataCenter)
 	}
 	if r.ClientID != "" {
 		return pin, nil
@@ -215,15 +232,24 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 
 // warnings tells the operator what is allowed but will hurt.
 func (r *Role) warnings(config *Config) []string {
-	if r.TTL == 0 {
-		return nil
-	}
-	var warnings []string
-	if r.TTL >= zoho.MaxLife {
+	warnings := minTTLWarning(r.MinTTL)
+	switch needed := int(config.RequestWindow / max(r.TTL, time.Second)); {
+	case r.TTL == 0:
+	case r.TTL >= zoho.MaxLife:
 		warnings = append(warnings, fmt.Sprintf("ttl of %s has no effect: a lease ends with its access token, after %s at the latest", r.TTL, zoho.MaxLife))
-	}
-	if needed := int(config.RequestWindow / max(r.TTL, time.Second)); needed > config.RequestBudget {
+	case needed > config.RequestBudget:
 		warnings = append(warnings, fmt.Sprintf("ttl of %s can need %d token requests in %s when readers come one after another, and the budget is %d: readers may get HTTP 429", r.TTL, needed, config.RequestWindow, config.RequestBudget))
+	case r.TTL < zoho.MaxLife/6:
+		warnings = append(warnings, fmt.Sprintf("ttl of %s: when the only lease on an access token ends, the token ends with it, so readers who come one after another can need %d token requests an hour instead of one", r.TTL, zoho.MaxLife/r.TTL))
 	}
 	return warnings
+}
+
+// minTTLWarning tells what a long min_ttl costs.
+func minTTLWarning(minTTL time.Duration) []string {
+	if minTTL <= zoho.MaxLife/2 {
+		return nil
+	}
+	useful := zoho.MaxLife - minTTL
+	return []string{fmt.Sprintf("min_ttl of %s leaves an access token %s in which readers can get it: each grant in use can need %d token requests an hour, and Zoho answers ten in ten minutes", minTTL, useful, zoho.MaxLife/useful)}
 }

@@ -138,6 +138,39 @@ func others(names []string, name string) []string {
 	return slices.DeleteFunc(names, func(other string) bool { return other == name })
 }
 
+// rolesCountedTogether names the roles beside one whose token requests Zoho counts
+// together with those of that one: those on its quota, and where requests are counted
+// for the client, all of the client's that have worked.
+func (e *Engine) rolesCountedTogether(ctx context.Context, role string, q, requests *quota) ([]string, error) {
+	ids := []string{q.id}
+	if requests != q {
+		listed, err := e.store.List(ctx, prefixClientTokens+requests.id+"/")
+		if err != nil {
+			return nil, err
+		}
+		ids = append(append(ids, requests.id), listed...)
+	}
+	var names []string
+	for _, id := range ids {
+		found, err := e.rolesWhere(ctx, id, func(_ string, r *Role) (bool, error) {
+			if r == nil {
+				return false, nil
+			}
+			its, err := e.quotaID(ctx, r)
+			return its == id, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, found...)
+	}
+	if names = others(names, role); len(names) == 0 {
+		return nil, nil
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // otherUsers names the roles beside r that hand out the same tokens.
 func (e *Engine) otherUsers(ctx context.Context, r *Role, config *Config) ([]string, error) {
 	g, err := e.grantOf(ctx, r, config)
@@ -220,6 +253,9 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 			e.endUnusedToken(e.life, former, formerQuota)
 		}
 		e.continueRevocation(e.life, formerQuota)
+		if err := e.unlistFormer(e.life, old, formerQuota); err != nil {
+			e.log().Warn("could not take a refresh token that no role has any more out of the list of its client; the daily round does that", "role", old.Name, "error", err)
+		}
 	})
 	return nil
 }

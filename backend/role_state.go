@@ -10,40 +10,50 @@ type GrantState string
 
 // The states of a grant.
 const (
-	StateNeverTried  GrantState = "never tried"
-	StateReady       GrantState = "ready"
-	StateThrottled   GrantState = "throttled"
-	StateRefused     GrantState = "refused"
-	StateUnreachable GrantState = "unreachable"
-	StateBroken      GrantState = "broken" // the role's stored entry cannot be decoded
+	StateNeverTried   GrantState = "never tried"
+	StateReady        GrantState = "ready"
+	StateThrottled    GrantState = "throttled"
+	StateRefused      GrantState = "refused"
+	StateUnreachable  GrantState = "unreachable"
+	StateDeauthorized GrantState = "deauthorized" // its refresh token was given up
+	StateBroken       GrantState = "broken"       // the role's stored entry cannot be decoded
 )
 
-// roleState tells how the latest mint for a role's grant went.
-func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (GrantState, error) {
+// unauthorizedState is the state of a role that has nothing to mint from.
+func (r *Role) unauthorizedState() GrantState {
+	if r.Deauthorized != nil {
+		return StateDeauthorized
+	}
+	return StateNeverTried
+}
+
+// roleState tells how the latest mint for a role's grant went, and which scopes Zoho
+// says it granted.
+func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state GrantState, granted []string, err error) {
 	if !r.IsAuthorized() {
-		return StateNeverTried, nil
+		return r.unauthorizedState(), nil, nil
 	}
 	g, err := e.grantOf(ctx, r, config)
 	var moved *clientMovedError
 	if errors.As(err, &moved) {
-		return StateRefused, nil // a read says so in full
+		return StateRefused, nil, nil // a read says so in full
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	q, err := e.quota(ctx, g.quotaID())
+	_, requests, err := e.quotasOf(ctx, g, config)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return g.state(q), nil
+	return g.state(requests), g.record().Scopes, nil
 }
 
-// state tells how the latest mint went.
-func (g *grant) state(q *quota) GrantState {
+// state tells how the latest mint went. requests is where its requests count.
+func (g *grant) state(requests *quota) GrantState {
 	switch rec := g.record(); {
 	case rec.Failure.isDefinite():
 		return StateRefused
-	case q.record().Throttled != nil:
+	case requests.record().Throttled != nil:
 		return StateThrottled
 	case rec.Failure != nil:
 		return StateUnreachable

@@ -32,6 +32,9 @@ func (e *Engine) RoleNames(ctx context.Context) ([]string, error) {
 
 func (e *Engine) storeRole(ctx context.Context, r *Role) error {
 	defer e.roles.forget(r.Name)
+	if r.IsAuthorized() {
+		r.Deauthorized = nil
+	}
 	return e.store.put(ctx, prefixRoles+r.Name, r.entry())
 }
 
@@ -47,22 +50,29 @@ type roleEntry struct {
 	ClientID     string        `json:"client_id,omitempty"`
 	ClientSecret string        `json:"client_secret,omitempty"`
 	RefreshToken string        `json:"refresh_token"`
+	AuthorizedAs string        `json:"authorized_as,omitempty"`
 	SOID         string        `json:"soid,omitempty"`
 	Scopes       []string      `json:"scopes,omitempty"`
+	Consent      string        `json:"consent,omitempty"` // empty: of a build that knew only ConsentUser
 	TTL          time.Duration `json:"ttl,omitempty"`
 	MinTTL       time.Duration `json:"min_ttl,omitempty"`
 	Exclusive    bool          `json:"exclusive,omitempty"`
 	AccountsURL  string        `json:"pinned_accounts_url"`
 	PinnedClient string        `json:"pinned_client_id"`
+
+	Deauthorized *Deauthorization `json:"deauthorized,omitempty"`
+
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 func (r *Role) entry() roleEntry {
 	return roleEntry{
 		GrantType: r.GrantType, DataCenter: r.DataCenter,
 		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(),
-		RefreshToken: r.RefreshToken.Reveal(), SOID: r.SOID, Scopes: r.Scopes,
+		RefreshToken: r.RefreshToken.Reveal(), AuthorizedAs: r.AuthorizedAs, SOID: r.SOID, Scopes: r.Scopes, Consent: r.Consent,
 		TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
 		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
+		Deauthorized: r.Deauthorized, Metadata: r.Metadata,
 	}
 }
 
@@ -74,8 +84,9 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 	return &Role{
 		Name: name, GrantType: s.GrantType, DataCenter: s.DataCenter,
 		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
-		RefreshToken: secret.New(s.RefreshToken), SOID: s.SOID, Scopes: s.Scopes,
+		RefreshToken: secret.New(s.RefreshToken), AuthorizedAs: s.AuthorizedAs, SOID: s.SOID, Scopes: s.Scopes, Consent: firstText(s.Consent, ConsentUser),
 		TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
+		Deauthorized: s.Deauthorized, Metadata: copied(s.Metadata),
 		Pin: Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
 	}, nil
 }
@@ -85,6 +96,9 @@ type Overview struct {
 	DataCenter string
 	GrantType  string
 	State      GrantState
+	Authorized bool              // it has something to mint from
+	Granted    []string          // scopes that Zoho says it granted
+	Metadata   map[string]string // nil if it has more than 256 bytes
 }
 
 // RoleOverview tells of a role what a list shows. A role that was deleted
@@ -102,6 +116,9 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 	if err != nil {
 		return Overview{}, err
 	}
-	state, err := e.roleState(ctx, role, config)
-	return Overview{DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType, State: state}, err
+	state, granted, err := e.roleState(ctx, role, config)
+	return Overview{
+		DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType,
+		State: state, Authorized: role.IsAuthorized(), Granted: granted, Metadata: shortened(role.Metadata),
+	}, err
 }

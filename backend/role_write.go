@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -39,6 +40,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	if change.consent != nil {
+		defer func() { change.consent.noteEnd(ctx, e, name, err) }()
 		if err := e.acceptConsent(ctx, &change, old); err != nil {
 			return nil, err
 		}
@@ -99,11 +101,25 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 		return nil, err
 	}
 	e.leaveFormerGrant(ctx, old, updated)
-	sharing, err := e.sharingWarning(ctx, updated, config)
+	more, err := e.warningsOf(ctx, old, updated, change, config)
 	if err != nil { // the role is written, which an error would deny
-		e.log().Warn("could not look which roles share the grant of one that was written", "role", updated.Name, "error", err)
+		e.log().Warn("could not look what a role that was written shares with others", "role", updated.Name, "error", err)
 	}
-	return append(warnings, sharing...), nil
+	return append(warnings, more...), nil
+}
+
+// warningsOf tells of a role that was written what it shares with others.
+func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange, config *Config) (warnings []string, err error) {
+	if change.Code != nil || change.RefreshToken != nil {
+		if warnings, err = e.manyRefreshTokensWarning(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	if old != nil && !old.RefreshToken.IsZero() && old.RefreshToken.Equal(r.RefreshToken) && !slices.Equal(old.Scopes, r.Scopes) {
+		warnings = append(warnings, fmt.Sprintf("the new scopes are what the next consent asks for; role %q goes on with those that were granted to its refresh token, until it is authorized again: vault write -f <mount>/roles/%s/authorize", r.Name, r.Name))
+	}
+	sharing, err := e.sharingWarning(ctx, r, config)
+	return append(warnings, sharing...), err
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
@@ -260,6 +276,9 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if err := e.dropConsents(ctx, consents, func(string) bool { return true }); err != nil {
+		return nil, err
+	}
+	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {
 		return nil, err
 	}
 	if err := e.dropRole(ctx, name); err != nil {

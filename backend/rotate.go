@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -11,18 +12,18 @@ import (
 type Rotated struct {
 	TokenID   string // of the new access token
 	ExpiresAt time.Time
-	FormerID  string // of the one that was revoked; empty if there was none
+	Ended     []string // the token_ids of those that were revoked
 }
 
 // Rotate mints a new access token for a role's grant, and revokes every other one
 // of it at Zoho, whoever holds it. It is also the explicit retry after Zoho has refused
-// the credentials. If no new one can be had, nothing is revoked: whoever rotates in a
-// loop leaves those alone who have the grant in common.
-func (e *Engine) Rotate(ctx context.Context, name string) (*Rotated, error) {
-	return detached(ctx, e, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name) })
+// the credentials. If no new one can be had, nothing is revoked, unless force is set:
+// a rotation out of habit must not take away the tokens that still work.
+func (e *Engine) Rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
+	return detached(ctx, e, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name, force) })
 }
 
-func (e *Engine) rotate(ctx context.Context, name string) (*Rotated, error) {
+func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
 	role, err := e.existingRole(ctx, name)
 	if err != nil {
 		return nil, err
@@ -38,17 +39,23 @@ func (e *Engine) rotate(ctx context.Context, name string) (*Rotated, error) {
 	if err != nil {
 		return nil, err
 	}
-	rotated := &Rotated{}
 	former, _ := g.currentToken(e.now(), 0)
-	if former != nil {
-		rotated.FormerID = former.rec.ID
+	t, failed := e.mintAnother(ctx, g, name, former)
+	if failed != nil && !force {
+		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
 	}
-	t, err := e.mintAnother(ctx, g, name, former)
-	if err != nil {
-		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke one all the same, delete it below <mount>/tokens/. ", name), err)
+	ended, err := e.killOthers(ctx, g, t)
+	if failed != nil {
+		text := "No access token of it was alive. "
+		if len(ended) > 0 {
+			text = fmt.Sprintf("These are given to nobody any more: %s. ", strings.Join(ended, ", "))
+		}
+		if err != nil {
+			text += err.Error() + " "
+		}
+		return nil, prependText(fmt.Sprintf("No new access token for role %q. %s", name, text), failed)
 	}
-	rotated.TokenID, rotated.ExpiresAt = t.rec.ID, t.rec.ExpiresAt
-	return rotated, e.killOthers(ctx, g, t)
+	return &Rotated{TokenID: t.rec.ID, ExpiresAt: t.rec.ExpiresAt, Ended: ended}, err
 }
 
 // mintAnother makes another token than former the current one, and gives refused
@@ -76,25 +83,24 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	return nil, errors.New("the new access token was revoked as soon as it was there; try again")
 }
 
-// killOthers revokes all living tokens of a grant but one.
-func (e *Engine) killOthers(ctx context.Context, g *grant, but *token) error {
+// killOthers revokes all living tokens of a grant but one, nil for none, and names
+// them.
+func (e *Engine) killOthers(ctx context.Context, g *grant, but *token) (ended []string, failed error) {
 	q, err := e.quota(ctx, g.quotaID())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tokens, err := e.liveTokens(ctx, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var failed error
 	for _, t := range tokens {
-		if t.rec.GrantID == g.id && t.rec.ID != but.rec.ID && !t.rec.Exclusive {
-			if err := e.kill(ctx, t); failed == nil {
-				failed = err
-			}
+		if t.rec.GrantID == g.id && t != but {
+			err := e.kill(ctx, t)
+			ended, failed = append(ended, t.rec.ID), firstError(failed, err)
 		}
 	}
-	return failed
+	return ended, failed
 }
 
 // kill ends a token at Zoho now, whoever holds it. If Zoho cannot be asked, the

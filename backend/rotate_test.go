@@ -13,7 +13,7 @@ import (
 )
 
 func (w *world) rotate(role string) (*backend.Rotated, error) {
-	return w.engine.Rotate(w.t.Context(), role)
+	return w.engine.Rotate(w.t.Context(), role, false)
 }
 
 func TestRotate_KillsTheCurrentTokenAndTheNextReaderGetsTheNewOne(t *testing.T) {
@@ -22,7 +22,7 @@ func TestRotate_KillsTheCurrentTokenAndTheNextReaderGetsTheNewOne(t *testing.T) 
 	w.clock.Advance(10 * time.Minute)
 	rotated, err := w.rotate("crm-sync")
 	require.NoError(t, err)
-	require.Equal(t, former.TokenID, rotated.FormerID)
+	require.Equal(t, []string{former.TokenID}, rotated.Ended)
 	require.False(t, w.alive(former))
 	w.restart()
 	next := w.read("crm-sync")
@@ -41,7 +41,7 @@ func TestRotate_ANewRoleMintsItsFirstToken(t *testing.T) {
 	w := newWorld(t)
 	rotated, err := w.rotate("crm-sync")
 	require.NoError(t, err)
-	require.Empty(t, rotated.FormerID)
+	require.Empty(t, rotated.Ended)
 	require.Equal(t, rotated.TokenID, w.read("crm-sync").TokenID)
 	require.Equal(t, 1, w.asked())
 }
@@ -55,7 +55,8 @@ func TestRotate_IsForAllRolesOfTheGrantAndNoOther(t *testing.T) {
 	rotated, err := w.rotate("crm-sync")
 	require.NoError(t, err)
 	require.False(t, w.alive(books))
-	require.True(t, w.alive(own), "it is somebody's own")
+	require.False(t, w.alive(own), "of the grant, all")
+	require.ElementsMatch(t, []string{books.TokenID, own.TokenID}, rotated.Ended)
 	require.True(t, w.alive(desk))
 	require.Equal(t, rotated.TokenID, w.read("books").TokenID)
 }
@@ -90,6 +91,15 @@ func TestRotate_IfNothingCanBeMintedNothingIsRevoked(t *testing.T) {
 			require.Contains(t, grantError(t, err).Error(), "so none was revoked")
 			require.True(t, w.alive(former))
 			require.Equal(t, former.TokenID, w.read("crm-sync").TokenID)
+
+			_, err = w.engine.Rotate(t.Context(), "crm-sync", true)
+			require.Contains(t, grantError(t, err).Error(), "No new access token")
+			require.Contains(t, err.Error(), former.TokenID, "it says which it ended")
+			w.sim.SetDown(false)
+			w.clock.Advance(15 * time.Minute)
+			w.tick()
+			require.False(t, w.alive(former))
+			require.NotEqual(t, former.TokenID, w.read("crm-sync").TokenID)
 		})
 	}
 }
@@ -171,7 +181,7 @@ func TestRotate_ACallerThatDisconnectsDoesNotCutItInHalf(t *testing.T) {
 	release := w.holdAnswers()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { _, err := w.engine.Rotate(ctx, "crm-sync"); done <- err }()
+	go func() { _, err := w.engine.Rotate(ctx, "crm-sync", false); done <- err }()
 	w.waitForRequests(before + 1)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)

@@ -43,7 +43,7 @@ func TestClose_DuringADeauthorizationEndsIt(t *testing.T) {
 	w := newWorld(t)
 	w.read("crm-sync")
 	require.NoError(t, w.closeWhile(func(ctx context.Context) error {
-		_, err := w.engine.Deauthorize(ctx, "crm-sync", false)
+		_, err := w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{})
 		return err
 	}))
 	w.start()

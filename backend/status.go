@@ -10,21 +10,27 @@ import (
 type Status struct {
 	State        GrantState
 	Authorized   bool
+	AuthorizedAs string // whose Zoho account the refresh token belongs to; empty: not known
 	GrantID      string
 	LastSuccess  time.Time // of the latest mint; zero: never
 	LastError    string    // in words; empty after a success
 	LastErrorAt  time.Time
 	ErrorCode    string    // Zoho's error word
-	RetryAt      time.Time // when a failed mint is tried again; zero: not by itself
+	RetryAt      time.Time // when Zoho is asked again at the earliest; zero: now, or not by itself
 	RequestsLeft int       // in the window, the readers' reserve included
 	LiveTokens   int       // that Zoho may count as alive
 	Holders      int       // leases on all of them
 	TokenID      string    // the current token; empty: none
 	ExpiresAt    time.Time
 	NextRefresh  time.Time // when it is replaced ahead, if the grant is in use
-	Scopes       []string  // that Zoho says it granted
+	Scopes       []string  // that the role asks for
+	Granted      []string  // scopes that Zoho says it granted
 	SharedWith   []string  // other roles of the grant
+	BudgetWith   []string  // other roles whose token requests count together with these, those of SharedWith among them
+	Deauthorized *Deauthorization
+	LastConsent  *LastConsent
 	Pending      []PendingRevocation
+	ClientTokens int // refresh tokens of the role's client that the mount knows
 }
 
 // Status looks at a role's grant without asking Zoho.
@@ -37,10 +43,21 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := &Status{State: StateNeverTried, Authorized: role.IsAuthorized(), RequestsLeft: config.RequestBudget}
+	status := &Status{
+		State: role.unauthorizedState(), Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs,
+		Deauthorized: role.Deauthorized, Scopes: role.Scopes, RequestsLeft: config.RequestBudget,
+	}
+	if status.LastConsent, err = e.lastConsent(ctx, name); err != nil {
+		return nil, err
+	}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
 	}
+	tokens, err := e.refreshTokensBeside(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	status.ClientTokens = tokens.Count
 	if !status.Authorized {
 		return status, nil
 	}
@@ -56,19 +73,23 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if status.SharedWith, err = e.otherUsers(ctx, role, config); err != nil {
 		return nil, err
 	}
-	q, err := e.quota(ctx, g.quotaID())
+	q, requests, err := e.quotasOf(ctx, g, config)
 	if err != nil {
 		return nil, err
 	}
+	if status.BudgetWith, err = e.rolesCountedTogether(ctx, name, q, requests); err != nil {
+		return nil, err
+	}
 	q.seeFuture(e.now())
-	status.GrantID, status.State = g.id, g.state(q)
-	status.tellFailure(g.record(), q.record())
-	status.tellLimits(e.now(), q.record(), config)
+	requests.seeFuture(e.now())
+	status.GrantID, status.State = g.id, g.state(requests)
+	status.tellFailure(g.record(), requests.record())
+	status.tellLimits(e.now(), q.record(), requests.record(), config)
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
 func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
-	s.LastSuccess, s.Scopes = rec.LastMint, rec.Scopes
+	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
 	f := rec.Failure
 	if !f.isDefinite() && quota.Throttled != nil {
 		f = quota.Throttled
@@ -78,9 +99,12 @@ func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
 	}
 }
 
-func (s *Status) tellLimits(now time.Time, quota quotaRecord, config *Config) {
-	used, _ := quota.used(now, config, config.RequestBudget)
+func (s *Status) tellLimits(now time.Time, quota, requests quotaRecord, config *Config) {
+	used, free := requests.used(now, config, config.RequestBudget)
 	s.RequestsLeft = config.RequestBudget - used
+	if s.RequestsLeft == 0 && s.RetryAt.IsZero() {
+		s.RetryAt = free
+	}
 	s.LiveTokens = len(quota.live(now))
 }
 

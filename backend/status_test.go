@@ -33,7 +33,7 @@ func TestStatus_OfARoleThatWasNeverRead(t *testing.T) {
 func TestStatus_OfARoleThatNobodyHasAuthorized(t *testing.T) {
 	w := newWorld(t)
 	w.writeRole("desk", backend.RoleChange{Scopes: &scopes})
-	require.Equal(t, &backend.Status{State: backend.StateNeverTried, RequestsLeft: 10}, w.status("desk"))
+	require.Equal(t, &backend.Status{State: backend.StateNeverTried, Scopes: scopes, RequestsLeft: 10}, w.status("desk"))
 }
 
 func TestStatus_CountsTokensHoldersAndWhatIsLeftOfTheBudget(t *testing.T) {
@@ -53,7 +53,8 @@ func TestStatus_CountsTokensHoldersAndWhatIsLeftOfTheBudget(t *testing.T) {
 		require.Equal(t, shared.TokenID, status.TokenID)
 		require.Equal(t, shared.ExpiresAt, status.ExpiresAt)
 		require.ElementsMatch(t, []string{"books", "own"}, status.SharedWith)
-		require.Equal(t, scopes, status.Scopes)
+		require.Equal(t, scopes, status.Granted)
+		require.ElementsMatch(t, status.SharedWith, status.BudgetWith)
 	}
 	require.NoError(t, w.release(own))
 	status := w.status("crm-sync")

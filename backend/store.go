@@ -12,25 +12,27 @@ import (
 // Where things are in Vault's storage: one entry per thing. SealWrapped names
 // all of them.
 const (
-	keyConfig         = "config"
-	keySalt           = "salt"
-	prefixRoles       = "roles/"
-	prefixGrants      = "grants/"
-	prefixQuotas      = "quotas/"
-	prefixQuotaRoles  = "quota-roles/" // which roles draw on a quota
-	prefixTokens      = "tokens/"
-	prefixHolders     = "holders/"
-	prefixConsent     = "consents/"    // begun in a browser, and not yet come back
-	prefixEnded       = "ended/"       // what is known of access tokens that are dead
-	prefixRevocations = "revocations/" // refresh tokens to be revoked when nobody needs them
+	keyConfig          = "config"
+	keySalt            = "salt"
+	prefixRoles        = "roles/"
+	prefixGrants       = "grants/"
+	prefixQuotas       = "quotas/"
+	prefixQuotaRoles   = "quota-roles/"           // which roles draw on a quota
+	prefixClientTokens = "client-refresh-tokens/" // which refresh tokens a client has
+	prefixTokens       = "tokens/"
+	prefixHolders      = "holders/"
+	prefixLastConsents = "last-consents/" // the latest authorization of each role that has not succeeded
+	prefixConsent      = "consents/"      // begun in a browser, and not yet come back
+	prefixEnded        = "ended/"         // what is known of access tokens that are dead
+	prefixRevocations  = "revocations/"   // refresh tokens to be revoked when nobody needs them
 )
 
 // SealWrapped lists every key and prefix that the engine writes, for
 // logical.Paths.SealWrapStorage: an exact key, or a prefix with its slash.
 func SealWrapped() []string {
 	return []string{
-		keyConfig, keySalt, prefixRoles, prefixGrants, prefixQuotas, prefixQuotaRoles, prefixTokens, prefixHolders,
-		prefixConsent, prefixEnded, prefixRevocations,
+		keyConfig, keySalt, prefixRoles, prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens, prefixTokens, prefixHolders,
+		prefixConsent, prefixLastConsents, prefixEnded, prefixRevocations,
 	}
 }
 

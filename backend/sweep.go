@@ -60,7 +60,7 @@ func (e *Engine) sweepStored(ctx context.Context) error {
 	round := &e.sweeping
 	if now := e.now(); len(round.keys) == 0 && (round.began.IsZero() || elapsed(now, round.began) >= sweepRoundEvery) {
 		round.began = now
-		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles} {
+		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens} {
 			names, err := e.store.List(ctx, prefix)
 			if err != nil {
 				return err
@@ -121,6 +121,8 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 			return err
 		}
 		return e.sweepQuota(ctx, q)
+	case prefixClientTokens:
+		return e.sweepList(ctx, id)
 	default:
 		return e.sweepIndex(ctx, id)
 	}
@@ -215,5 +217,5 @@ func (rec quotaRecord) isNeedless(now time.Time, config *Config) bool {
 			return false
 		}
 	}
-	return !rec.Throttled.forbids(now, config)
+	return !rec.Throttled.forbids(now, config) && !rec.Denied.forbids(now, config)
 }

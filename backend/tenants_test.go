@@ -289,6 +289,7 @@ func TestBudget_CredentialsThatNeverWorkedLeaveTheReserve(t *testing.T) {
 			require.NoError(t, w.release(w.read("robot")))
 			for i := range 30 {
 				attack(w, i)
+				w.clock.Advance(15 * time.Second)
 			}
 			require.Equal(t, 7, w.asked())
 			require.True(t, w.alive(w.read("robot")))

@@ -30,9 +30,9 @@ type TokenInfo struct {
 	State       TokenState
 	GrantID     string
 	AccountsURL string
-	DataCenter  string // empty for an Accounts server that is none of Zoho's
+	DataCenter  string // empty for an Accounts server that has no name
 	Scopes      []string
-	Roles       []string // that handed it out
+	Roles       []string // that handed it out, or, as long as nobody has read it, that can
 	IssuedAt    time.Time
 	ExpiresAt   time.Time
 	EndedAt     time.Time    // zero while it lives
@@ -86,7 +86,26 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	default:
 		info.State = TokenSuperseded
 	}
-	return info, nil
+	if len(info.Roles) == 0 && info.State == TokenCurrent { // nobody has read it yet
+		if info.Roles, err = e.users(ctx, g); err != nil {
+			return nil, err
+		}
+	}
+	return info, e.nameDataCenter(ctx, info)
+}
+
+// nameDataCenter names the region of a token as a read of it does: that of one of
+// Zoho's Accounts servers, or what the operator has called the mount's own.
+func (e *Engine) nameDataCenter(ctx context.Context, info *TokenInfo) error {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	info.DataCenter = dataCenterOf(info.AccountsURL)
+	if info.DataCenter == "" && info.AccountsURL == config.AccountsURL() {
+		info.DataCenter = config.DataCenter
+	}
+	return nil
 }
 
 func (t *token) info() *TokenInfo {
@@ -97,7 +116,6 @@ func (t *token) info() *TokenInfo {
 	}
 	info.Holders, info.Unnamed = t.ledger.count()
 	info.Roles = rolesOf(info.Readers)
-	info.DataCenter = dataCenterOf(info.AccountsURL)
 	return info
 }
 
@@ -106,6 +124,14 @@ func (t *token) info() *TokenInfo {
 func dataCenterOf(accountsURL string) string {
 	dc, _ := zoho.ByAccountsURL(accountsURL)
 	return dc.Name
+}
+
+// zohoDomainOf is what the hosts of Zoho's products end in where the tokens of an
+// Accounts server are good; empty if it is none of Zoho's, since nobody but its
+// operator knows who takes its tokens.
+func zohoDomainOf(accountsURL string) string {
+	dc, _ := zoho.ByAccountsURL(accountsURL)
+	return dc.Domain()
 }
 
 // Holders lists the leases on a live access token, the oldest first, from behind

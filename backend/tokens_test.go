@@ -263,7 +263,7 @@ func TestLookup_KnowsATokenForADayAfterItsEnd(t *testing.T) {
 		"it expired just now":     {func(w *world, issued *backend.Issued) { w.clock.Advance(issued.ExpiresAt.Sub(w.clock.Now())) }, "it expired"},
 		"it expired and is swept": {func(w *world, _ *backend.Issued) { w.clock.Advance(time.Hour); w.tick() }, "it expired"},
 		"its refresh token was revoked": {func(w *world, _ *backend.Issued) {
-			_, err := w.engine.Deauthorize(w.t.Context(), "crm-sync", false)
+			_, err := w.engine.Deauthorize(w.t.Context(), "crm-sync", false, backend.Requester{})
 			require.NoError(w.t, err)
 		}, "its refresh token was revoked"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,33 +78,49 @@ func (s *Simulator) waitForEnv(ctx context.Context, envFile string) error {
 }
 
 func (s *Simulator) take(assignments string) error {
-	for line := range strings.Lines(assignments) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch name {
-		case "ACCOUNTS_URL":
-			s.URL = value
-		case "ZOHO_CLIENT_ID":
-			s.ClientID = value
-		case "ZOHO_CLIENT_SECRET":
-			s.ClientSecret = value
-		case "ZOHO_REFRESH_TOKEN":
-			s.RefreshToken = value
-		}
-	}
+	all := parseAssignments(assignments)
+	s.URL, s.ClientID, s.ClientSecret, s.RefreshToken = all["ACCOUNTS_URL"], all["ZOHO_CLIENT_ID"], all["ZOHO_CLIENT_SECRET"], all["ZOHO_REFRESH_TOKEN"]
 	if s.URL == "" || s.ClientID == "" || s.ClientSecret == "" || s.RefreshToken == "" {
 		return errors.New("it does not name its URL, client and refresh token")
 	}
 	return nil
 }
 
+// parseAssignments reads lines such as NAME=value.
+func parseAssignments(text string) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		all[name] = value
+	}
+	return all
+}
+
 // Code is a new grant code, as Zoho's API console gives one. It can be used once, within two minutes.
 func (s *Simulator) Code(ctx context.Context) (string, error) {
+	code, err := s.order(ctx, "code", nil)
+	return strings.TrimSpace(code), err
+}
+
+// WebClient registers a server-based client, whose consent page sends browsers back to redirectURI.
+func (s *Simulator) WebClient(ctx context.Context, redirectURI string) (id, clientSecret string, err error) {
+	assignments, err := s.order(ctx, "client", url.Values{"redirect_uri": {redirectURI}})
+	if err != nil {
+		return "", "", err
+	}
+	client := parseAssignments(assignments)
+	return client["ZOHO_CLIENT_ID"], client["ZOHO_CLIENT_SECRET"], nil
+}
+
+// order posts a form to the control surface, and returns its answer.
+func (s *Simulator) order(ctx context.Context, what string, form url.Values) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/sim/code", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/sim/"+what, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err
 	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
@@ -114,9 +131,9 @@ func (s *Simulator) Code(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the simulator gives no grant code: HTTP %d: %s", resp.StatusCode, body)
+		return "", fmt.Errorf("the simulator gives no %s: HTTP %d: %s", what, resp.StatusCode, body)
 	}
-	return strings.TrimSpace(string(body)), nil
+	return string(body), nil
 }
 
 // Stop ends the simulator, which forgets everything.

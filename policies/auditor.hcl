@@ -35,6 +35,11 @@ path "zoho/roles/+/status" {
   capabilities = ["read"]
 }
 
+# How many refresh tokens of each client there are.
+path "zoho/clients" {
+  capabilities = ["list"]
+}
+
 path "zoho/info" {
   capabilities = ["read"]
 }

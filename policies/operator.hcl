@@ -35,6 +35,25 @@ path "zoho/roles/+/rotate" {
   capabilities = ["update"]
 }
 
+# For a leaked access token: whose it is, and to end it now. Whoever is called at
+# night has to be able to do all of docs/operating.md.
+path "zoho/tokens" {
+  capabilities = ["list"]
+}
+
+path "zoho/tokens/+" {
+  capabilities = ["read", "delete"]
+}
+
+path "zoho/tokens/lookup" {
+  capabilities = ["update"]
+}
+
+# How many refresh tokens of each client there are.
+path "zoho/clients" {
+  capabilities = ["list"]
+}
+
 path "zoho/info" {
   capabilities = ["read"]
 }

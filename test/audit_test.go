@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -203,6 +204,7 @@ func (m *mount) requireDead(codes []string) {
 func TestAuditLog_ShowsRoleTokenIDScopesDataCentreAndExpiryAndHashesTheRest(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{Answer: zohosim.Answer{WithScope: true}})
+	m.write("roles/crm-sync", map[string]any{"metadata": map[string]string{"owner": "Anna"}})
 	leased := m.read("crm-sync")
 	var shown map[string]any
 	for _, entry := range m.audited() {
@@ -216,6 +218,11 @@ func TestAuditLog_ShowsRoleTokenIDScopesDataCentreAndExpiryAndHashesTheRest(t *t
 		delete(shown, key)
 	}
 	require.Contains(t, shown, "access_token")
+	metadata, ok := shown["role_metadata"].(map[string]any)
+	require.True(t, ok)
+	require.Contains(t, metadata, "owner", "keys are in clear; if they no longer are, correct docs/auditing.md")
+	delete(shown, "role_metadata")
+	maps.Copy(shown, metadata)
 	for key, value := range shown {
 		require.Regexp(t, `^hmac-sha256:`, value, key)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/bootstrap"
+	"vault-plugin-secrets-zoho/zohosim"
 )
 
 const (
@@ -103,7 +104,11 @@ func (p *auditPage) happen() {
 	p.write("config", map[string]any{"redirect_uri": p.callback()})
 	dead := p.consent()
 	p.write("roles/books-export", map[string]any{"refresh_token": dead, "scopes": scopes})
-	p.write("roles/reports", map[string]any{"scopes": scopes})
+	web := p.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{p.callback()}})
+	keepSecret("client secret", web.Secret("us"))
+	p.write("roles/reports", map[string]any{
+		"client_id": web.ID, "client_secret": web.Secret("us"), "scopes": append([]string{"AaaServer.profile.READ"}, scopes...),
+	})
 	p.readers["crm-app"], _ = p.login("crm-app", "crm-sync")
 	p.readers["dashboard"], _ = p.login("dashboard", "crm-sync")
 	p.readers["anna"] = p.person("anna", "crm-sync", "authorizer")
@@ -119,8 +124,11 @@ func (p *auditPage) happen() {
 	_, err := p.readAs(p.t.Context(), p.root, "books-export")
 	require.Error(p.t, err)
 	require.NoError(p.t, p.root.Sys().PutPolicyWithContext(p.t.Context(), "authorizer", `path "zoho/roles/+/authorize" { capabilities = ["update"] }`))
-	_, err = p.readers["anna"].Logical().WriteWithContext(p.t.Context(), "zoho/roles/reports/authorize", nil)
+	begun, err := p.readers["anna"].Logical().WriteWithContext(p.t.Context(), "zoho/roles/reports/authorize", nil)
 	require.NoError(p.t, err)
+	keepSecret("person", "anna@example.com") // in no log
+	p.sim.SetUser("anna@example.com", "us")
+	p.agree(text(p.t, begun, "authorization_url"))
 }
 
 // readAgain gives the applications their new access token.

@@ -40,15 +40,23 @@ func newBrowser(t *testing.T) *browser {
 
 func chromium(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{os.Getenv("CHROMIUM_BIN"), "chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	if path := findChromium(); path != "" {
+		return path
 	}
 	if os.Getenv("REQUIRE_BROWSER") != "" {
 		t.Fatal("REQUIRE_BROWSER is set, and there is no Chromium")
 	}
 	t.Skip("no Chromium; install one (Debian: apt-get install chromium), or name one in CHROMIUM_BIN")
+	return ""
+}
+
+// findChromium is "" if there is none.
+func findChromium() string {
+	for _, name := range []string{os.Getenv("CHROMIUM_BIN"), "chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
 	return ""
 }
 

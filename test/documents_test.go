@@ -86,6 +86,7 @@ func (r *reader) types(command string) string {
 		"/etc/vault/plugins/", r.server.PluginDir(),
 		"data_center=eu", "accounts_url="+r.accounts.URL,
 		"client_id=1000.ABC...", "client_id="+r.client.ID,
+		"client_id=1000.DEF...", "client_id="+r.client.ID, // whichever is used now
 		"https://vault.example.com", r.server.Addr(),
 		"https://www.zohoapis.eu", r.accounts.URL,
 	).Replace(command)
@@ -119,8 +120,8 @@ func (r *reader) follows(document, heading string) {
 			continue
 		}
 		printed := r.types(command)
-		if address := regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(printed); address != nil {
-			r.agree(address[1])
+		if address := r.addressIn(printed); address != "" {
+			r.agree(address)
 		}
 		if strings.HasPrefix(command, "vault read zoho/creds/") {
 			token := regexp.MustCompile(`(?m)^access_token\s+(\S+)$`).FindStringSubmatch(printed)
@@ -129,6 +130,16 @@ func (r *reader) follows(document, heading string) {
 			require.True(r.t, r.sim.Alive(token[1]))
 		}
 	}
+}
+
+// addressIn is the address in what a command printed at which a person is asked to
+// agree; empty if there is none.
+func (r *reader) addressIn(printed string) string {
+	address := regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(printed)
+	if address == nil {
+		return ""
+	}
+	return address[1]
 }
 
 const fromZero = "From zero to a token"
@@ -155,7 +166,7 @@ func TestMigrating_BringsARefreshTokenFromEachPlace(t *testing.T) {
 	const document = "docs/migrating.md"
 	r := newReader(t, zohosim.WebClient)
 	r.follows("README.md", fromZero)
-	r.types(`tr -d '\n' | vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=` + r.callback())
+	r.types(`vault write zoho/config data_center=eu client_id=1000.ABC... client_secret=- redirect_uri=` + r.callback())
 
 	fromEnvironment, fromKV := r.consent(), r.consent()
 	r.others = []string{"ZOHO_REFRESH_TOKEN=" + fromEnvironment}

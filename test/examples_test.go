@@ -3,7 +3,6 @@ package test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +53,7 @@ func newMountAt(t *testing.T, path string, options zohosim.Options) *mount {
 	keepSecret("client secret", m.client.Secret("us"))
 	m.refreshToken = m.consent()
 	require.NoError(t, server.Mount(t.Context(), path))
-	m.write("config", map[string]any{"accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
+	m.write("config", map[string]any{"data_center": "us", "accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
 	m.write("roles/crm-sync", map[string]any{"refresh_token": m.refreshToken})
 	return m
 }
@@ -214,65 +213,4 @@ func TestExamples_EnvconsulStartsAProgramAgainWithEachToken(t *testing.T) {
 	bin := installed(t, "envconsul")
 	e := newExample(t, "envconsul", exampleLife)
 	e.restartsWithNewTokens(e.start(e.vaultToken(), bin, "-config=config.hcl"))
-}
-
-func TestExamples_CurlCallsZohoAndGivesItsLeaseBack(t *testing.T) {
-	t.Parallel()
-	installed(t, "curl")
-	e := newExample(t, "curl", time.Hour)
-	out, err := e.command(t.Context(), e.vaultToken(), "sh", "call-zoho.sh").CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.Contains(t, string(out), "Zylker")
-	require.Contains(t, string(out), "HTTP 200")
-	eventually(t, "the end of the token at Zoho", func() bool { return e.sim.LiveTokens(e.refreshToken) == 0 })
-
-	out, err = e.command(t.Context(), e.vaultToken(), "sh", "call-zoho.sh", "no-such-role").CombinedOutput()
-	require.Error(t, err)
-	require.Contains(t, string(out), "permission denied")
-}
-
-func TestExamples_GoCallsZohoAndGivesItsLeaseBack(t *testing.T) {
-	t.Parallel()
-	e := newExample(t, "go", time.Hour)
-	program := e.goProgram()
-	out, err := e.command(t.Context(), e.vaultToken(), program).CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.Contains(t, string(out), "Zylker")
-	eventually(t, "the end of the token at Zoho", func() bool { return e.sim.LiveTokens(e.refreshToken) == 0 })
-}
-
-// Somebody else ends the token at Zoho, of which Vault cannot know.
-func TestExamples_GoGetsAnotherTokenWhenTheOneItHasIsDead(t *testing.T) {
-	t.Parallel()
-	e := newExample(t, "go", time.Hour)
-	program := e.goProgram()
-	dead := e.read("crm-sync")
-	require.True(t, e.sim.Kill(dead.token))
-	// Nobody can ask for more time than a token had at first.
-	expires, err := time.Parse(time.RFC3339, fmt.Sprint(dead.Data["expires_at"]))
-	require.NoError(t, err)
-	eventually(t, "the dead token to be some seconds old", func() bool { return time.Until(expires) <= time.Hour-4*time.Second })
-	out, err := e.command(t.Context(), e.vaultToken(), program).CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.Contains(t, string(out), "Zylker")
-	require.Equal(t, 2, e.mints())
-	require.NotEqual(t, dead.Data["token_id"], e.read("crm-sync").Data["token_id"], "the next reader does not get the dead one")
-
-	// A 401 that another token does not help against costs no token request.
-	e.sim.Fault(zohosim.EndpointAPI, zohosim.Fault{
-		Kind: zohosim.FaultAnswer, Count: 1, Status: http.StatusUnauthorized, Body: `{"code":"OAUTH_SCOPE_MISMATCH"}`,
-	})
-	mints := e.mints()
-	out, err = e.command(t.Context(), e.vaultToken(), program).CombinedOutput()
-	require.Error(t, err, string(out))
-	require.Contains(t, string(out), "OAUTH_SCOPE_MISMATCH")
-	require.Equal(t, mints, e.mints())
-}
-
-func (e *example) goProgram() string {
-	e.t.Helper()
-	program := filepath.Join(e.t.TempDir(), "program")
-	out, err := exec.CommandContext(e.t.Context(), "go", "build", "-buildvcs=false", "-o", program, "../examples/go").CombinedOutput()
-	require.NoError(e.t, err, string(out))
-	return program
 }

@@ -54,7 +54,7 @@ func newMountOn(t *testing.T, server *bootstrap.Vault, options zohosim.Options) 
 	m.refreshToken = m.consent()
 
 	require.NoError(t, server.Mount(t.Context(), path))
-	m.write("config", map[string]any{"accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
+	m.write("config", map[string]any{"data_center": "us", "accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
 	// Not tried, so that it is a read that mints the first token.
 	m.write("roles/crm-sync", map[string]any{"refresh_token": m.refreshToken, "verify": false})
 	return m

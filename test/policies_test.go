@@ -30,7 +30,7 @@ func mountAsDocumented(t *testing.T) *mount {
 	keepSecret("client secret", m.client.Secret("us"))
 	m.refreshToken = m.consent()
 	require.NoError(t, server.Mount(t.Context(), m.path))
-	m.write("config", map[string]any{"accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
+	m.write("config", map[string]any{"data_center": "us", "accounts_url": m.accounts.URL, "client_id": m.client.ID, "client_secret": m.client.Secret("us")})
 	m.write("roles/crm-sync", map[string]any{"refresh_token": m.refreshToken})
 	return m
 }
@@ -83,11 +83,12 @@ func TestPolicies_AllowTheJobAndNothingElse(t *testing.T) {
 		"operator": {
 			"zoho/config": all, "zoho/roles/": {"list"}, "zoho/roles/crm-sync": all, "zoho/roles/crm-sync/status": read,
 			"zoho/roles/crm-sync/authorize": update, "zoho/roles/crm-sync/deauthorize": update, "zoho/roles/crm-sync/rotate": update,
-			"zoho/info": read,
+			"zoho/info": read, "zoho/clients/": {"list"},
+			"zoho/tokens/": {"list"}, "zoho/tokens/0123": {"delete", "read"}, "zoho/tokens/lookup": update,
 		},
 		"auditor": {
 			"zoho/config": read, "zoho/roles/": {"list"}, "zoho/roles/crm-sync": read, "zoho/roles/crm-sync/status": read,
-			"zoho/tokens/": {"list"}, "zoho/tokens/0123": {"delete", "read"}, "zoho/tokens/lookup": update, "zoho/info": read,
+			"zoho/tokens/": {"list"}, "zoho/tokens/0123": {"delete", "read"}, "zoho/tokens/lookup": update, "zoho/info": read, "zoho/clients/": {"list"},
 			"identity/entity/id/0123": read, "identity/entity/name/anna": read, "sys/audit-hash/file": update,
 		},
 	} {
@@ -95,7 +96,7 @@ func TestPolicies_AllowTheJobAndNothingElse(t *testing.T) {
 		paths := []string{
 			"zoho/config", "zoho/roles/", "zoho/roles/crm-sync", "zoho/roles/crm-sync/status", "zoho/roles/crm-sync/authorize",
 			"zoho/roles/crm-sync/deauthorize", "zoho/roles/crm-sync/rotate", "zoho/creds/crm-sync", "zoho/creds/other",
-			"zoho/tokens/", "zoho/tokens/0123", "zoho/tokens/lookup", "zoho/info", "zoho/later", "zoho/roles/crm-sync/later",
+			"zoho/tokens/", "zoho/tokens/0123", "zoho/tokens/lookup", "zoho/clients/", "zoho/info", "zoho/later", "zoho/roles/crm-sync/later",
 			"sys/leases/revoke", "sys/leases/revoke/zoho/creds/crm-sync/abc", "sys/leases/revoke/zoho/creds/other/abc",
 			"sys/leases/revoke-prefix/zoho/creds", "sys/leases/lookup/zoho/creds/", "sys/mounts/zoho", "sys/mounts/zoho/tune",
 			"sys/raw/logical", "sys/policies/acl/operator", "sys/audit", "sys/audit-hash/file",

@@ -77,9 +77,16 @@ func throttleAnswer(rule Throttle) answer {
 	return out
 }
 
-// tokenAnswer reports a new access token; refresh is "" where the answer has
-// no refresh token.
-func (s *Sim) tokenAnswer(c *call, token *accessToken, refresh string, withScope bool) answer {
+// A newTokens is what a grant gives.
+type newTokens struct {
+	access    *accessToken
+	refresh   string // "" where the answer has none
+	idToken   string // likewise
+	withScope bool
+}
+
+func (s *Sim) tokenAnswer(c *call, given newTokens) answer {
+	token := given.access
 	shape := s.opts.Answer
 	life := int64(token.expires.Sub(c.now).Seconds())
 	body := map[string]any{"access_token": token.value, "token_type": "Bearer"}
@@ -98,11 +105,23 @@ func (s *Sim) tokenAnswer(c *call, token *accessToken, refresh string, withScope
 	if !shape.NoAPIDomain {
 		body["api_domain"] = s.apiDomain(c)
 	}
-	if withScope || shape.WithScope {
+	if given.withScope || shape.WithScope {
 		body["scope"] = strings.Join(token.scopes, " ")
 	}
-	if refresh != "" {
-		body["refresh_token"] = refresh
+	if given.refresh != "" {
+		body["refresh_token"] = given.refresh
+		switch shape.BesideRefreshToken {
+		case AccessTokenGiven:
+		case AccessTokenMissing:
+			delete(body, "access_token")
+		case AccessTokenEmpty:
+			body["access_token"] = ""
+		case AccessTokenNull:
+			body["access_token"] = nil
+		}
+	}
+	if given.idToken != "" {
+		body["id_token"] = given.idToken
 	}
 	return jsonAnswer(http.StatusOK, body)
 }

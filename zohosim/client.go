@@ -24,8 +24,11 @@ type ClientSpec struct {
 	Kind         ClientKind // default SelfClient
 	DataCenters  []string   // where it is enabled; default: everywhere
 	RedirectURIs []string   // of a WebClient, compared exactly
-	RequireSOID  bool       // client_credentials without soid gives missing_org_info
 	Scopes       []string   // scopes that exist for it; default: all well-formed ones
+
+	// RequireSOID refuses client_credentials, and the consent page for an
+	// organisation, without a soid: missing_org_info.
+	RequireSOID bool
 
 	// SameSecret is the API console's "Use the same OAuth credentials for all
 	// data centers". By default each data centre has a secret of its own.
@@ -140,9 +143,14 @@ func WellFormed(scopes ...string) bool {
 }
 
 // wellFormedScope tells whether a scope looks like service.scope.operation,
-// for example ZohoCRM.modules.ALL or ZohoCRM.modules.contacts.READ.
+// for example ZohoCRM.modules.ALL or ZohoCRM.modules.contacts.READ, or is one of
+// OpenID Connect.
+// Source for the latter: zoho.com/accounts/protocol/oauth/sign-in-using-zoho.html
 // Which ones really exist is beyond a simulator; ClientSpec.Scopes can say so.
 func wellFormedScope(scope string) bool {
+	if scope == "email" || scope == "openid" || scope == "profile" {
+		return true
+	}
 	parts := strings.Split(scope, ".")
 	if len(parts) < 3 {
 		return false
@@ -166,9 +174,15 @@ func newClientID() string {
 
 func newSecret() string { return hex.EncodeToString(randomBytes(21)) }
 
+// The prefixes of tokens and grant codes.
+const (
+	usualPrefix        = "1000."
+	organisationPrefix = "1005."
+)
+
 // newToken makes a token or grant code: a prefix and two hex words.
-func newToken() string {
-	return "1000." + hex.EncodeToString(randomBytes(16)) + "." + hex.EncodeToString(randomBytes(16))
+func newToken(prefix string) string {
+	return prefix + hex.EncodeToString(randomBytes(16)) + "." + hex.EncodeToString(randomBytes(16))
 }
 
 func randomBytes(n int) []byte {

@@ -1,8 +1,6 @@
 package zohosim
 
 import (
-	"bytes"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,16 +17,46 @@ type CodeSpec struct {
 	// to a client gives a refresh token. The API console always does so for a
 	// Self Client.
 	PromptConsent bool
+
+	// Organisation says that the user agrees as an administrator, for the
+	// organisation of SOID, or without one for the only one of the data centre.
+	// No document shows it for a Self Client.
+	Organisation bool
+	SOID         string // for example ZohoCRM.600123434
+}
+
+func (spec CodeSpec) owner(dc string) owner {
+	if spec.Organisation {
+		return organisationOf(dc, spec.SOID)
+	}
+	return userOf(dc, spec.User)
 }
 
 // Consent returns a refresh token as if the user had agreed to the scopes. It
-// panics when the client is not enabled in the data centre or a scope does not
-// exist.
+// panics when the client is not enabled in the data centre, a scope does not
+// exist, or the user has too many refresh tokens for
+// Options.RefuseExcessRefreshTokens.
 func (s *Sim) Consent(client *Client, dataCenter, user string, scopes []string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mustGrant(client, dataCenter, scopes)
-	return s.addRefreshToken(client, dataCenter, user, slices.Clone(scopes))
+	return s.consentFor(client, userOf(dataCenter, user), user, scopes)
+}
+
+// ConsentForOrganisation is Consent by an administrator for the organisation of
+// a soid, or without one for the only organisation of the data centre.
+func (s *Sim) ConsentForOrganisation(client *Client, dataCenter, administrator, soid string, scopes []string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustGrant(client, dataCenter, scopes)
+	return s.consentFor(client, organisationOf(dataCenter, soid), administrator, scopes)
+}
+
+func (s *Sim) consentFor(client *Client, of owner, user string, scopes []string) string {
+	if s.refusesExcess(client, of) {
+		panic("zohosim: " + of.name + " has too many refresh tokens, and Options.RefuseExcessRefreshTokens is set")
+	}
+	return s.addRefreshToken(client, of, user, slices.Clone(scopes))
 }
 
 // Code returns a grant code: for a Self Client as its owner makes one in the
@@ -62,28 +90,31 @@ func (s *Sim) mustGrant(client *Client, dataCenter string, scopes []string) {
 // zoho.com/thrive/resources/api/identify-user-location.html ("only the first
 // time").
 func (s *Sim) addCode(client *Client, dc string, spec CodeSpec) string {
-	user := orDefault(spec.User, "user@example.com")
-	key := userKey{dc, client.ID, user}
+	spec.User = orDefault(spec.User, "user@example.com")
+	of := spec.owner(dc)
+	key := consent{of, client.ID}
 	prompted := spec.PromptConsent || client.Kind == SelfClient
 	code := &grantCode{
 		client:      client,
 		dc:          dc,
-		user:        user,
+		owner:       of,
+		user:        spec.User,
 		scopes:      slices.Clone(spec.Scopes),
 		redirectURI: spec.RedirectURI,
 		withRefresh: !spec.Online && (prompted || !s.tokens.consented[key]),
 		expires:     s.clock().Add(s.opts.CodeLife),
 	}
 	s.tokens.consented[key] = true
-	value := newToken()
+	value := newToken(of.prefix())
 	s.tokens.codes[value] = code
 	return value
 }
 
-// auth answers the consent page. Accept and Deny post back to the same URL, so
-// both requests are checked alike.
-// Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html
-// (location and accounts-server)
+// auth answers the consent pages, of users and of organisations. Accept and Deny
+// post back to the same URL, so both requests are checked alike.
+// Sources: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html
+// (location and accounts-server),
+// zoho.com/accounts/protocol/oauth/instance-level-oauth/get-auth-code.html
 func (s *Sim) auth(c *call) answer {
 	home := orDefault(s.user.home, c.dc.location)
 	client, scopes, problem := s.checkConsent(c, home)
@@ -91,15 +122,14 @@ func (s *Sim) auth(c *call) answer {
 	case problem != "":
 		return s.page(problem, nil)
 	case c.r.Method == http.MethodGet:
-		return s.page("", map[string]any{"Client": client.ID, "User": s.user.name, "Scopes": scopes, "Home": home})
+		return s.page("", map[string]any{
+			"Client": client.ID, "User": s.user.name, "Scopes": scopes, "Home": home, "Organisation": organisationAsked(c, home),
+		})
 	case c.r.Method != http.MethodPost:
 		return bareBadRequest("server error")
 	case c.form.Get("decision") != "accept":
 		return s.backToClient(c, url.Values{"error": {"access_denied"}})
-	// Source: zoho.com/crm/developer/docs/api/v8/token-validity.html (10 grant
-	// codes in 10 minutes per client, then access_denied "for the remaining
-	// time").
-	case !s.grantCodes.allow(c.dc.location+client.ID, c.now, Throttle{FixedBlock: true}.withDefaults()):
+	case !s.allowCode(c, client, s.user.name):
 		return s.backToClient(c, url.Values{"error": {"access_denied"}})
 	}
 	code := s.addCode(client, home, CodeSpec{
@@ -108,6 +138,8 @@ func (s *Sim) auth(c *call) answer {
 		RedirectURI:   c.query.Get("redirect_uri"),
 		Online:        c.query.Get("access_type") != "offline",
 		PromptConsent: c.query.Get("prompt") == "consent",
+		Organisation:  c.endpoint == EndpointOrgAuth,
+		SOID:          c.query.Get("soid"),
 	})
 	dc := mustDataCenter(home)
 	accounts, ok := s.accountsURL(c, dc)
@@ -142,7 +174,22 @@ func (s *Sim) checkConsent(c *call, home string) (client *Client, scopes []strin
 	if !slices.Contains([]string{"", "online", "offline"}, c.query.Get("access_type")) {
 		return nil, nil, "Invalid access type"
 	}
+	// The documents name no error for this; the word is that of
+	// client_credentials.
+	soid := c.query.Get("soid")
+	if c.endpoint == EndpointOrgAuth && (client.spec.RequireSOID || soid != "") && !wellFormedSOID(soid) {
+		return nil, nil, "missing_org_info"
+	}
 	return client, scopes, ""
+}
+
+// organisationAsked names the organisation of a consent page, or is "" on the
+// page for users.
+func organisationAsked(c *call, home string) string {
+	if c.endpoint != EndpointOrgAuth {
+		return ""
+	}
+	return organisationOf(home, c.query.Get("soid")).name
 }
 
 // backToClient redirects the browser, with the state as it came. The redirect
@@ -160,38 +207,4 @@ func (s *Sim) backToClient(c *call, values url.Values) answer {
 	out.header.Set("Location", target+separator+values.Encode())
 	out.word = values.Get("error")
 	return out
-}
-
-// page shows the consent form, or what is wrong with the request.
-func (s *Sim) page(problem string, data map[string]any) answer {
-	var body bytes.Buffer
-	err := s.consentPage.Execute(&body, map[string]any{"Problem": problem, "Ask": data})
-	if err != nil {
-		panic("zohosim: " + err.Error()) // the template is ours
-	}
-	out := textAnswer(http.StatusOK, "text/html;charset=UTF-8", body.String())
-	if problem != "" {
-		out.status, out.word = http.StatusBadRequest, problem
-	}
-	out.header.Set("Cache-Control", "no-store")
-	out.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	out.header.Set("Referrer-Policy", "no-referrer")
-	return out
-}
-
-func newConsentPage() *template.Template {
-	return template.Must(template.New("consent").Parse(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Simulated Zoho Accounts</title>
-<style>body{font:16px sans-serif;max-width:32em;margin:3em auto}button{font:inherit;padding:.4em 1.2em}</style>
-</head><body>
-{{if .Problem}}<h1>{{.Problem}}</h1>{{else}}{{with .Ask -}}
-<h1>Simulated Zoho Accounts ({{.Home}})</h1>
-<p>Client <code>{{.Client}}</code> would like to access, as <b>{{.User}}</b>:</p>
-<ul>{{range .Scopes}}<li><code>{{.}}</code></li>{{end}}</ul>
-<form method="post">
-<button id="accept" name="decision" value="accept">Accept</button>
-<button id="deny" name="decision" value="deny">Deny</button>
-</form>{{end}}{{end}}
-</body></html>
-`))
 }

@@ -11,7 +11,7 @@ type dataCenter struct {
 //
 // Source: zoho.com/accounts/protocol/oauth/multi-dc.html, and the class DC of
 // Zoho's CRM SDKs. The API domain of the UK follows the pattern of the others;
-// no document names it.
+// no document names it. Of ae, WorkDrive's page of data centres has the API domain.
 func dataCenters() []dataCenter {
 	return []dataCenter{
 		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
@@ -23,11 +23,12 @@ func dataCenters() []dataCenter {
 		{"sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa"},
 		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
 		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
+		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae"},
 	}
 }
 
 // DataCenters returns the names of the data centres: us, eu, in, au, jp, ca,
-// sa, uk, cn.
+// sa, uk, cn, ae.
 func DataCenters() []string {
 	names := make([]string, 0, len(dataCenters()))
 	for _, dc := range dataCenters() {

@@ -12,13 +12,34 @@
 //     included, then a block that impatient callers prolong
 //   - at most 10 live access tokens per refresh token and 20 refresh tokens per
 //     user and client; one more silently kills the oldest
+//   - at most 10 grant codes in 10 minutes per client, then a block
 //   - both revocation endpoints, the consent page, and serverinfo
-//   - the shapes in which Zoho has been seen to write expires_in and api_domain
+//   - the consent of an administrator for an organisation (/oauth/v2/org/auth),
+//     whose tokens outlive the administrator: see [Sim.RemoveUser]
+//   - who is behind a token: /oauth/user/info, and the ID token of an exchange
+//   - the shapes in which Zoho has been seen to write expires_in and api_domain,
+//     and an exchange that gives a refresh token without a usable access token
 //   - faults: errors, nonsense, hanging, lost answers, whole outages
 //
-// The zero [Options] are the strict ones: where Zoho's documents disagree, the
-// default is the reading that is harder on the caller. [Sim.Requests] tells
-// what arrived, without any secret.
+// The zero [Options] are as strict as the pages of the Accounts server: where
+// those leave something open, the default is the reading that is harder on the
+// caller. Other readings are harder still, most of them from old pages of single
+// products, and some contradict each other. Each is an option, and [Hardest] sets
+// all of them:
+//
+//   - Throttle.PerClient: token requests are counted per client
+//   - RefreshTokensPerUser: the 20 refresh tokens are counted over all clients
+//   - RefuseExcessRefreshTokens: the 21st is refused instead of killing the
+//     oldest
+//   - RefreshTokensPerMinute: 5 refresh tokens a minute for a user
+//   - RefreshTokensPerTenMinutes: 20 for a client in ten minutes
+//   - CodesPerMinute: 4 grant codes a minute, then ten minutes of block
+//   - CodeLife: a grant code lives for a minute
+//   - LegacyRevokeRefusesAccessTokens: the older revocation endpoint takes
+//     refresh tokens only
+//
+// [Sim.Requests] tells what arrived, without any secret; [Sim.RefreshTokens] what
+// a user has, and [Sim.Evicted] what newer tokens have pushed out.
 //
 // # What it cannot know
 //
@@ -31,8 +52,21 @@
 //   - what scope does in a refresh request (here: nothing)
 //   - whether failing calls count and calls during a block extend it (here:
 //     both), and whether the key is the refresh token or the client
+//   - which of the limits that Hardest sets are in force, and what the answers at
+//     them are: the status and body of a refused 21st refresh token are guesses,
+//     and those of the limits per minute are taken from the throttle
+//   - whether a code is used up by an exchange that is refused (here: yes, unless
+//     the throttle or CodesPerMinute refused it)
+//   - whether the limit of codes a minute holds for exchanges too (here: yes)
 //   - today's cap on live access tokens: 10, 15 and 30 are all in Zoho's pages
 //     (here: 10), and whether client_credentials has one (here: also 10)
+//   - anything of an organisation's consent but its address and that its codes
+//     begin with 1005.: how its refresh tokens are counted (here: for the
+//     organisation, not for the administrator), which scopes it may have (here:
+//     all), the error without a soid, and whether /oauth/user/info and the ID
+//     token name the administrator (here: no)
+//   - what /oauth/user/info answers to a token without the scope, and which claims
+//     are in an ID token
 //   - the HTTP status of invalid_scope, missing_org_info and
 //     invalid_redirect_uri (here: 200)
 //   - the error of a multi-data-centre client at the wrong data centre (here:

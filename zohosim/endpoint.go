@@ -11,6 +11,8 @@ const (
 	EndpointLegacyRevoke Endpoint = "legacy-revoke" // POST /oauth/v2/token/revoke
 	EndpointRevoke       Endpoint = "revoke"        // POST /oauth/v2/revoke/token
 	EndpointAuth         Endpoint = "auth"          // /oauth/v2/auth, the consent page
+	EndpointOrgAuth      Endpoint = "org-auth"      // /oauth/v2/org/auth, the same for an organisation
+	EndpointUserInfo     Endpoint = "userinfo"      // GET /oauth/user/info
 	EndpointServerInfo   Endpoint = "serverinfo"    // GET /oauth/serverinfo
 	EndpointAPI          Endpoint = "api"           // /crm/..., the resource API
 	EndpointOther        Endpoint = "other"         // everything else: 404
@@ -19,8 +21,8 @@ const (
 // Endpoints returns all endpoints.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth,
-		EndpointServerInfo, EndpointAPI, EndpointOther,
+		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth, EndpointOrgAuth,
+		EndpointUserInfo, EndpointServerInfo, EndpointAPI, EndpointOther,
 	}
 }
 
@@ -35,6 +37,10 @@ func endpointOf(path string) Endpoint {
 		return EndpointRevoke
 	case "/oauth/v2/auth":
 		return EndpointAuth
+	case "/oauth/v2/org/auth":
+		return EndpointOrgAuth
+	case "/oauth/user/info":
+		return EndpointUserInfo
 	case "/oauth/serverinfo":
 		return EndpointServerInfo
 	}

@@ -66,7 +66,8 @@ type Token struct {
 	Kind        string // "refresh" or "access"
 	DataCenter  string
 	ClientID    string
-	Owner       string // user, or soid
+	Owner       string // user, or the soid of an organisation
+	ConsentedBy string // the user who agreed, as the owner or for the organisation; "" for client_credentials
 	Scopes      []string
 	Expires     time.Time // zero for a refresh token
 	LiveTokens  int       // of a refresh token
@@ -79,16 +80,52 @@ func (s *Sim) Tokens() []Token {
 	s.tokens.expire(s.clock())
 	var all []Token
 	for value, token := range s.tokens.refresh {
-		all = append(all, Token{
-			Fingerprint: fingerprint(value), Kind: "refresh", DataCenter: token.dc, ClientID: token.client.ID,
-			Owner: token.user, Scopes: slices.Clone(token.scopes), LiveTokens: len(s.tokens.families[value]),
-		})
+		all = append(all, describeRefresh(token, len(s.tokens.families[value])))
 	}
-	for value, token := range s.tokens.access {
-		all = append(all, Token{
-			Fingerprint: fingerprint(value), Kind: "access", DataCenter: token.dc, ClientID: token.client.ID,
-			Owner: token.owner, Scopes: slices.Clone(token.scopes), Expires: token.expires,
-		})
+	for _, token := range s.tokens.access {
+		all = append(all, describeAccess(token))
 	}
 	return all
+}
+
+// RefreshTokens returns a user's refresh tokens that are alive in a data centre,
+// oldest first: those of a client, or with nil those of all clients.
+func (s *Sim) RefreshTokens(client *Client, dataCenter, user string) []string {
+	return s.refreshTokensOf(client, userOf(mustDataCenter(dataCenter).location, user))
+}
+
+// OrganisationRefreshTokens is the same for an organisation; without a soid it
+// is the only one of the data centre.
+func (s *Sim) OrganisationRefreshTokens(client *Client, dataCenter, soid string) []string {
+	return s.refreshTokensOf(client, organisationOf(mustDataCenter(dataCenter).location, soid))
+}
+
+func (s *Sim) refreshTokensOf(client *Client, of owner) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens.countedWith(of, client, refreshLimit{allClients: client == nil})
+}
+
+// Evicted describes what newer tokens have pushed out, oldest first: refresh
+// tokens beyond MaxRefreshTokens (the access tokens that died with them are not
+// listed) and access tokens beyond MaxLiveTokens or MaxClientTokens. It
+// remembers the last 900 at least.
+func (s *Sim) Evicted() []Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tokens.evicted)
+}
+
+func describeRefresh(token *refreshToken, liveTokens int) Token {
+	return Token{
+		Fingerprint: fingerprint(token.value), Kind: "refresh", DataCenter: token.dc, ClientID: token.client.ID,
+		Owner: token.owner.name, ConsentedBy: token.user, Scopes: slices.Clone(token.scopes), LiveTokens: liveTokens,
+	}
+}
+
+func describeAccess(token *accessToken) Token {
+	return Token{
+		Fingerprint: fingerprint(token.value), Kind: "access", DataCenter: token.dc, ClientID: token.client.ID,
+		Owner: token.owner.name, ConsentedBy: token.user, Scopes: slices.Clone(token.scopes), Expires: token.expires,
+	}
 }

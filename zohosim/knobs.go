@@ -2,6 +2,16 @@ package zohosim
 
 import "time"
 
+// SetOptions changes the options, from the next request on. Requests stay
+// counted, and a block that has begun keeps its end. Changes of Clock and Wait
+// have no effect.
+func (s *Sim) SetOptions(change func(*Options)) {
+	s.set(func() {
+		change(&s.opts)
+		s.opts = s.opts.withDefaults()
+	})
+}
+
 // SetTokenLife sets the life of access tokens made from now on.
 func (s *Sim) SetTokenLife(d time.Duration) {
 	s.set(func() { s.opts.TokenLife = orDefault(d, time.Hour) })
@@ -50,6 +60,15 @@ func (s *Sim) Kill(token string) bool {
 	s.tokens.killRefresh(token)
 	s.tokens.killAccess(token)
 	return alive
+}
+
+// RemoveUser takes a user out of the organisation, in all data centres, and
+// tells how many refresh tokens have died of it: those of the user's own consents.
+// What the user agreed to as an administrator, for the organisation, lives on.
+func (s *Sim) RemoveUser(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens.killUser(name)
 }
 
 func (s *Sim) set(change func()) {

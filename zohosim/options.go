@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Options set up a simulator. The zero value is usable and strict.
+// Options set up a simulator. The zero value is usable, and as strict as the
+// pages of the Accounts server. Hardest adds the readings that are harder still.
 type Options struct {
 	// Clock tells the time; the default is time.Now. Tests pass the Now of a
 	// StoppedClock. It must not call back into the simulator.
@@ -50,6 +51,48 @@ type Options struct {
 	// Source: zoho.com/accounts/protocol/oauth/token-limits.html
 	MaxRefreshTokens int
 
+	// RefreshTokensPerUser counts a user's refresh tokens over all clients of a
+	// data centre.
+	// Sources: Zoho Recruit, "Refreshing Access Tokens", and Zoho Analytics,
+	// "Generating Token" ("A user ... can have a maximum of 20 refresh tokens");
+	// other pages say per user and client.
+	RefreshTokensPerUser bool
+
+	// RefuseExcessRefreshTokens refuses the exchange for one refresh token more
+	// than MaxRefreshTokens, with HTTP 400 and "Access Denied", and leaves the
+	// older tokens alone.
+	// Source: zoho.com/projects/help/rest-api/faq/oauth.html ("An error (Access
+	// Denied) is displayed when you exceed this limit"). It shows neither the
+	// status nor the body; both are guesses here.
+	RefuseExcessRefreshTokens bool
+
+	// RefreshTokensPerMinute is how many refresh tokens a user gets by exchanges
+	// within a minute, over all clients of a data centre. The next exchange is
+	// answered like a throttled request, and its code is used up. Default: no
+	// such limit.
+	// Source: the older OAuth pages of Zoho Recruit, Desk and Creator (5). They
+	// do not say what the answer is, nor whether a block follows (here: none).
+	RefreshTokensPerMinute int
+
+	// RefreshTokensPerTenMinutes is the same for one client and ten minutes,
+	// over all users. Default: no such limit.
+	// Sources: Zoho CRM vertical solutions v5, "Token Validity" (20 in a span of
+	// 10 minutes per client ID). Kaizen #43 says 10 per user and client. The
+	// throttle counts exchanges per client too, so as long as its limit is 10,
+	// neither number is reached.
+	RefreshTokensPerTenMinutes int
+
+	// CodesPerMinute is how many grant codes a user makes for a client on the
+	// consent page within a minute. After one more, each answer of the next ten
+	// minutes is access_denied. The token endpoint counts exchanges per client
+	// likewise: after one more in a minute, each is answered like a throttled
+	// request, and Throttle.Block and Throttle.FixedBlock say for how long; the
+	// codes stay good. Default: no such limit, only 10 codes in 10 minutes.
+	// Source: zoho.com/projects/help/rest-api/faq/oauth.html (four codes per
+	// minute and client ID, then ten minutes of block). It does not speak of
+	// exchanges.
+	CodesPerMinute int
+
 	// Answer is the shape of successful token answers.
 	Answer Answer
 
@@ -90,6 +133,11 @@ type Throttle struct {
 	// only silence of 15 to 30 minutes ends it, although no document says so.
 	FixedBlock bool
 
+	// PerClient counts all token requests of a client in a data centre together.
+	// Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app");
+	// other pages say per refresh token.
+	PerClient bool
+
 	// Status of the refusal: default 400. An official article (Kaizen #43)
 	// says 200; measurements say 400.
 	Status int
@@ -97,34 +145,6 @@ type Throttle struct {
 	// Chinese words the refusal as Zoho does for Chinese callers; they have
 	// recorded that both the error and its description are translated.
 	Chinese bool
-}
-
-// Expiry is a way to write the life of a token into an answer.
-type Expiry string
-
-// The ways that have been seen in Zoho's documents and in recorded answers.
-const (
-	ExpirySeconds       Expiry = ""                // "expires_in": 3600
-	ExpiryMillisWithSec Expiry = "millis-with-sec" // "expires_in": 3600000, "expires_in_sec": 3600
-	ExpiryMillis        Expiry = "millis"          // "expires_in": 3600000
-	ExpiryString        Expiry = "string"          // "expires_in": "3600"
-	ExpiryMissing       Expiry = "missing"         // no expires_in at all
-)
-
-// Answer is the shape of a successful token answer.
-type Answer struct {
-	Expiry Expiry
-
-	// APIDomain is given as api_domain instead of the data centre's own.
-	APIDomain string
-	// NoAPIDomain leaves api_domain out, as the pages of Desk and Workerly do.
-	NoAPIDomain bool
-	// APIDomainSlash ends api_domain with a slash, as Recruit's page does.
-	APIDomainSlash bool
-
-	// WithScope adds scope, separated by spaces, to the answers of all grants.
-	// The answer of client_credentials always has it.
-	WithScope bool
 }
 
 func (o Options) withDefaults() Options {

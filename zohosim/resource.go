@@ -21,9 +21,9 @@ func (s *Sim) api(c *call) answer {
 		return apiRefusal("OAUTH_SCOPE_MISMATCH", "invalid oauth scope to access this URL")
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{
-		"org":         []map[string]string{{"company_name": "Zylker", "zgid": "600123434", "country_code": c.dc.location}},
+		"org":         []map[string]string{{"company_name": "Zylker", "zgid": organisationID, "country_code": c.dc.location}},
 		"data_center": c.dc.location,
-		"owner":       token.owner,
+		"owner":       token.owner.name,
 		"scopes":      token.scopes,
 	})
 }

@@ -30,9 +30,12 @@ type Sim struct {
 	tokens        *tokenStore
 	tokenRequests *limiter
 	grantCodes    *limiter
+	exchanges     *limiter
+	refreshTokens *limiter
 	faults        map[Endpoint][]Fault
 	down          bool
 	journal       *journal
+	idTokenKey    []byte            // nobody checks the signature
 	bases         map[string]string // URLs of what listens, by data centre
 	servers       []*http.Server
 }
@@ -59,8 +62,11 @@ func New(options Options) *Sim {
 		tokens:        newTokenStore(),
 		tokenRequests: newLimiter(),
 		grantCodes:    newLimiter(),
+		exchanges:     newLimiter(),
+		refreshTokens: newLimiter(),
 		faults:        map[Endpoint][]Fault{},
 		journal:       newJournal(),
+		idTokenKey:    randomBytes(32),
 		bases:         map[string]string{},
 	}
 }
@@ -151,8 +157,10 @@ func (s *Sim) route(c *call) answer {
 		return s.legacyRevoke(c)
 	case EndpointRevoke:
 		return s.revoke(c)
-	case EndpointAuth:
+	case EndpointAuth, EndpointOrgAuth:
 		return s.auth(c)
+	case EndpointUserInfo:
+		return s.userInfo(c)
 	case EndpointServerInfo:
 		return s.serverInfo(c)
 	case EndpointAPI:

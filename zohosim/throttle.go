@@ -2,7 +2,7 @@ package zohosim
 
 import "time"
 
-// A limiter counts token requests by key. It is guarded by Sim.mu.
+// A limiter counts requests by key. It is guarded by Sim.mu.
 type limiter struct {
 	recent map[string]*recentRequests
 }
@@ -33,7 +33,11 @@ func (l *limiter) allow(key string, now time.Time, rule Throttle) bool {
 		return false
 	}
 	seen.times = after(seen.times, now.Add(-rule.Window))
-	if len(seen.times) >= rule.Limit {
+	switch {
+	case len(seen.times) < rule.Limit:
+	case rule.Block == 0: // requests are refused only until the window has moved on
+		return false
+	default:
 		seen.times = nil
 		seen.blockedUntil = now.Add(rule.Block)
 		return false
@@ -56,12 +60,13 @@ func after(times []time.Time, start time.Time) []time.Time {
 func (s *Sim) allowTokenRequest(c *call) bool {
 	id, _ := c.clientCredentials()
 	key := c.dc.location + " client " + id
-	if token := c.param("refresh_token"); token != "" && !countsPerClient(c.param("grant_type")) {
+	perClient := s.opts.Throttle.PerClient && id != ""
+	if token := c.param("refresh_token"); token != "" && !perClient && !countsPerClient(c.param("grant_type")) {
 		key = c.dc.location + " refresh " + fingerprint(token)
 	} else if id == "" {
 		return true // nobody to count for
 	}
-	return s.tokenRequests.allow(key, c.now, s.opts.Throttle)
+	return s.tokenRequests.allow(key, c.now, s.opts.Throttle) && s.allowExchange(c, id)
 }
 
 // countsPerClient names the grants that use no refresh token, so that sending

@@ -54,8 +54,9 @@ func (s *Sim) grantOf(grantType string) (func(*call, *Client) answer, bool) {
 }
 
 // exchangeCode turns a grant code into tokens. Presenting a code uses it up,
-// even when the redirect URI is wrong; Zoho's documents do not say, so the
-// stricter reading holds. A Self Client has no redirect URI and must send none.
+// even when the redirect URI is wrong or the user gets no further refresh token;
+// Zoho's documents do not say, so the stricter reading holds. A Self Client has
+// no redirect URI and must send none.
 // Source: help.zoho.com, "Why am I getting invalid code and invalid redirect
 // URI error?"
 func (s *Sim) exchangeCode(c *call, client *Client) answer {
@@ -69,23 +70,30 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 		return refuse("invalid_redirect_uri")
 	}
 	access := &accessToken{
-		value:   newToken(),
+		value:   newToken(code.owner.prefix()),
 		client:  client,
 		dc:      code.dc,
-		owner:   code.user,
+		owner:   code.owner,
+		user:    code.user,
 		scopes:  code.scopes,
 		expires: c.now.Add(s.opts.TokenLife),
 	}
 	if code.withRefresh {
-		access.family = s.addRefreshToken(client, code.dc, code.user, code.scopes)
+		if !s.allowRefreshToken(c, client, code.owner) {
+			return throttleAnswer(s.opts.Throttle)
+		}
+		if s.refusesExcess(client, code.owner) {
+			return tooManyRefreshTokens()
+		}
+		access.family = s.addRefreshToken(client, code.owner, code.user, code.scopes)
 	}
 	s.tokens.addAccess(access, s.opts.MaxLiveTokens)
-	return s.tokenAnswer(c, access, access.family, false)
+	return s.tokenAnswer(c, newTokens{access: access, refresh: access.family, idToken: s.idToken(c, access)})
 }
 
-func (s *Sim) addRefreshToken(client *Client, dc, user string, scopes []string) string {
-	token := &refreshToken{value: newToken(), client: client, dc: dc, user: user, scopes: scopes}
-	s.tokens.addRefresh(token, s.opts.MaxRefreshTokens)
+func (s *Sim) addRefreshToken(client *Client, of owner, user string, scopes []string) string {
+	token := &refreshToken{value: newToken(of.prefix()), client: client, dc: of.dc, owner: of, user: user, scopes: scopes}
+	s.tokens.addRefresh(token, s.refreshLimit())
 	return token.value
 }
 
@@ -98,17 +106,18 @@ func (s *Sim) refreshAccess(c *call, client *Client) answer {
 		return refuse("invalid_code") // not invalid_grant
 	}
 	access := &accessToken{
-		value:   newToken(),
+		value:   newToken(refresh.owner.prefix()),
 		client:  client,
 		dc:      refresh.dc,
-		owner:   refresh.user,
+		owner:   refresh.owner,
+		user:    refresh.user,
 		scopes:  refresh.scopes,
 		family:  refresh.value,
 		expires: c.now.Add(s.opts.TokenLife),
 	}
 	s.tokens.addAccess(access, s.opts.MaxLiveTokens)
 	s.journal.minted(refresh.value)
-	return s.tokenAnswer(c, access, "", false)
+	return s.tokenAnswer(c, newTokens{access: access})
 }
 
 // clientAccess mints an access token of an organisation, without a user. The
@@ -128,16 +137,16 @@ func (s *Sim) clientAccess(c *call, client *Client) answer {
 		return refuse("missing_org_info")
 	}
 	access := &accessToken{
-		value:   newToken(),
+		value:   newToken(usualPrefix),
 		client:  client,
 		dc:      c.dc.location,
-		owner:   soid,
+		owner:   owner{dc: c.dc.location, name: soid, organisation: true},
 		scopes:  scopes,
 		family:  "client " + c.dc.location + " " + client.ID,
 		expires: c.now.Add(s.opts.TokenLife),
 	}
 	s.tokens.addAccess(access, s.opts.MaxClientTokens)
-	return s.tokenAnswer(c, access, "", true)
+	return s.tokenAnswer(c, newTokens{access: access, withScope: true})
 }
 
 // wellFormedSOID tells whether soid is {service name}.{organisation ID}, for

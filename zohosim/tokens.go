@@ -1,6 +1,7 @@
 package zohosim
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -11,7 +12,8 @@ type refreshToken struct {
 	value  string
 	client *Client
 	dc     string
-	user   string
+	owner  owner
+	user   string // who agreed to it
 	scopes []string
 }
 
@@ -21,7 +23,8 @@ type accessToken struct {
 	value   string
 	client  *Client
 	dc      string
-	owner   string // user, or soid for client_credentials
+	owner   owner
+	user    string // who agreed to it; "" for client_credentials
 	scopes  []string
 	family  string // what the cap counts over; "" for a token of an online code
 	expires time.Time
@@ -31,11 +34,24 @@ type accessToken struct {
 type grantCode struct {
 	client      *Client
 	dc          string
+	owner       owner
 	user        string
 	scopes      []string
 	redirectURI string
 	withRefresh bool
 	expires     time.Time
+}
+
+// A consent is what an owner has given to a client.
+type consent struct {
+	owner    owner
+	clientID string
+}
+
+// A refreshLimit is how many refresh tokens an owner may have.
+type refreshLimit struct {
+	most       int
+	allClients bool // they are counted over all clients
 }
 
 // A tokenStore holds what is alive. A dead token is absent from it: Zoho's
@@ -45,35 +61,54 @@ type tokenStore struct {
 	refresh   map[string]*refreshToken
 	access    map[string]*accessToken
 	codes     map[string]*grantCode
-	users     map[userKey][]string // refresh tokens, oldest first
-	families  map[string][]string  // access tokens, oldest first
-	consented map[userKey]bool
+	owners    map[owner][]string  // refresh tokens for all clients, oldest first
+	families  map[string][]string // access tokens, oldest first
+	consented map[consent]bool
+	evicted   []Token // what was pushed out, oldest first; at most evictedSize
 }
 
-// A userKey names a user's consent to a client.
-type userKey struct{ dc, clientID, user string }
+// evictedSize is the most evictions that the store remembers.
+const evictedSize = 1000
 
 func newTokenStore() *tokenStore {
 	return &tokenStore{
 		refresh:   map[string]*refreshToken{},
 		access:    map[string]*accessToken{},
 		codes:     map[string]*grantCode{},
-		users:     map[userKey][]string{},
+		owners:    map[owner][]string{},
 		families:  map[string][]string{},
-		consented: map[userKey]bool{},
+		consented: map[consent]bool{},
 	}
 }
 
-// addRefresh keeps a new refresh token, and silently kills the user's oldest
+// addRefresh keeps a new refresh token, and silently kills the owner's oldest
 // ones beyond the limit, whether or not they are in use.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html
-func (t *tokenStore) addRefresh(token *refreshToken, limit int) {
-	key := userKey{token.dc, token.client.ID, token.user}
-	t.consented[key] = true
+func (t *tokenStore) addRefresh(token *refreshToken, limit refreshLimit) {
+	t.consented[consent{token.owner, token.client.ID}] = true
 	t.refresh[token.value] = token
-	t.users[key] = append(t.users[key], token.value)
-	for len(t.users[key]) > limit {
-		t.killRefresh(t.users[key][0])
+	t.owners[token.owner] = append(t.owners[token.owner], token.value)
+	counted := t.countedWith(token.owner, token.client, limit)
+	for _, oldest := range counted[:max(0, len(counted)-limit.most)] {
+		t.evict(describeRefresh(t.refresh[oldest], len(t.families[oldest])))
+		t.killRefresh(oldest)
+	}
+}
+
+// countedWith returns the owner's refresh tokens that count together with one
+// of the client, oldest first.
+func (t *tokenStore) countedWith(of owner, client *Client, limit refreshLimit) []string {
+	return slices.DeleteFunc(slices.Clone(t.owners[of]), func(value string) bool {
+		return !limit.allClients && t.refresh[value].client != client
+	})
+}
+
+// evict remembers what is about to be pushed out. The access tokens that a
+// refresh token takes along are not listed.
+func (t *tokenStore) evict(token Token) {
+	t.evicted = append(t.evicted, token)
+	if len(t.evicted) > evictedSize {
+		t.evicted = slices.Delete(t.evicted, 0, evictedSize/10)
 	}
 }
 
@@ -87,7 +122,9 @@ func (t *tokenStore) addAccess(token *accessToken, limit int) {
 	}
 	t.families[token.family] = append(t.families[token.family], token.value)
 	for limit >= 0 && len(t.families[token.family]) > limit {
-		t.killAccess(t.families[token.family][0])
+		oldest := t.families[token.family][0]
+		t.evict(describeAccess(t.access[oldest]))
+		t.killAccess(oldest)
 	}
 }
 
@@ -102,8 +139,10 @@ func (t *tokenStore) killRefresh(value string) {
 		t.killAccess(access)
 	}
 	delete(t.refresh, value)
-	key := userKey{token.dc, token.client.ID, token.user}
-	t.users[key] = without(t.users[key], value)
+	t.owners[token.owner] = without(t.owners[token.owner], value)
+	if len(t.owners[token.owner]) == 0 {
+		delete(t.owners, token.owner)
+	}
 }
 
 // killAccess kills one access token. Its refresh token stays: nothing in
@@ -121,6 +160,30 @@ func (t *tokenStore) killAccess(value string) {
 	if len(t.families[token.family]) == 0 {
 		delete(t.families, token.family)
 	}
+}
+
+// killUser kills what belongs to a user, in all data centres, and tells how many
+// refresh tokens that were. What the user agreed to for an organisation belongs
+// to the organisation.
+// Source: zoho.com/accounts/protocol/oauth/instance-level-oauth.html ("tokens
+// remain valid even if the administrator who authorized it is later removed").
+func (t *tokenStore) killUser(name string) int {
+	isTheirs := func(of owner) bool { return of.name == name && !of.organisation }
+	killed := 0
+	for value, token := range t.refresh {
+		if isTheirs(token.owner) {
+			t.killRefresh(value)
+			killed++
+		}
+	}
+	for value, token := range t.access {
+		if isTheirs(token.owner) {
+			t.killAccess(value)
+		}
+	}
+	maps.DeleteFunc(t.codes, func(_ string, code *grantCode) bool { return isTheirs(code.owner) })
+	maps.DeleteFunc(t.consented, func(given consent, _ bool) bool { return isTheirs(given.owner) })
+	return killed
 }
 
 func (t *tokenStore) killClient(client *Client, dc string) {

@@ -23,6 +23,7 @@ type answer struct {
 	TokenType    text   `json:"token_type"`
 	APIDomain    text   `json:"api_domain"`
 	Scope        text   `json:"scope"`
+	IDToken      text   `json:"id_token"`
 	ExpiresIn    number `json:"expires_in"`
 	ExpiresSec   number `json:"expires_in_sec"`
 
@@ -31,21 +32,22 @@ type answer struct {
 	Status      text `json:"status"`
 }
 
-// parseToken reads the answer of the token endpoint.
+// parseToken reads the answer of the token endpoint. It returns the answer also
+// beside an error.
 func parseToken(call call, got reply) (Token, answer, error) {
 	ans, err := decode(call, got)
 	if err != nil {
 		return Token{}, answer{}, err
 	}
 	if ans.AccessToken == "" {
-		return Token{}, answer{}, ans.failure(call, got)
+		return Token{}, ans, ans.failure(call, got)
 	}
 	if !usableAsHeader(string(ans.AccessToken)) || call.repeatsSecret(string(ans.AccessToken)) {
-		return Token{}, answer{}, errorBadAnswer(call, got.status, "an access token that cannot be one")
+		return Token{}, ans, errorBadAnswer(call, got.status, "an access token that cannot be one")
 	}
 	life, ok := ans.life()
 	if !ok {
-		return Token{}, answer{}, errorBadAnswer(call, got.status, "an access token that has expired, or is about to")
+		return Token{}, ans, errorBadAnswer(call, got.status, "an access token that has expired, or is about to")
 	}
 	domain, foreign := ans.apiDomain(call)
 	return Token{
@@ -85,7 +87,9 @@ func (a answer) failure(call call, got reply) *Error {
 	case known:
 		return errorFromCode(call, code, got.status)
 	case a.throttled():
-		return errorThrottled(call, got.status)
+		err := errorThrottled(call, got.status)
+		err.Unexplained = !a.saysTooMany()
+		return err
 	case errorWord.MatchString(word) && !call.sent(word) && !call.repeatsSecret(word):
 		return errorBadAnswer(call, got.status, "the unknown error word "+word)
 	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden:
@@ -109,12 +113,15 @@ var errorWord = regexp.MustCompile(`^[a-z]{2,16}(_[a-z]{2,16}){0,3}$`)
 func (a answer) throttled() bool {
 	switch word := strings.ToLower(strings.TrimSpace(string(a.Error))); {
 	case strings.EqualFold(string(a.Status), "failure"),
-		word == "access denied", word == "access_denied",
-		strings.Contains(strings.ToLower(string(a.Description)), "too many"):
+		word == "access denied", word == "access_denied", a.saysTooMany():
 		return true
 	default:
 		return word != "" && a.Description != "" && !errorWord.MatchString(word)
 	}
+}
+
+func (a answer) saysTooMany() bool {
+	return strings.Contains(strings.ToLower(string(a.Description)), "too many")
 }
 
 // life is how long the token lives. Zoho sends seconds; some clients got
@@ -166,12 +173,12 @@ func (a answer) apiDomain(call call) (domain string, foreign bool) {
 	u, err := url.Parse(domain)
 	invisible := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
 	if err != nil || len(domain) > longest || strings.ContainsFunc(domain, invisible) || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
-		return "", a.APIDomain != "" && isZohos(call.accounts)
+		return "", a.APIDomain != "" && IsZohos(call.accounts)
 	}
 	switch {
 	case call.repeatsSecret(domain):
 		return "", false
-	case isZohos(call.accounts) && (u.Scheme != "https" || !isZohoDomain(u.Hostname())):
+	case IsZohos(call.accounts) && (u.Scheme != "https" || !isZohoDomain(u.Hostname())):
 		return "", true
 	default:
 		return domain, false

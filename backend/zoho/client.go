@@ -72,7 +72,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type call struct {
 	accounts string
 	what     string
-	form     url.Values // what it sent, and no error may repeat
+	form     url.Values // what it sent, or knew, and nothing that is shown may repeat
 }
 
 // sent reports whether word is, or is part of, something that was sent.
@@ -102,8 +102,7 @@ type reply struct {
 	body   []byte
 }
 
-// post sends the call's form to endpoint once. Its only errors are of Kind Unreachable
-// and BadAnswer: what the answer says is for the caller to read.
+// post sends the call's form to endpoint once; see send.
 func (c *Client) post(ctx context.Context, call call, endpoint string, auth func(*http.Request)) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(call.form.Encode()))
 	if err != nil {
@@ -112,13 +111,19 @@ func (c *Client) post(ctx context.Context, call call, endpoint string, auth func
 		return reply{}, failed
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if auth != nil {
+		auth(req)
+	}
+	return c.send(ctx, call, req)
+}
+
+// send makes a request once. Its only errors are of Kind Unreachable and BadAnswer:
+// what the answer says is for the caller to read.
+func (c *Client) send(ctx context.Context, call call, req *http.Request) (reply, error) {
 	req.Header.Set("Accept", "application/json")
 	// Zoho translates its error texts; English ones are at least searchable.
 	req.Header.Set("Accept-Language", "en")
 	req.Header.Set("User-Agent", c.userAgent)
-	if auth != nil {
-		auth(req)
-	}
 
 	// Whatever fails before there is a connection - DNS, proxy, TLS, a firewall
 	// that drops packets - cannot have minted a token.

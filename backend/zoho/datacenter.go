@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -16,11 +17,21 @@ type DataCenter struct {
 	APIDomain   string // what "api_domain" in a token answer says there
 }
 
+// Domain is what the hosts of products end in that are not at the API domain:
+// Desk is at https://desk.<domain>. Source: the pages of Contracts, Lens and
+// Meeting on data centres, all of which have zohocloud.ca for Canada.
+func (dc DataCenter) Domain() string {
+	return strings.TrimPrefix(dc.AccountsURL, "https://accounts.")
+}
+
 // DataCenters lists the regions.
 //
 // Source: zoho.com/accounts/protocol/oauth/multi-dc.html and the official
 // SDKs' dc packages. The API domain of uk follows the pattern of the others;
-// no Zoho page names it.
+// no Zoho page names it. ae is on
+// zoho.com/workdrive/developer/docs/api/v1/getting-started-multi-dc-support.html,
+// with its domain and API domain; its Accounts server follows the pattern, and is
+// what public programs use. sg is in public programs, but on no page of Zoho's.
 func DataCenters() []DataCenter {
 	return []DataCenter{
 		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
@@ -32,6 +43,7 @@ func DataCenters() []DataCenter {
 		{"sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa"},
 		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
 		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
+		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae"},
 	}
 }
 
@@ -45,10 +57,16 @@ func DataCenterNames() []string {
 	return names
 }
 
-// LookupDataCenter finds a region by its name.
+// LookupDataCenter finds a region by its name, or by what an address in it ends
+// with: eu, EU, .eu, zoho.eu, accounts.zoho.eu and https://accounts.zoho.eu are one.
 func LookupDataCenter(name string) (DataCenter, error) {
+	wanted := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "https://")
+	wanted = strings.TrimPrefix(strings.TrimSuffix(wanted, "/"), ".")
 	for _, dc := range DataCenters() {
-		if dc.Name == name {
+		server := strings.TrimPrefix(dc.AccountsURL, "https://") // accounts.zoho.com.au
+		_, domain, _ := strings.Cut(server, ".")                 // zoho.com.au
+		_, ending, _ := strings.Cut(domain, ".")                 // com.au
+		if slices.Contains([]string{dc.Name, server, domain, ending}, wanted) {
 			return dc, nil
 		}
 	}
@@ -66,7 +84,8 @@ func ByAccountsURL(accountsURL string) (DataCenter, bool) {
 	return DataCenter{}, false
 }
 
-func isZohos(accountsURL string) bool {
+// IsZohos reports whether an Accounts server is one of Zoho's own.
+func IsZohos(accountsURL string) bool {
 	_, ours := ByAccountsURL(accountsURL)
 	return ours
 }
@@ -82,8 +101,7 @@ func isZohoDomain(host string) bool {
 	host = "." + strings.ToLower(host)
 	for _, dc := range DataCenters() {
 		apis := strings.TrimPrefix(dc.APIDomain, "https://www")
-		products := strings.TrimPrefix(dc.AccountsURL, "https://accounts")
-		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, products) {
+		if strings.HasSuffix(host, apis) || strings.HasSuffix(host, "."+dc.Domain()) {
 			return true
 		}
 	}
@@ -119,8 +137,32 @@ func ParseAccountsURL(raw string) (string, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // "https://host:" is legal, and means the default port
-	return strings.TrimRight(u.String(), "/"), nil
+	parsed := strings.TrimRight(u.String(), "/")
+	if server := withoutEndpoint(parsed); server != parsed {
+		return "", fmt.Errorf("accounts_url goes on behind the Accounts server, to one of its endpoints, which Vault adds by itself; write %s", clip(printable(server), 200))
+	}
+	return parsed, nil
 }
+
+// withoutEndpoint takes an endpoint off the address of an Accounts server: that of
+// one of Zoho's own has no path, that of a portal ends with the portal, and others end
+// before the oauth of the endpoints.
+func withoutEndpoint(address string) string {
+	for _, dc := range DataCenters() {
+		if strings.HasPrefix(address, dc.AccountsURL+"/") && !isPortal(address) {
+			return dc.AccountsURL
+		}
+	}
+	if before, portal, found := strings.Cut(address, portalPath); found {
+		name, _, _ := strings.Cut(portal, "/")
+		return before + portalPath + name
+	}
+	server, _, _ := strings.Cut(address, "/oauth/")
+	return server
+}
+
+// portalPath is before the name of a portal.
+const portalPath = "/clientoauth/v2/"
 
 // isBareIPv6 finds an IPv6 address without its brackets, whose last group
 // net/url takes for the port.
@@ -137,23 +179,28 @@ func isLoopback(host string) bool {
 // URL already names it up to the portal:
 // https://accounts.zohoportal.com/clientoauth/v2/<portal>.
 func tokenURL(accounts string) string {
-	if strings.Contains(accounts, "/clientoauth/v2/") {
+	if isPortal(accounts) {
 		return accounts + "/token"
 	}
 	return accounts + "/oauth/v2/token"
 }
+
+func isPortal(accounts string) bool { return strings.Contains(accounts, portalPath) }
 
 // Consent is a request for a person's consent.
 type Consent struct {
 	RedirectURI string // where the browser comes back to, as registered with Zoho
 	State       string // comes back with it
 	Scopes      []string
+	ForOrg      bool   // an administrator consents for an organisation, and not for themselves
+	SOID        string // of which organisation; empty: Zoho lets the administrator choose
 }
 
 // ConsentURL is where a person agrees to give the client a refresh token. It
 // asks for offline access, without which there is none, and for consent anew,
 // without which there is one only the first time.
-// Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
+// Sources: zoho.com/accounts/protocol/oauth/web-apps/authorization.html and, for
+// an organisation, zoho.com/accounts/protocol/oauth/instance-level-oauth/get-auth-code.html.
 func ConsentURL(accountsURL, clientID string, consent Consent) string {
 	query := url.Values{
 		"response_type": {"code"},
@@ -164,7 +211,14 @@ func ConsentURL(accountsURL, clientID string, consent Consent) string {
 		"access_type":   {"offline"},
 		"prompt":        {"consent"},
 	}
-	return strings.TrimSuffix(tokenURL(accountsURL), "/token") + "/auth?" + query.Encode()
+	page := "/auth?"
+	if consent.ForOrg {
+		page = "/org/auth?"
+	}
+	if consent.SOID != "" {
+		query.Set("soid", consent.SOID)
+	}
+	return strings.TrimSuffix(tokenURL(accountsURL), "/token") + page + query.Encode()
 }
 
 // olderRevokeURL takes refresh and access tokens without authentication.

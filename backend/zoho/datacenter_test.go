@@ -24,6 +24,7 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 		{Name: "sa", AccountsURL: "https://accounts.zoho.sa", APIDomain: "https://www.zohoapis.sa"},
 		{Name: "uk", AccountsURL: "https://accounts.zoho.uk", APIDomain: "https://www.zohoapis.uk"},
 		{Name: "cn", AccountsURL: "https://accounts.zoho.com.cn", APIDomain: "https://www.zohoapis.com.cn"},
+		{Name: "ae", AccountsURL: "https://accounts.zoho.ae", APIDomain: "https://www.zohoapis.ae"},
 	}
 	require.Equal(t, want, zoho.DataCenters())
 	for _, dc := range want {
@@ -37,9 +38,23 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 	require.Equal(t, zohosim.DataCenters(), zoho.DataCenterNames())
 }
 
+func TestDomain_IsWhatZohosProductsAreBelow(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"us": "zoho.com", "eu": "zoho.eu", "in": "zoho.in", "au": "zoho.com.au", "jp": "zoho.jp",
+		"ca": "zohocloud.ca", "sa": "zoho.sa", "uk": "zoho.uk", "cn": "zoho.com.cn", "ae": "zoho.ae",
+	}
+	got := map[string]string{}
+	for _, dc := range zoho.DataCenters() {
+		got[dc.Name] = dc.Domain()
+	}
+	require.Equal(t, want, got)
+	require.Empty(t, zoho.DataCenter{}.Domain())
+}
+
 func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "ae", "EU", " eu", "zoho.eu", "https://accounts.zoho.eu", "\xff\xfe", strings.Repeat("中", 1<<20)} {
+	for _, name := range []string{"", "sg", ".", "zoho", "accounts", "crm.zoho.eu.example", "e.u", "\xff\xfe", strings.Repeat("中", 1<<20)} {
 		_, err := zoho.LookupDataCenter(name)
 		require.Error(t, err)
 		for _, known := range zoho.DataCenterNames() {
@@ -156,4 +171,17 @@ func FuzzParseAccountsURL(f *testing.F) {
 		require.NoError(t, err, got)
 		require.Equal(t, got, again)
 	})
+}
+
+// What somebody writes who looks at an address.
+func TestLookupDataCenter_UnderstandsTheEndOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for written, name := range map[string]string{
+		"EU": "eu", " eu": "eu", ".eu": "eu", "zoho.eu": "eu", "accounts.zoho.eu": "eu", "https://accounts.zoho.eu/": "eu",
+		"com": "us", "zoho.com": "us", "COM.AU": "au", ".com.cn": "cn", "zohocloud.ca": "ca",
+	} {
+		found, err := zoho.LookupDataCenter(written)
+		require.NoError(t, err, written)
+		require.Equal(t, name, found.Name, written)
+	}
 }

@@ -18,7 +18,8 @@ const (
 	Misconfigured
 	// Throttled: too many requests. Silence is the only thing that helps.
 	Throttled
-	// BadAnswer: 5xx, a web page, or nonsense. It may pass.
+	// BadAnswer: 5xx, a web page, or something else that is no answer of an OAuth server.
+	// It may pass.
 	BadAnswer
 	// Unreachable: no connection, or no answer in time. It may pass.
 	Unreachable
@@ -53,6 +54,12 @@ type Error struct {
 	Status int    // HTTP status; 0 if no answer came
 	msg    string
 	unsent bool // there was no connection to send the call on
+
+	// Unexplained: access was denied in the way of a throttle answer, and no word says
+	// that there were too many requests. To the exchange of a grant code Zoho also
+	// answers so when the user has all the refresh tokens that a user may have.
+	// Source: the OAuth FAQ of Zoho Projects.
+	Unexplained bool
 }
 
 // NoToken reports whether it is certain that the call left no new token at
@@ -109,7 +116,7 @@ func errorFromCode(call call, code string, status int) *Error {
 
 func errorThrottled(call call, status int) *Error {
 	return &Error{Kind: Throttled, Code: "Access Denied", Status: status,
-		msg: fmt.Sprintf("Zoho (%s) throttles %s: too many requests in a short time. Every further request may prolong this, so wait; if it happens again, look for other programs that use the same refresh token.", call.accounts, call.what)}
+		msg: fmt.Sprintf("Zoho (%s) throttles %s: too many requests in a short time. Every further request may prolong this, so wait; if it happens again, look for other programs that use the same refresh token or client.", call.accounts, call.what)}
 }
 
 func errorBadAnswer(call call, status int, what string) *Error {

@@ -193,7 +193,7 @@ func TestExchange_ARefreshTokenThatCannotBeOneIsNone(t *testing.T) {
 	}
 }
 
-func TestExchange_ARefreshTokenBesideNoAccessTokenIsNotTaken(t *testing.T) {
+func TestExchange_ARefreshTokenBesideNoUsableAccessTokenIsTakenBesideTheError(t *testing.T) {
 	t.Parallel()
 	for name, members := range map[string]map[string]any{
 		"no access token":              {"access_token": nil},
@@ -207,7 +207,8 @@ func TestExchange_ARefreshTokenBesideNoAccessTokenIsNotTaken(t *testing.T) {
 			t.Parallel()
 			members["refresh_token"] = refreshToken
 			exchanged, err := exchange(t, answer(200, tokenJSON(members)))
-			require.Zero(t, exchanged)
+			require.Zero(t, exchanged.Token)
+			require.Equal(t, members["error"] == nil, exchanged.RefreshToken.Equal(secret.New(refreshToken)), "unless the answer says no")
 			failed := asError(t, err)
 			require.Equal(t, zoho.BadAnswer, failed.Kind)
 			require.False(t, failed.NoToken(), "Zoho did mint one")

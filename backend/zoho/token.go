@@ -31,6 +31,7 @@ type Token struct {
 type Exchanged struct {
 	Token
 	RefreshToken secret.Value // zero if Zoho gave none: see NoRefreshToken
+	Person       string       // who consented, as [Client.Person] tells it; empty: the answer did not say
 }
 
 // Refresh mints an access token from a refresh token. The refresh token stays
@@ -45,7 +46,9 @@ func (c *Client) Refresh(ctx context.Context, app App, refreshToken secret.Value
 
 // Exchange turns a grant code, which lives for one to three minutes and can be
 // used once, into tokens. redirectURI is the one that the code was sent to; a
-// Self Client has none. Errors are *Error of any Kind.
+// Self Client has none. Errors are *Error of any Kind. A refresh token can come
+// beside an error that says what is wrong with the access token: it is good, and
+// whoever asked has to keep it.
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token.html.
 func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redirectURI string) (Exchanged, error) {
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}}
@@ -60,14 +63,12 @@ func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redir
 		return Exchanged{}, err
 	}
 	token, ans, err := parseToken(call, got)
-	if err != nil {
-		return Exchanged{}, err
-	}
 	exchanged := Exchanged{Token: token}
-	if usableAsHeader(string(ans.RefreshToken)) && !call.repeatsSecret(string(ans.RefreshToken)) {
+	if ans.Error == "" && usableAsHeader(string(ans.RefreshToken)) && !call.repeatsSecret(string(ans.RefreshToken)) {
 		exchanged.RefreshToken = secret.New(string(ans.RefreshToken))
 	}
-	return exchanged, nil
+	exchanged.Person = ans.personOf(call.andGot(exchanged))
+	return exchanged, err
 }
 
 // NoRefreshToken says what to do when a grant code gave no refresh token.

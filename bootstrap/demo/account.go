@@ -17,10 +17,12 @@ type account struct {
 	real                   bool
 	description            string
 	server                 string // the field of zoho/config that says where it is
-	control                string // how to meddle with it, if that is possible
+	simulator              string // its address, if it is simulated
 	clientID, clientSecret string
 	origin                 origin
-	close                  func() error
+	// webClient registers a client whose consent page leads back to a mount; nil where only a person can do that.
+	webClient func(ctx context.Context, redirectURI string) (id, clientSecret string, err error)
+	close     func() error
 }
 
 // origin is what the role gets its tokens from.
@@ -85,10 +87,11 @@ func simulated(ctx context.Context, dir string) (account, error) {
 	return account{
 		description:  "simulated at " + sim.URL,
 		server:       "accounts_url=" + sim.URL,
-		control:      "The simulated Zoho shows what it has seen, and can be made to fail: curl " + sim.URL + "/sim/",
+		simulator:    sim.URL,
 		clientID:     sim.ClientID,
 		clientSecret: sim.ClientSecret,
 		origin:       fromCode(sim.Code),
+		webClient:    sim.WebClient,
 		close:        sim.Stop,
 	}, nil
 }

@@ -22,6 +22,8 @@ type environment struct {
 	plugin bootstrap.Plugin
 	zoho   account
 	term   terminal
+	// consent is the address where a person can agree to the scopes of the role person; empty if nobody can.
+	consent string
 }
 
 // start brings up Vault and Zoho and builds the plugin. When it fails it leaves nothing behind.
@@ -90,27 +92,44 @@ func (e *environment) writeRole(ctx context.Context) error {
 	return err
 }
 
+func (e *environment) file(name string) string { return filepath.Join(e.dir, name) }
+
 func (e *environment) writeFile(name, secret string) error {
-	return os.WriteFile(filepath.Join(e.dir, name), []byte(secret), 0o600)
+	return os.WriteFile(e.file(name), []byte(secret), 0o600)
 }
 
 // stayUp waits for Ctrl-C.
 func (e *environment) stayUp(ctx context.Context) error {
-	fmt.Fprintf(e.term.out, "\nReady. Paste this into another terminal:\n\n")
-	fmt.Fprintf(e.term.out, "export VAULT_ADDR=%s VAULT_TOKEN=%s\n", e.vault.Addr(), e.vault.RootToken())
-	fmt.Fprintf(e.term.out, "alias %s=%s\n", e.term.cli(), e.vault.Bin())
-	fmt.Fprintf(e.term.out, "%s read zoho/creds/crm-sync\n\n", e.term.cli())
-	if e.zoho.control != "" {
-		fmt.Fprintf(e.term.out, "%s\n", e.zoho.control)
-	}
-	fmt.Fprintf(e.term.out, "Vault's log, and the plugin's: %s\nCtrl-C stops and removes everything.\n", e.vault.LogFile())
-
+	e.explain()
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-e.vault.Done():
 		return fmt.Errorf("the Vault server has ended by itself")
 	}
+}
+
+// explain prints what can be tried, in lines to be pasted.
+func (e *environment) explain() {
+	line := func(format string, args ...any) { fmt.Fprintf(e.term.out, format+"\n", args...) }
+	cli := e.term.cli()
+	line("\nReady. Paste this into another terminal:\n")
+	line("export VAULT_ADDR=%s VAULT_TOKEN=%s", e.vault.Addr(), e.vault.RootToken())
+	line("alias %s=%s", cli, e.vault.Bin())
+	line("%s read zoho/creds/crm-sync", cli)
+	if e.consent != "" {
+		line("\nTo agree as a person does, open this address in a browser within ten minutes:\n")
+		line("%s", e.consent)
+		line("\nThen read a token of that role. The second command gives another address.\n")
+		line("%s read zoho/creds/person", cli)
+		line("%s write -f zoho/roles/person/authorize", cli)
+	}
+	if e.zoho.simulator != "" {
+		line("\nThe simulated Zoho gives grant codes, as Zoho's API console does. It shows what it has seen, and can be made to fail:\n")
+		line("%s write zoho/roles/another code=\"$(curl -s -X POST %s/sim/code)\"", cli, e.zoho.simulator)
+		line("curl -s %s/sim/", e.zoho.simulator)
+	}
+	line("\nVault's log, and the plugin's: %s\nCtrl-C stops and removes everything.", e.vault.LogFile())
 }
 
 // close stops and removes everything. It is called after an interrupt too, and so takes no context.

@@ -44,6 +44,9 @@ func run(args []string) (err error) {
 		return whenInterrupted(ctx, err)
 	}
 	if args[0] == "dev" {
+		if err := env.offerConsent(ctx); err != nil {
+			return whenInterrupted(ctx, err)
+		}
 		return env.stayUp(ctx)
 	}
 	return whenInterrupted(ctx, env.demonstrate(ctx))

@@ -37,6 +37,9 @@ func withControl(sim *zohosim.Sim, clock *zohosim.Clock, client *zohosim.Client,
 	mux.HandleFunc("POST /sim/up", c.setDown(false))
 	mux.HandleFunc("POST /sim/advance", c.advance)
 	mux.HandleFunc("POST /sim/code", c.newCode)
+	mux.HandleFunc("POST /sim/client", c.newWebClient)
+	mux.HandleFunc("GET /sim/evicted", c.evicted)
+	mux.HandleFunc("POST /sim/remove-user", c.removeUser)
 	zoho := sim.Handler(dc)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/sim/") {
@@ -52,6 +55,7 @@ func (c control) help(w http.ResponseWriter, r *http.Request) {
 
 GET    /sim/requests         what has arrived, oldest first; tokens only as fingerprints
 GET    /sim/tokens           what is alive, likewise
+GET    /sim/evicted          what newer tokens have pushed out, likewise
 POST   /sim/faults           let an endpoint fail; form fields:
                                endpoint   %[3]s
                                kind       %[4]s
@@ -63,7 +67,15 @@ POST   /sim/down             close each connection without an answer
 POST   /sim/up               stop that
 POST   /sim/advance?by=30m   move the clock forward
 POST   /sim/code             a grant code for the client, as from the API console;
-                             form field scope, separated by commas
+                             form fields:
+                               scope         separated by commas
+                               user          default user@example.com
+                               organisation  true: for the organisation
+                               soid          which one, as ZohoCRM.600123434
+POST   /sim/client           register a server-based client, for the consent page; form field:
+                               redirect_uri  where the page leads back to
+POST   /sim/remove-user      kill what belongs to a user, not to the organisation;
+                             form field user
 
 For example:
 
@@ -74,6 +86,17 @@ For example:
 func (c control) requests(w http.ResponseWriter, _ *http.Request) { sayJSON(w, c.sim.Requests()) }
 
 func (c control) tokens(w http.ResponseWriter, _ *http.Request) { sayJSON(w, c.sim.Tokens()) }
+
+func (c control) evicted(w http.ResponseWriter, _ *http.Request) { sayJSON(w, c.sim.Evicted()) }
+
+func (c control) removeUser(w http.ResponseWriter, r *http.Request) {
+	user := r.FormValue("user")
+	if user == "" {
+		say(w, http.StatusBadRequest, "user must be a user's name, for example user@example.com\n")
+		return
+	}
+	say(w, http.StatusOK, fmt.Sprintf("%s: %d refresh tokens\n", user, c.sim.RemoveUser(user)))
+}
 
 func (c control) addFault(w http.ResponseWriter, r *http.Request) {
 	endpoint := zohosim.Endpoint(r.FormValue("endpoint"))
@@ -131,7 +154,10 @@ func (c control) newCode(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, "scope must be like ZohoCRM.modules.ALL,ZohoCRM.org.READ\n")
 		return
 	}
-	say(w, http.StatusOK, c.sim.Code(c.client, c.dc, zohosim.CodeSpec{Scopes: scopes, PromptConsent: true})+"\n")
+	say(w, http.StatusOK, c.sim.Code(c.client, c.dc, zohosim.CodeSpec{
+		User: r.FormValue("user"), Scopes: scopes, PromptConsent: true,
+		Organisation: r.FormValue("organisation") == "true", SOID: r.FormValue("soid"),
+	})+"\n")
 }
 
 // number reads an optional form field; it is 0 when absent.

@@ -37,11 +37,10 @@ func main() {
 type settings struct {
 	listen      string
 	dataCenter  string
-	tokenLife   time.Duration
-	latency     time.Duration
-	block       time.Duration
 	redirectURI string
 	env         string
+	hardest     bool
+	options     zohosim.Options
 }
 
 const usage = `zoho-sim simulates Zoho's OAuth server (one data centre) on this machine, with a
@@ -72,9 +71,10 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "loopback `address` to listen on; port 0 takes a free one")
 	flags.StringVar(&s.dataCenter, "data-center", "us", "`location` to simulate: "+strings.Join(zohosim.DataCenters(), ", "))
-	flags.DurationVar(&s.tokenLife, "token-life", time.Hour, "life of an access token")
-	flags.DurationVar(&s.latency, "latency", 0, "delay of each answer")
-	flags.DurationVar(&s.block, "block", 10*time.Minute, "how long an eleventh token request in ten minutes blocks its refresh token")
+	flags.DurationVar(&s.options.TokenLife, "token-life", time.Hour, "life of an access token")
+	flags.DurationVar(&s.options.Latency, "latency", 0, "delay of each answer")
+	flags.DurationVar(&s.options.Throttle.Block, "block", 10*time.Minute, "how long an eleventh token request in ten minutes blocks its refresh token")
+	limitFlags(flags, &s)
 	flags.StringVar(&s.redirectURI, "redirect-uri", "", "make the client a server-based one with this redirect `URI`, for the consent\npage; without it the client is a Self Client, which may use client_credentials")
 	flags.StringVar(&s.env, "env", "", "`file` for the assignments (mode 0600); default: standard output")
 	flags.Usage = func() {
@@ -84,13 +84,19 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
+	o := &s.options
 	switch {
 	case flags.NArg() > 0:
 		return s, fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
 	case !slices.Contains(zohosim.DataCenters(), s.dataCenter):
 		return s, fmt.Errorf("-data-center %q is none of %s", s.dataCenter, strings.Join(zohosim.DataCenters(), ", "))
-	case s.tokenLife <= 0, s.block <= 0, s.latency < 0:
+	case o.TokenLife <= 0, o.Throttle.Block <= 0, o.Latency < 0:
 		return s, errors.New("-token-life and -block must be positive, -latency not negative")
+	case o.RefreshTokensPerMinute < 0, o.RefreshTokensPerTenMinutes < 0, o.CodesPerMinute < 0:
+		return s, errors.New("a number of tokens or codes must not be negative")
+	}
+	if s.hardest {
+		return s, s.takeHardest(flags)
 	}
 	return s, nil
 }
@@ -106,12 +112,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	clock := zohosim.RunningClock()
-	sim := zohosim.New(zohosim.Options{
-		Clock:     clock.Now,
-		TokenLife: s.tokenLife,
-		Latency:   s.latency,
-		Throttle:  zohosim.Throttle{Block: s.block},
-	})
+	s.options.Clock = clock.Now
+	sim := zohosim.New(s.options)
 	defer sim.Close()
 
 	client := newClient(sim, s.redirectURI)
@@ -163,11 +165,4 @@ func listenLoopback(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("-listen %q leads to %s, which is not a loopback address", address, listener.Addr())
 	}
 	return listener, nil
-}
-
-func newClient(sim *zohosim.Sim, redirectURI string) *zohosim.Client {
-	if redirectURI == "" {
-		return sim.AddClient(zohosim.ClientSpec{Kind: zohosim.SelfClient})
-	}
-	return sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{redirectURI}})
 }

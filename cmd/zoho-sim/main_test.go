@@ -103,7 +103,8 @@ func TestRun_RefusesAddressesThatOthersCanReach(t *testing.T) {
 
 func TestRun_RefusesFlagsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-data-center", "mars"}, {"-token-life", "0s"}, {"-latency", "-1s"}, {"stray"}, {"-typo"}} {
+	for _, args := range [][]string{{"-data-center", "mars"}, {"-token-life", "0s"}, {"-latency", "-1s"}, {"stray"}, {"-typo"},
+		{"-codes-per-minute", "-1"}, {"-hardest", "-codes-per-minute", "4"}, {"-hardest", "-refuse-excess"}} {
 		assert.Error(t, run(t.Context(), args, io.Discard, io.Discard), args)
 	}
 	var help bytes.Buffer

@@ -1,7 +1,7 @@
 // Command go is an application that calls Zoho with a token from Vault. It
 // needs VAULT_ADDR and VAULT_TOKEN:
 //
-//	go run ./examples/go [-role crm-sync] [-api /crm/v8/org]
+//	VAULT_TOKEN=$(vault print token) go run ./examples/go [-mount zoho] [-role crm-sync] [-api /crm/v8/org]
 package main
 
 import (
@@ -14,29 +14,31 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 )
 
 func main() {
-	role := flag.String("role", "crm-sync", "role of the mount zoho/")
+	mount := flag.String("mount", "zoho", "where the engine is mounted")
+	role := flag.String("role", "crm-sync", "role of the mount")
 	path := flag.String("api", "/crm/v8/org", "what to call")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *role, *path); err != nil {
+	if err := run(ctx, strings.Trim(*mount, "/")+"/creds/"+*role, *path); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, role, path string) (err error) {
+func run(ctx context.Context, creds, path string) (err error) {
 	vault, err := api.NewClient(api.DefaultConfig()) // takes VAULT_ADDR and VAULT_TOKEN
 	if err != nil {
 		return err
 	}
-	z := &zoho{vault: vault, role: role, http: &http.Client{Timeout: 30 * time.Second}}
+	z := &zoho{vault: vault, creds: creds, http: &http.Client{Timeout: 30 * time.Second}}
 	defer func() { err = errors.Join(err, z.close()) }()
 	body, err := z.get(ctx, path)
 	if err != nil {
@@ -50,7 +52,7 @@ func run(ctx context.Context, role, path string) (err error) {
 // call: a read of creds is cheap, but each has a lease of its own.
 type zoho struct {
 	vault *api.Client
-	role  string
+	creds string // what to read: zoho/creds/crm-sync
 	http  *http.Client
 
 	token *token
@@ -91,7 +93,7 @@ func (z *zoho) read(ctx context.Context, minTTL time.Duration) error {
 	if minTTL > 0 {
 		query["min_ttl"] = []string{fmt.Sprintf("%ds", int(minTTL.Seconds())+1)}
 	}
-	secret, err := z.vault.Logical().ReadWithDataWithContext(ctx, "zoho/creds/"+z.role, query)
+	secret, err := z.vault.Logical().ReadWithDataWithContext(ctx, z.creds, query)
 	if err != nil {
 		return err // says what happened, and what to do
 	}

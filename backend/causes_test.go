@@ -1,0 +1,202 @@
+package backend_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+)
+
+// Each 429 of the budget names what of this role, or of this read, has caused it.
+func TestBudget_TheErrorNamesTheCauseOfThisRole(t *testing.T) {
+	for name, c := range map[string]struct {
+		change backend.RoleChange
+		reader backend.Reader
+		says   string
+		not    string
+	}{
+		"exclusive":           {backend.RoleChange{Exclusive: ptr(true)}, backend.Reader{}, `Role "crm-sync" is exclusive, so each read of it is a token request`, "min_ttl"},
+		"min_ttl of the read": {backend.RoleChange{}, backend.Reader{MinTTL: 59 * time.Minute}, "This read asks for a token with min_ttl=59m0s", "exclusive"},
+		"short ttl":           {backend.RoleChange{TTL: ptr(time.Minute)}, backend.Reader{}, "has a ttl of 1m0s", "exclusive"},
+		"none":                {backend.RoleChange{}, backend.Reader{}, "Look for what needs many new tokens", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.writeRole("crm-sync", c.change)
+			w.configure(backend.ConfigChange{RequestBudget: ptr(2)})
+			var err error
+			for err == nil { // a reader after the other, each of whom gives the token back
+				var issued *backend.Issued
+				if issued, err = w.engine.Issue(t.Context(), "crm-sync", c.reader); err == nil {
+					require.NoError(t, w.release(issued))
+					w.clock.Advance(2 * time.Second)
+				}
+			}
+			failed := grantError(t, err)
+			require.Contains(t, failed.Error(), c.says)
+			if c.not != "" {
+				require.NotContains(t, failed.Error(), c.not)
+			}
+			status := w.status("crm-sync")
+			require.Equal(t, backend.StateReady, status.State)
+			require.Zero(t, status.RequestsLeft)
+			require.Equal(t, failed.RetryAt, status.RetryAt, "when there is budget again")
+		})
+	}
+}
+
+func TestBudget_OfARoleThatWasTriedHasTheTrialInIt(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("own", backend.RoleChange{RefreshToken: ptr(w.consent()), Exclusive: ptr(true), Verify: ptr(true)})
+	for range 9 {
+		w.read("own")
+	}
+	require.Contains(t, w.readError("own").Error(), "trials of credentials included")
+}
+
+func TestConfig_LimitsThatHurtAreWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		change backend.ConfigChange
+		says   string
+	}{
+		"request_budget":  {backend.ConfigChange{RequestBudget: ptr(100)}, "more than the 10 that Zoho answers"},
+		"max_live_tokens": {backend.ConfigChange{MaxLiveTokens: ptr(1000)}, "ends the oldest access token without a word"},
+		"min_ttl":         {backend.ConfigChange{MinTTL: ptr(59 * time.Minute)}, "60 token requests an hour"},
+	} {
+		warnings, err := w.engine.WriteConfig(t.Context(), c.change)
+		require.NoError(t, err)
+		require.Len(t, warnings, 1, name)
+		require.Contains(t, warnings[0], c.says)
+	}
+	warnings, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{RefreshAhead: ptr(true)})
+	require.NoError(t, err)
+	require.Empty(t, warnings, "only of what is written")
+}
+
+func TestRole_SettingsThatHurtAreWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	require.Contains(t, w.writeRole("crm-sync", backend.RoleChange{MinTTL: ptr(50 * time.Minute)})[0], "6 token requests an hour")
+	require.Contains(t, w.writeRole("crm-sync", backend.RoleChange{MinTTL: ptr(time.Duration(0)), TTL: ptr(5 * time.Minute)})[0], "12 token requests an hour instead of one")
+	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)}))
+}
+
+func TestRole_NewScopesOfOneThatIsAuthorizedAreWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	warnings := w.writeRole("crm-sync", backend.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}})
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "until it is authorized again")
+	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}}), "nothing new")
+	require.Equal(t, []string{"ZohoBooks.fullaccess.all"}, w.status("crm-sync").Scopes)
+}
+
+// Zoho counts "an app": roles with other scopes have tokens of their own, and one
+// budget.
+func TestStatus_TellsWhatSharesTheBudgetBesideWhatSharesTheToken(t *testing.T) {
+	w := newWorld(t)
+	w.robot("read", "ZohoCRM.modules.READ")
+	w.robot("write", "ZohoCRM.modules.ALL")
+	w.robot("same", "ZohoCRM.modules.READ")
+	status := w.status("read")
+	require.Equal(t, []string{"same"}, status.SharedWith)
+	require.Equal(t, []string{"same", "write"}, status.BudgetWith)
+	require.Empty(t, w.status("crm-sync").BudgetWith)
+
+	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.read("books")
+	w.read("crm-sync")
+	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	require.Equal(t, []string{"books", "read", "same", "write"}, w.status("crm-sync").BudgetWith)
+}
+
+func TestTokens_OfAFreshlyRotatedRoleNameTheRoleAndTheDataCentre(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{DataCenter: ptr("eu")})
+	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	rotated, err := w.rotate("crm-sync")
+	require.NoError(t, err)
+	info, err := w.engine.Token(t.Context(), rotated.TokenID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"also", "crm-sync"}, info.Roles, "those that can hand it out")
+	issued := w.read("crm-sync")
+	info, err = w.engine.Token(t.Context(), rotated.TokenID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"crm-sync"}, info.Roles, "the one that has")
+	require.Equal(t, issued.DataCenter, info.DataCenter)
+	require.Equal(t, "eu", info.DataCenter)
+	require.NoError(t, w.release(issued))
+	info, err = w.engine.KnownToken(t.Context(), rotated.TokenID)
+	require.NoError(t, err)
+	require.Equal(t, backend.TokenEnded, info.State)
+	require.Equal(t, "eu", info.DataCenter)
+}
+
+func TestLease_TheTTLOfAReadCapsThatLeaseAlone(t *testing.T) {
+	w := newWorld(t)
+	short, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: 5 * time.Minute})
+	require.NoError(t, err)
+	require.Equal(t, 5*time.Minute, short.TTL)
+	long := w.read("crm-sync")
+	require.Equal(t, short.TokenID, long.TokenID)
+	require.Greater(t, long.TTL, 50*time.Minute)
+	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)})
+	for asked, want := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 30 * time.Minute: 20 * time.Minute, 0: 20 * time.Minute} {
+		issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: asked})
+		require.NoError(t, err)
+		require.Equal(t, want, issued.TTL)
+	}
+	_, err = w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: -time.Second})
+	require.ErrorContains(t, err, "ttl is negative")
+}
+
+func TestStatus_TellsWhoDeauthorizedTheRoleUntilItIsAuthorizedAgain(t *testing.T) {
+	w := newWorld(t)
+	by := backend.Requester{EntityID: "entity", DisplayName: "oidc-anna", RequestID: "request"}
+	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, by)
+	require.NoError(t, err)
+	at := w.clock.Now()
+	w.clock.Advance(time.Hour)
+	w.restart()
+	status := w.status("crm-sync")
+	require.Equal(t, backend.StateDeauthorized, status.State)
+	require.Equal(t, &backend.Deauthorization{At: at, Requester: by}, status.Deauthorized)
+	overview, err := w.engine.RoleOverview(t.Context(), "crm-sync")
+	require.NoError(t, err)
+	require.Equal(t, backend.StateDeauthorized, overview.State)
+	require.False(t, overview.Authorized)
+	_, err = w.writeCode("crm-sync", w.code())
+	require.NoError(t, err)
+	require.Nil(t, w.status("crm-sync").Deauthorized)
+	_, err = w.deauthorize("crm-sync", false)
+	require.NoError(t, err)
+}
+
+func TestStatus_TellsWhatBecameOfTheLatestConsent(t *testing.T) {
+	w := newConsentWorld(t)
+	require.Nil(t, w.status("desk").LastConsent)
+	page := w.authorize().String()
+	require.Equal(t, backend.ConsentPending, w.status("desk").LastConsent.State)
+	begun := w.clock.Now()
+	w.clock.Advance(time.Minute)
+	_, err := w.complete(w.decide(page, "reject"))
+	require.Error(t, err)
+	w.restart()
+	last := w.status("desk").LastConsent
+	require.Equal(t, &backend.LastConsent{
+		BegunAt: begun, ExpiresAt: begun.Add(10 * time.Minute), State: backend.ConsentFailed, EndedAt: w.clock.Now(), Error: err.Error(),
+	}, last)
+
+	w.authorize()
+	w.clock.Advance(11 * time.Minute)
+	w.tick()
+	require.Equal(t, backend.ConsentExpired, w.status("desk").LastConsent.State)
+
+	_, err = w.complete(w.agreed())
+	require.NoError(t, err)
+	require.Nil(t, w.status("desk").LastConsent, "it has succeeded")
+	w.authorize()
+	w.deleteRole("desk")
+	require.Empty(t, w.keys("last-consents/"))
+}

@@ -1,0 +1,311 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// Zoho lets a user have twenty refresh tokens; the twenty-first makes it delete the
+// oldest without a word, whether or not that is in use. So the refresh tokens of each
+// client are listed in storage, with an entry for each:
+// client-refresh-tokens/<client>/<quota_id>.
+//
+//	Zoho gave it for a code, or a role minted from it first ───► listed
+//	    listed ──── revoked, or given up ────► not listed
+//	    listed ──── no role has it any more, and no revocation of it is pending ───► not listed
+//
+// What was written by hand and never worked is not listed: somebody who may write one
+// role could otherwise fill the list of a client that others use, too. The list may
+// name a refresh token that is gone after a crash, until the daily round, and misses
+// none.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html; per user, or per user and
+// client, depending on the page. The engine knows clients, so it counts by client.
+
+const (
+	mostRefreshTokens = 20
+
+	// manyRefreshTokens is from how many on a write warns.
+	manyRefreshTokens = 18
+)
+
+// listedToken is the entry of a refresh token in the list of its client.
+type listedToken struct {
+	AccountsURL string    `json:"accounts_url"`
+	ClientID    string    `json:"client_id"`
+	Since       time.Time `json:"since"`            // when the mount got it, or first minted from it
+	Origin      string    `json:"origin,omitempty"` // see the constants
+}
+
+// How the mount came to a refresh token; empty: it was written by hand.
+const (
+	originCode    = "code"    // a grant code without a redirect_uri: of a Self Client, which has one owner
+	originConsent = "consent" // a grant code with one: of whoever consented
+)
+
+func listKey(clientID, quotaID string) string { return prefixClientTokens + clientID + "/" + quotaID }
+
+// listRefreshToken enters a refresh token in the list of its client, unless it is
+// there.
+func (e *Engine) listRefreshToken(ctx context.Context, app zoho.App, quotaID, origin string) error {
+	clientID, err := e.clientQuotaID(ctx, app.AccountsURL, app.ClientID)
+	if err != nil {
+		return err
+	}
+	key := listKey(clientID, quotaID)
+	if known, err := orNone(get[listedToken](ctx, e.store, key)); err != nil || known != nil {
+		return err
+	}
+	return e.store.put(ctx, key, listedToken{AccountsURL: app.AccountsURL, ClientID: app.ClientID, Since: e.now(), Origin: origin})
+}
+
+// unlistRefreshToken takes a refresh token out of the list of its client. The caller
+// has the turn of its quota.
+func (e *Engine) unlistRefreshToken(ctx context.Context, clientID, quotaID string) error {
+	q, err := e.quota(ctx, quotaID)
+	if err != nil {
+		return err
+	}
+	if q.record().Listed {
+		if err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.Listed = false }); err != nil {
+			return err
+		}
+	}
+	return e.store.Delete(ctx, listKey(clientID, quotaID))
+}
+
+// unlistUnknown takes a refresh token out of the list of its client if the mount
+// knows it no longer.
+func (e *Engine) unlistUnknown(ctx context.Context, clientID, quotaID string) error {
+	// Most often there is nothing to do, and no need to wait for a turn.
+	listed, err := e.store.Get(ctx, listKey(clientID, quotaID))
+	if err != nil || listed == nil {
+		return err
+	}
+	if owner, err := e.ownerOf(ctx, quotaID); err != nil || owner != (tokenOwner{}) {
+		return err
+	}
+	release, err := e.takeTurn(ctx, quotaID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	owner, err := e.ownerOf(ctx, quotaID)
+	if err != nil || owner != (tokenOwner{}) {
+		return err
+	}
+	return e.unlistRefreshToken(ctx, clientID, quotaID)
+}
+
+// unlistFormer takes the refresh token that a role has given up out of the list of
+// its client, if nothing else makes the mount know it.
+func (e *Engine) unlistFormer(ctx context.Context, former *Role, quotaID string) error {
+	if former.RefreshToken.IsZero() {
+		return nil
+	}
+	clientID, err := e.clientQuotaID(ctx, former.Pin.AccountsURL, former.Pin.ClientID)
+	if err != nil {
+		return err
+	}
+	return e.unlistUnknown(ctx, clientID, quotaID)
+}
+
+// sweepList goes through the list of a client for what the mount knows no longer.
+func (e *Engine) sweepList(ctx context.Context, clientID string) error {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := e.unlistUnknown(ctx, clientID, path.Base(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tokenOwner is what makes the mount know a refresh token; zero if nothing does.
+type tokenOwner struct {
+	Role    string
+	Pending bool // the role has given it up, and it waits to be revoked
+}
+
+func (e *Engine) ownerOf(ctx context.Context, quotaID string) (tokenOwner, error) {
+	roles, err := e.claimants(ctx, quotaID)
+	if err != nil {
+		return tokenOwner{}, err
+	}
+	if len(roles) > 0 {
+		return tokenOwner{Role: roles[0]}, nil
+	}
+	pending, err := e.pendingRevocation(ctx, quotaID)
+	if err != nil || pending == nil {
+		return tokenOwner{}, err
+	}
+	return tokenOwner{Role: pending.Role, Pending: true}, nil
+}
+
+// ClientTokens are the refresh tokens of one client that the mount knows.
+type ClientTokens struct {
+	AccountsURL string
+	ClientID    string
+	Count       int
+	Limit       int       // of Zoho, for one user
+	OneOwner    bool      // all codes of the client were those of a Self Client
+	Oldest      string    // role of the one that is known for longest; empty: not looked for
+	OldestSince time.Time // since when it is known
+	Pending     int       // of Count, those that wait to be revoked
+}
+
+// refreshTokensOf counts the refresh tokens of a client. As long as there are few, or
+// if people have consented, whom nobody can tell apart, it only counts the list. The
+// others it looks at, one by one.
+func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientTokens, error) {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	if err != nil {
+		return nil, err
+	}
+	tokens := &ClientTokens{Count: len(ids), Limit: mostRefreshTokens}
+	if len(ids) < manyRefreshTokens {
+		return tokens, nil
+	}
+	for _, id := range ids {
+		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, path.Base(id))))
+		if err != nil || listed != nil && listed.Origin == originConsent {
+			return tokens, err
+		}
+	}
+	return e.lookAtRefreshTokens(ctx, clientID, ids)
+}
+
+// refreshTokensBeside counts the refresh tokens of a role's client.
+func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (*ClientTokens, error) {
+	clientID, err := e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return e.refreshTokensOf(ctx, clientID)
+}
+
+// manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
+// role is to Zoho's limit.
+func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]string, error) {
+	tokens, err := e.refreshTokensBeside(ctx, r)
+	if err != nil || tokens.Count < manyRefreshTokens {
+		return nil, err
+	}
+	text := fmt.Sprintf("this mount knows %d refresh tokens of client %s, and Zoho lets a user have %d", tokens.Count, r.Pin.ClientID, mostRefreshTokens)
+	switch {
+	case !tokens.OneOwner:
+		text += "; for one more of the same user it deletes that user's oldest, whether or not it is in use. Vault does not know which of them are of one user"
+	case tokens.Count > mostRefreshTokens:
+		text += fmt.Sprintf("; Zoho has deleted the oldest, or will: as far as this mount knows that of role %q", tokens.Oldest)
+	default:
+		text += fmt.Sprintf("; beyond that it deletes the oldest, whether or not it is in use: as far as this mount knows that of role %q", tokens.Oldest)
+	}
+	return []string{text + ". Deauthorize roles that are no longer needed"}, nil
+}
+
+// lookAtRefreshTokens looks at each refresh token in the list of a client. One that
+// Zoho has refused as dead does not count.
+func (e *Engine) lookAtRefreshTokens(ctx context.Context, clientID string, ids []string) (*ClientTokens, error) {
+	tokens := &ClientTokens{Limit: mostRefreshTokens, OneOwner: true}
+	for _, id := range ids {
+		if err := e.addListed(ctx, tokens, clientID, path.Base(id)); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
+// Clients tells of all clients how many refresh tokens of theirs the mount knows.
+func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err error) {
+	names, err := e.store.List(ctx, prefixClientTokens)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		ids, err := e.store.List(ctx, prefixClientTokens+name)
+		if err != nil {
+			return nil, err
+		}
+		tokens, err := e.lookAtRefreshTokens(ctx, path.Base(name), ids)
+		if err != nil {
+			return nil, err
+		}
+		if tokens.ClientID != "" {
+			clients = append(clients, tokens)
+		}
+	}
+	return clients, nil
+}
+
+func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientID, quotaID string) error {
+	listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, quotaID)))
+	if err != nil || listed == nil {
+		return err
+	}
+	tokens.AccountsURL, tokens.ClientID = listed.AccountsURL, listed.ClientID
+	if listed.Origin == originConsent {
+		tokens.OneOwner = false
+	}
+	owner, err := e.ownerOf(ctx, quotaID)
+	if err != nil || owner == (tokenOwner{}) {
+		return err
+	}
+	if dead, err := e.isKnownDead(ctx, owner); err != nil || dead {
+		return err
+	}
+	tokens.Count++
+	if owner.Pending {
+		tokens.Pending++
+	}
+	if tokens.Oldest == "" || listed.Since.Before(tokens.OldestSince) {
+		tokens.Oldest, tokens.OldestSince = owner.Role, listed.Since
+	}
+	return nil
+}
+
+// isKnownDead reports whether Zoho has answered that a role's refresh token is dead.
+func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error) {
+	role, err := orNone(e.Role(ctx, owner.Role))
+	if err != nil || role == nil || owner.Pending {
+		return false, err
+	}
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return false, err
+	}
+	g, err := e.grantOf(ctx, role, config)
+	var bad *UserError // the role has no client any more, or no refresh token
+	if errors.As(err, &bad) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	f := g.record().Failure
+	return f != nil && f.needsPerson(), nil
+}
+
+// checkRoom refuses a code of a Self Client whose refresh token would make Zoho delete
+// the oldest one of the same owner.
+func (t *ClientTokens) checkRoom(code grantCode, app zoho.App) error {
+	if t.Count < mostRefreshTokens || !t.OneOwner || code.redirectURI != "" || code.force {
+		return nil
+	}
+	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user, since no code of this client came with a redirect_uri. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code. If the oldest one may die, write the code with force=true",
+		t.Count, app.ClientID, mostRefreshTokens, t.Oldest, t.OldestSince.UTC().Format(time.DateOnly))
+}
+
+// oldestText names the role of the oldest refresh token, if it was looked for.
+func (t *ClientTokens) oldestText(before string) string {
+	if t.Oldest == "" {
+		return ""
+	}
+	return fmt.Sprintf("%srole %q", before, t.Oldest)
+}

@@ -1,0 +1,149 @@
+package backend_test
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+)
+
+func TestConsent_OfAnOrganisationIsAskedAtItsAdministratorsPage(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	w.writeRole("desk", backend.RoleChange{Consent: ptr(backend.ConsentOrg)})
+	page := w.authorize()
+	require.Equal(t, w.accounts.URL+"/oauth/v2/org/auth", page.Scheme+"://"+page.Host+page.Path)
+	require.False(t, page.Query().Has("soid"), "Zoho lets the administrator choose")
+
+	w.restart()
+	w.writeRole("desk", backend.RoleChange{SOID: ptr("zohopay.600123434")})
+	page = w.authorize()
+	require.Equal(t, "/oauth/v2/org/auth", page.Path)
+	require.Equal(t, "zohopay.600123434", page.Query().Get("soid"))
+
+	w.writeRole("desk", backend.RoleChange{Consent: ptr(backend.ConsentUser), SOID: ptr("")})
+	page = w.authorize()
+	require.Equal(t, "/oauth/v2/auth", page.Path)
+	require.False(t, page.Query().Has("soid"))
+}
+
+func TestConsent_GoesToNobodyButTheOneWhoWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, changes := range map[string][2]backend.RoleChange{
+		"from a person to an organisation":    {{}, {Consent: ptr(backend.ConsentOrg)}},
+		"from an organisation to a person":    {{Consent: ptr(backend.ConsentOrg)}, {Consent: ptr(backend.ConsentUser)}},
+		"to a certain organisation":           {{Consent: ptr(backend.ConsentOrg)}, {SOID: ptr("ZohoCRM.1")}},
+		"from one organisation to another":    {{Consent: ptr(backend.ConsentOrg), SOID: ptr("ZohoCRM.1")}, {SOID: ptr("ZohoCRM.2")}},
+		"to the administrator's organisation": {{Consent: ptr(backend.ConsentOrg), SOID: ptr("ZohoCRM.1")}, {SOID: ptr("")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newConsentWorld(t)
+			w.writeRole("desk", changes[0])
+			state := w.authorize().Query().Get("state")
+			w.writeRole("desk", changes[1])
+			w.restart()
+			w.refused(backend.Callback{State: state, Code: "1000.ab.cd"}, "given another consent or soid")
+			require.Empty(t, w.keys("consents/"), "a state is good for one attempt")
+		})
+	}
+}
+
+// A write of the same value is no change.
+func TestConsent_IsStillGoodAfterAWriteThatChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	came := w.agreed()
+	w.writeRole("desk", backend.RoleChange{Consent: ptr(backend.ConsentUser), SOID: ptr("")})
+	_, err := w.complete(came)
+	require.NoError(t, err)
+}
+
+func TestRole_ConsentIsRefusedWhereItMeansNothing(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	for says, change := range map[string]backend.RoleChange{
+		"consent is neither user nor org":                              {Consent: ptr("admin")},
+		"write user if a person":                                       {Consent: ptr("")},
+		"soid belongs to grant_type=client_credentials or consent=org": {SOID: ptr("ZohoCRM.1")},
+		"nobody consents to grant_type=client_credentials":             {GrantType: ptr(backend.GrantTypeClientCredentials), Consent: ptr(backend.ConsentOrg)},
+		"soid is not the name of a service":                            {Consent: ptr(backend.ConsentOrg), SOID: ptr("600")},
+	} {
+		_, err := w.engine.WriteRole(t.Context(), "desk", change)
+		var bad *backend.UserError
+		require.ErrorAs(t, err, &bad, says)
+		require.ErrorContains(t, err, says)
+	}
+	role, err := w.engine.Role(t.Context(), "desk")
+	require.NoError(t, err)
+	require.Equal(t, backend.ConsentUser, role.Consent)
+}
+
+// A role that a build stored which did not know the field asks people.
+func TestRole_OfABuildWithoutConsentsForOrganisationsAsksAPerson(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	came := w.agreed()
+	for _, prefix := range []string{"roles/desk", "consents/"} {
+		w.storeWithout(prefix, "consent")
+	}
+	w.restart()
+	role, err := w.engine.Role(t.Context(), "desk")
+	require.NoError(t, err)
+	require.Equal(t, backend.ConsentUser, role.Consent)
+	_, err = w.complete(came)
+	require.NoError(t, err)
+}
+
+// storeWithout stores the one entry of a prefix again, without a field.
+func (w *world) storeWithout(prefix, field string) {
+	w.t.Helper()
+	stored := w.stored("")
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(stored)), func(key string) bool { return !below(prefix)(key) })
+	require.Len(w.t, keys, 1)
+	var entry map[string]any
+	require.NoError(w.t, json.Unmarshal([]byte(stored[keys[0]]), &entry))
+	require.Contains(w.t, entry, field)
+	delete(entry, field)
+	value, err := json.Marshal(entry)
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.storage.Put(w.t.Context(), &logical.StorageEntry{Key: keys[0], Value: value}))
+}
+
+// A role that an administrator authorized for the organisation outlives the
+// administrator's account; one that a person authorized for themselves does not.
+// Source: zoho.com/accounts/protocol/oauth/instance-level-oauth.html.
+func TestConsent_OfAnOrganisationOutlivesWhoGaveIt(t *testing.T) {
+	t.Parallel()
+	w := newConsentWorld(t)
+	w.sim.SetUser("admin@example.com", "us")
+	ends := map[string]bool{backend.ConsentUser: true, backend.ConsentOrg: false}
+	for consent := range ends {
+		w.writeRole(consent, backend.RoleChange{
+			ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: &scopes, Consent: &consent,
+		})
+		begun, err := w.engine.Authorize(t.Context(), consent)
+		require.NoError(t, err)
+		callback := w.decide(begun.URL, "accept")
+		require.Equal(t, consent == backend.ConsentOrg, strings.HasPrefix(callback.Code, "1005."), callback.Code)
+		_, err = w.complete(callback)
+		require.NoError(t, err)
+		require.True(t, w.alive(w.read(consent)))
+	}
+	require.Equal(t, 1, w.sim.RemoveUser("admin@example.com"))
+	w.clock.Advance(2 * time.Hour)
+	for consent, ends := range ends {
+		if ends {
+			require.ErrorContains(t, w.readError(consent), "invalid_code")
+		} else {
+			require.True(t, w.alive(w.read(consent)))
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ConsentState is what became of asking a person for consent.
+type ConsentState string
+
+// The states of the latest authorization of a role that has not succeeded.
+const (
+	ConsentPending ConsentState = "pending" // the person has not come back yet
+	ConsentExpired ConsentState = "expired" // nobody came back in time
+	ConsentFailed  ConsentState = "failed"  // the person has declined, or something went wrong
+)
+
+// LastConsent is the latest authorization of a role, unless it has succeeded: what the
+// person saw in the browser is nowhere else.
+//
+//	begun ───► pending ───► failed
+//	              │  ╰────► expired
+//	              ╰───────► forgotten: it has succeeded, or the role was deleted
+type LastConsent struct {
+	BegunAt   time.Time
+	ExpiresAt time.Time
+	State     ConsentState
+	EndedAt   time.Time // when it failed
+	Error     string    // why
+}
+
+// lastConsentEntry is its entry: last-consents/<role>.
+type lastConsentEntry struct {
+	BegunAt   time.Time `json:"begun_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	Error     string    `json:"error,omitempty"`
+}
+
+// noteConsentBegun notes that a person is being asked. The caller has the role's slot.
+func (e *Engine) noteConsentBegun(ctx context.Context, role string, expires time.Time) error {
+	return e.store.put(ctx, prefixLastConsents+role, lastConsentEntry{BegunAt: e.now(), ExpiresAt: expires})
+}
+
+// noteConsentEnded notes what came of it. The caller has the role's slot. The role is
+// as it should be by now, so a failure here is no error.
+func (e *Engine) noteConsentEnded(ctx context.Context, role string, failed error) {
+	key := prefixLastConsents + role
+	entry, err := orNone(get[lastConsentEntry](ctx, e.store, key))
+	switch {
+	case err != nil || entry == nil:
+	case failed == nil:
+		err = e.store.Delete(ctx, key)
+	default:
+		entry.EndedAt, entry.Error = e.now(), consentErrorText(failed)
+		err = e.store.put(ctx, key, entry)
+	}
+	if err != nil {
+		e.log().Warn("could not note what came of an authorization; the role's status does not tell it", "role", role, "error", err)
+	}
+}
+
+// consentErrorText is what the engine says of a failure. Others, such as those of
+// storage, are in the log.
+func consentErrorText(err error) string {
+	var bad *UserError
+	var failed *GrantError
+	if errors.As(err, &bad) || errors.As(err, &failed) {
+		return err.Error()
+	}
+	return "internal error; the server log has it"
+}
+
+// lastConsent is the latest authorization of a role that has not succeeded; nil if
+// there is none.
+func (e *Engine) lastConsent(ctx context.Context, role string) (*LastConsent, error) {
+	entry, err := orNone(get[lastConsentEntry](ctx, e.store, prefixLastConsents+role))
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	last := &LastConsent{BegunAt: entry.BegunAt, ExpiresAt: entry.ExpiresAt, EndedAt: entry.EndedAt, Error: entry.Error, State: ConsentExpired}
+	switch {
+	case entry.Error != "":
+		last.State = ConsentFailed
+	case isWithin(e.now(), entry.ExpiresAt, consentLife):
+		last.State = ConsentPending
+	}
+	return last, nil
+}

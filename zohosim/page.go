@@ -1,0 +1,42 @@
+package zohosim
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+)
+
+// page shows the consent form, or what is wrong with the request.
+func (s *Sim) page(problem string, data map[string]any) answer {
+	var body bytes.Buffer
+	err := s.consentPage.Execute(&body, map[string]any{"Problem": problem, "Ask": data})
+	if err != nil {
+		panic("zohosim: " + err.Error()) // the template is ours
+	}
+	out := textAnswer(http.StatusOK, "text/html;charset=UTF-8", body.String())
+	if problem != "" {
+		out.status, out.word = http.StatusBadRequest, problem
+	}
+	out.header.Set("Cache-Control", "no-store")
+	out.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	out.header.Set("Referrer-Policy", "no-referrer")
+	return out
+}
+
+func newConsentPage() *template.Template {
+	return template.Must(template.New("consent").Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Simulated Zoho Accounts</title>
+<style>body{font:16px sans-serif;max-width:32em;margin:3em auto}button{font:inherit;padding:.4em 1.2em}</style>
+</head><body>
+{{if .Problem}}<h1>{{.Problem}}</h1>{{else}}{{with .Ask -}}
+<h1>Simulated Zoho Accounts ({{.Home}})</h1>
+<p>Client <code>{{.Client}}</code> would like to access, as <b>{{.User}}</b>
+{{- with .Organisation}}, on behalf of the whole organisation <b>{{.}}</b>{{end}}:</p>
+<ul>{{range .Scopes}}<li><code>{{.}}</code></li>{{end}}</ul>
+<form method="post">
+<button id="accept" name="decision" value="accept">Accept</button>
+<button id="deny" name="decision" value="deny">Deny</button>
+</form>{{end}}{{end}}
+</body></html>
+`))
+}
