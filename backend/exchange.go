@@ -57,7 +57,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	stored := e.storeRole(ctx, updated)
 	if stored == nil {
 		if err := e.deleteRevocation(ctx, q.id); err != nil {
-			e.log().Warn("a refresh token that is stored is noted as not stored; Tick sees that it is", "role", updated.Name, "quota", q.id, "error", err)
+			e.log().Warn("a refresh token that is stored is still noted as not stored; the round of the next minute corrects that", "role", updated.Name, "quota", q.id, "error", err)
 		}
 	}
 	if err := e.adoptExchanged(ctx, g, q, got, updated.Exclusive, config); err != nil {
