@@ -114,7 +114,9 @@ func (v *Vault) RegisterPlugin(ctx context.Context, p Plugin) error {
 
 // AuditKeys are what the audit log is to have in clear of the plugin's answers, beside what it always has. None of
 // them is a secret; everything else stays hashed. docs/auditing.md builds on them.
-func AuditKeys() []string { return []string{"role", "token_id", "scopes", "data_center", "expires_at"} }
+func AuditKeys() []string {
+	return []string{"role", "token_id", "scopes", "data_center", "expires_at", "api_domain"}
+}
 
 // Mount enables the plugin at path, for instance "zoho", with AuditKeys in clear in the audit log.
 func (v *Vault) Mount(ctx context.Context, path string) error {

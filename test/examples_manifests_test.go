@@ -298,7 +298,7 @@ func requireAnswered(t *testing.T, fields []string) {
 func terraformResources() map[string][]string {
 	return map[string][]string{
 		"vault_plugin":           {"type", "name", "command", "version", "sha256"},
-		"vault_mount":            {"path", "type"},
+		"vault_mount":            {"path", "type", "audit_non_hmac_response_keys"},
 		"vault_generic_endpoint": {"path", "data_json", "disable_read", "ignore_absent_fields", "depends_on"},
 		"vault_policy":           {"name", "policy"},
 	}

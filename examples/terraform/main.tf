@@ -42,6 +42,9 @@ resource "vault_plugin" "zoho" {
 resource "vault_mount" "zoho" {
   path = "zoho"
   type = vault_plugin.zoho.name
+
+  # What the audit log shows in clear: the list of docs/auditing.md. None is a secret.
+  audit_non_hmac_response_keys = ["role", "token_id", "scopes", "data_center", "expires_at", "api_domain"]
 }
 
 # Secrets cannot be read back, so Terraform cannot see if they have changed:

@@ -1,0 +1,225 @@
+package zohosecrets
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+)
+
+// The pages: README.md, its neighbours, and everything in docs/.
+
+// pages returns the text of each page by its path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, files, pattern)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			texts[filepath.ToSlash(file)] = string(content)
+		}
+	}
+	return texts
+}
+
+// prose is a page without its code blocks.
+func prose(page string) string {
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```").ReplaceAllString(page, "")
+}
+
+// sourceFiles parses the Go files below directories, tests left out.
+func sourceFiles(t *testing.T, roots ...string) []*ast.File {
+	t.Helper()
+	var files []*ast.File
+	add := func(name string) {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		files = append(files, file)
+	}
+	here, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, root := range roots {
+		require.NoError(t, fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && strings.HasSuffix(name, ".go") {
+				here = append(here, filepath.Join(root, name))
+			}
+			return err
+		}))
+	}
+	for _, name := range here {
+		if !strings.HasSuffix(name, "_test.go") {
+			add(name)
+		}
+	}
+	return files
+}
+
+// A reader of a log or of a page does not know the source.
+func TestDocumentation_NoMessageAndNoPageNamesAFunction(t *testing.T) {
+	t.Parallel()
+	functions, sentences := map[string]bool{}, []string{}
+	for _, file := range sourceFiles(t, "backend", "tokenserver", "cmd") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			switch node := node.(type) {
+			case *ast.FuncDecl:
+				functions[node.Name.Name] = true
+			case *ast.BasicLit:
+				if text, err := strconv.Unquote(node.Value); node.Kind == token.STRING && err == nil && strings.Contains(text, " ") {
+					sentences = append(sentences, text)
+				}
+			}
+			return true
+		})
+	}
+	require.Greater(t, len(sentences), 500)
+	for name, page := range pages(t) {
+		if strings.HasPrefix(name, "docs/") && path.Dir(name) == "docs" {
+			sentences = append(sentences, prose(page))
+		}
+	}
+	// In the middle of a sentence a word with a capital letter is a name.
+	word := regexp.MustCompile(`[^\s.:|#>*?!\-][ \n]([A-Za-z]*[A-Z][A-Za-z]*)\b`)
+	for _, text := range sentences {
+		for _, found := range word.FindAllStringSubmatch(text, -1) {
+			require.False(t, functions[found[1]], "%s is a function's name, in: %s", found[1], found[0])
+		}
+	}
+}
+
+// A heading's address in its page, as code hosts make it.
+func anchor(heading string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(heading) {
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+			b.WriteRune(r)
+		case r == ' ':
+			b.WriteByte('-')
+		}
+	}
+	return b.String()
+}
+
+func anchors(page string) (all []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(prose(page), -1) {
+		all = append(all, anchor(heading[1]))
+	}
+	return all
+}
+
+// links returns the targets of a page's links.
+func links(page string) (all []string) {
+	for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(prose(page), -1) {
+		all = append(all, link[1])
+	}
+	return all
+}
+
+func TestDocumentation_LinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	texts, followed := pages(t), 0
+	for name, text := range texts {
+		for _, link := range links(text) {
+			if strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://") {
+				continue
+			}
+			target, fragment, _ := strings.Cut(link, "#")
+			file := name
+			if target != "" {
+				file = path.Join(path.Dir(name), target)
+			}
+			_, err := os.Stat(file)
+			require.NoError(t, err, "%s links to %s", name, link)
+			if fragment != "" {
+				require.Contains(t, anchors(texts[file]), fragment, "%s links to %s", name, link)
+			}
+			followed++
+		}
+	}
+	require.Greater(t, followed, 50)
+}
+
+// A page that nothing links to is not found.
+func TestDocumentation_EveryPageIsLinkedFromAnother(t *testing.T) {
+	t.Parallel()
+	texts := pages(t)
+	for name := range texts {
+		if path.Dir(name) == "." {
+			continue // at the top, where a reader looks first
+		}
+		linked := false
+		for from, text := range texts {
+			linked = linked || from != name && slices.ContainsFunc(links(text), func(link string) bool {
+				target, _, _ := strings.Cut(link, "#")
+				file := path.Join(path.Dir(from), target)
+				return file == name || path.Join(file, "README.md") == name
+			})
+		}
+		require.True(t, linked, name)
+	}
+}
+
+// Vault replaces a mount's list of audit keys: a second command would undo the first.
+func TestDocumentation_HasOneListOfAuditKeysWithAllThatAuditorsSearchBy(t *testing.T) {
+	t.Parallel()
+	const flag = "-audit-non-hmac-response-keys="
+	var keys []string
+	for name, text := range pages(t) {
+		for line := range strings.Lines(text) {
+			if !strings.Contains(line, flag) {
+				continue
+			}
+			require.Equal(t, "docs/auditing.md", name)
+			require.Empty(t, keys, "a second command")
+			for _, key := range regexp.MustCompile(flag+`(\w+)`).FindAllStringSubmatch(line, -1) {
+				keys = append(keys, key[1])
+			}
+		}
+	}
+	searched := regexp.MustCompile(`\.response\.data\.(\w+)`).FindAllStringSubmatch(pages(t)["docs/auditing.md"], -1)
+	require.NotEmpty(t, searched)
+	for _, field := range searched {
+		if field[1] != "access_token" { // it is searched for by its hash
+			require.Contains(t, keys, field[1])
+		}
+	}
+	terraform, err := os.ReadFile("examples/terraform/main.tf")
+	require.NoError(t, err)
+	list := regexp.MustCompile(`audit_non_hmac_response_keys = \[(.*)\]`).FindSubmatch(terraform)
+	require.NotNil(t, list)
+	require.Equal(t, `"`+strings.Join(keys, `", "`)+`"`, string(list[1]))
+}
+
+// Two tables of the states would soon differ.
+func TestDocumentation_ExplainsEachStateInOneTable(t *testing.T) {
+	t.Parallel()
+	for _, state := range []backend.GrantState{
+		backend.StateNeverTried, backend.StateReady, backend.StateThrottled,
+		backend.StateRefused, backend.StateUnreachable, backend.StateDeauthorized, backend.StateBroken,
+	} {
+		var explained []string
+		for name, text := range pages(t) {
+			if name != "docs/reference.md" && strings.Contains(text, "\n| `"+string(state)+"` |") { // that has a field "deauthorized"
+				explained = append(explained, name)
+			}
+		}
+		require.Equal(t, []string{"docs/operating.md"}, explained, state)
+	}
+}
