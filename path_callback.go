@@ -1,10 +1,8 @@
 package zohosecrets
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"html/template"
 	"net/http"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -55,17 +53,34 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 		Location:       text("location"),
 		AccountsServer: text("accounts-server"),
 	})
+	shown := consentPage{Title: "Not authorized", Role: role, Mount: req.MountPoint, DataCenter: b.dataCenterOf(ctx, role)}
 	if err == nil {
-		return page(http.StatusOK, "Authorized", "Role \""+role+"\" can hand out access tokens now. You may close this window.")
+		shown.Title, shown.Text = "Authorized", "Role \""+role+"\" can hand out access tokens now. You may close this window."
+		return shown.answer(http.StatusOK)
 	}
 	answer, err := respond(err)
 	if text, told := toldTo(answer, err); told {
-		return page(statusOf(answer, err), "Not authorized", atMount(req, text))
+		shown.Text = atMount(req, text)
+		return shown.answer(statusOf(answer, err))
 	}
 	if errors.Is(err, logical.ErrReadOnly) {
 		return nil, err // Vault takes the request to the active node
 	}
-	return page(http.StatusInternalServerError, "Not authorized", "Vault could not complete this. Whoever runs it finds the cause in its log, as \"an authorization failed\". Then begin again.")
+	shown.Text = "Vault could not complete this. Whoever runs it finds the cause in its log, as \"an authorization failed\". Then begin again."
+	return shown.answer(http.StatusInternalServerError)
+}
+
+// dataCenterOf is empty if there is no such role, or Vault's storage fails: the page
+// does without.
+func (b *zohoBackend) dataCenterOf(ctx context.Context, role string) string {
+	if role == "" {
+		return ""
+	}
+	overview, err := b.engine.RoleOverview(ctx, role)
+	if err != nil {
+		return ""
+	}
+	return overview.DataCenter
 }
 
 // toldTo is what a person may read of an answer; not told if it is an error of
@@ -89,43 +104,6 @@ func statusOf(answer *logical.Response, err error) int {
 	}
 	return status
 }
-
-// page answers a browser. The template escapes whatever it is given; nothing in
-// it is loaded from anywhere.
-func page(status int, title, text string) (*logical.Response, error) {
-	tmpl, err := template.New("page").Parse(pageTemplate)
-	if err != nil {
-		return nil, err
-	}
-	var body bytes.Buffer
-	if err := tmpl.Execute(&body, map[string]string{"Title": title, "Text": text}); err != nil {
-		return nil, err
-	}
-	return &logical.Response{Data: map[string]any{
-		logical.HTTPContentType:        "text/html; charset=utf-8",
-		logical.HTTPStatusCode:         status,
-		logical.HTTPRawBody:            body.Bytes(),
-		logical.HTTPCacheControlHeader: "no-store",
-	}}, nil
-}
-
-const pageTemplate = `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
-<title>{{.Title}}</title>
-<style>:root{color-scheme:light dark}body{font:1rem/1.5 sans-serif;max-width:36em;margin:4em auto;padding:0 1em}h1{font-size:1.4em}p{overflow-wrap:anywhere}footer{margin-top:2em;font-size:.8em;opacity:.7}</style>
-</head>
-<body>
-<h1>{{.Title}}</h1>
-<p>{{.Text}}</p>
-<footer>The Zoho secrets engine in Vault</footer>
-</body>
-</html>
-`
 
 const pathCallbackHelp = `
 Zoho sends the browser of a person who was asked for consent here, with a grant

@@ -26,7 +26,7 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 	if text := malformed(path, req); text != "" {
 		text = atMount(req, text)
 		if req.Path == pathCallbackName { // a person reads it
-			return page(http.StatusBadRequest, "Not authorized", text)
+			return consentPage{Title: "Not authorized", Text: text, Mount: req.MountPoint}.answer(http.StatusBadRequest)
 		}
 		return logical.ErrorResponse(text), nil
 	}

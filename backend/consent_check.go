@@ -78,7 +78,7 @@ func (c *consentEntry) checkHome(callback Callback) error {
 }
 
 func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
-	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account that is there, or write the role for %s, with the client secret that Zoho's API console shows for it: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=... - after <mount>/roles/%s/deauthorize, if it is authorized already", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, home.Name, c.Role)
+	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account that is there, or write the role for %s, with the client secret that Zoho's API console shows for it. If the role is authorized already, begin with: vault write -f <mount>/roles/%s/deauthorize. Then write the role: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=...", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, c.Role, home.Name)
 }
 
 // fits fails if the role is another by now than the one that was asked for:

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 )
@@ -87,6 +88,24 @@ func (b *browser) do(action chromedp.Action) shown {
 	page := shown{status: int(answer.Status)}
 	require.NoError(b.t, chromedp.Run(ctx, chromedp.Location(&page.url), chromedp.Title(&page.title), chromedp.Text("body", &page.text, chromedp.ByQuery)))
 	return page
+}
+
+// requireReadableOn demands that a window of that width shows everything without
+// scrolling sideways.
+func (b *browser) requireReadableOn(width int64) {
+	b.t.Helper()
+	var needed int64
+	require.NoError(b.t, chromedp.Run(b.page, chromedp.EmulateViewport(width, 844), chromedp.Evaluate("document.documentElement.scrollWidth", &needed)))
+	require.LessOrEqual(b.t, needed, width)
+}
+
+// requireDarkIfWanted demands that the page follows a browser that is set to be dark.
+func (b *browser) requireDarkIfWanted() {
+	b.t.Helper()
+	dark := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}})
+	var text string
+	require.NoError(b.t, chromedp.Run(b.page, dark, chromedp.Evaluate("getComputedStyle(document.body).color", &text)))
+	require.Equal(b.t, "rgb(255, 255, 255)", text)
 }
 
 // picture saves what is to be seen, if SCREENSHOTS names a directory.

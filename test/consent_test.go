@@ -74,6 +74,10 @@ func TestConsent_ThatIsDeniedChangesNothingAndSaysHowToTryAgain(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, page.status)
 	require.Contains(t, page.text, "denied")
 	require.Contains(t, page.text, "vault write -f "+m.path+"/roles/app/authorize", "can be pasted")
+	b.requireReadableOn(390) // a phone
+	b.picture("denied on a phone")
+	b.requireDarkIfWanted()
+	b.picture("denied in the dark")
 	require.Equal(t, "false", m.cli("read", "-field=authorized", m.path+"/roles/app/status"))
 
 	b.open(m.authorize("app"))
