@@ -24,9 +24,9 @@ func TestDeauthorize_EndsTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
 		"authorized": false, "state": "deauthorized",
 		"deauthorized": map[string]any{"at": "2026-11-21T09:00:00Z", "display_name": "token", "entity_id": "entity-1", "request_id": "request-1"},
 	})))
-	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "creds", `role "crm-sync" has no refresh token yet`, "roles/crm-sync/authorize")
+	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "creds", `role "crm-sync" has no refresh token any more: it was deauthorized at 2026-11-21T09:00:00Z, and its status tells by whom. To use it again, send a person`, "roles/crm-sync/authorize")
 	m.requireRefused(m.write("roles/crm-sync/deauthorize", nil), m.stored(), "again", "has no refresh token, so there is nothing to revoke")
-	m.requireRefused(m.write("roles/crm-sync/rotate", nil), m.stored(), "rotate", "has no refresh token yet")
+	m.requireRefused(m.write("roles/crm-sync/rotate", nil), m.stored(), "rotate", "has no refresh token any more")
 
 	asked := len(z.sim.Requests())
 	require.NoError(t, m.revoke("creds/crm-sync", leased))

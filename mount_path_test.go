@@ -10,7 +10,9 @@ import (
 // What a message says to type can be pasted.
 func TestMessages_NameTheMount(t *testing.T) {
 	t.Parallel()
-	m := newMount(t)
+	m, z := newWorld(t)
+	m.awaitsConsent(z)
+	denied := m.decide(m.begin("roles/person"), "deny")
 	at := func(op logical.Operation, path string, data fields) *logical.Response {
 		req := request(t, op, path, data)
 		req.MountPoint = "teams/zoho-eu/"
@@ -21,4 +23,8 @@ func TestMessages_NameTheMount(t *testing.T) {
 	require.ErrorContains(t, at(logical.ReadOperation, "creds/none", nil).Error(), "vault write teams/zoho-eu/roles/none refresh_token=")
 	page, _ := at(logical.ReadOperation, "callback", fields{"state": "x"}).Data[logical.HTTPRawBody].([]byte)
 	require.Contains(t, string(page), "vault write -f teams/zoho-eu/roles/")
+
+	at(logical.ReadOperation, "callback", denied)
+	last, _ := at(logical.ReadOperation, "roles/person/status", nil).Data["last_consent"].(map[string]any)
+	require.Contains(t, last["error"], "vault write -f teams/zoho-eu/roles/person/authorize")
 }

@@ -105,7 +105,7 @@ func (b *zohoBackend) pathRoleAction(verb, summary, help string, run framework.O
 	}
 }
 
-func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	s, err := b.engine.Status(ctx, roleNameOf(d))
 	if err != nil {
 		return respond(err)
@@ -127,7 +127,7 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, _ *logical.Request
 		"scopes_granted":        nonNil(s.Granted),
 		"budget_shared_with":    nonNil(s.BudgetWith),
 		"deauthorized":          describeDeauthorization(s.Deauthorized),
-		"last_consent":          describeConsent(s.LastConsent),
+		"last_consent":          describeConsent(req, s.LastConsent),
 		"last_success":          instant(s.LastSuccess),
 		"last_error":            s.LastError,
 		"last_error_code":       s.ErrorCode,
@@ -150,12 +150,12 @@ func describeDeauthorization(d *backend.Deauthorization) map[string]any {
 	return map[string]any{"at": instant(d.At), "entity_id": d.EntityID, "display_name": d.DisplayName, "request_id": d.RequestID}
 }
 
-func describeConsent(c *backend.LastConsent) map[string]any {
+func describeConsent(req *logical.Request, c *backend.LastConsent) map[string]any {
 	if c == nil {
 		return map[string]any{}
 	}
 	return map[string]any{
-		"state": string(c.State), "begun_at": instant(c.BegunAt), "expires_at": instant(c.ExpiresAt), "ended_at": instant(c.EndedAt), "error": c.Error,
+		"state": string(c.State), "begun_at": instant(c.BegunAt), "expires_at": instant(c.ExpiresAt), "ended_at": instant(c.EndedAt), "error": atMount(req, c.Error),
 	}
 }
 
@@ -219,15 +219,18 @@ revoked at Zoho when nobody holds its access tokens and no other role uses it.
 
 const pathDeauthorizeHelp = `
 Revokes the role's refresh token at Zoho, and all its access tokens with it,
-whoever leases them. The role stays, and can be authorized again. If Zoho cannot
-be asked, the answer says so; nobody gets the access tokens any more, and the
-engine goes on asking: see "pending_revocations" in the role's status. Written
-once more, it asks at once.
+whoever leases them. The role stays, and can be authorized again. Refresh tokens
+that the role had before are not touched: write this before the role gets another
+one. If Zoho cannot be asked, the answer says so; nobody gets the access tokens any
+more, and the engine goes on asking: see "pending_revocations" in the role's status.
+Written once more, it asks at once.
 `
 
 const pathRotateHelp = `
 Mints a new access token, which the role's readers get at their next read, and
-revokes every other one of the grant at Zoho, whatever the leases say. The answer
-names them. If no new one can be had, nothing is revoked, unless "force" is true.
-It also gives credentials another chance that Zoho has refused.
+revokes every other one at Zoho that the same credentials have minted, whatever the
+leases say. The answer names them. Tokens that the role's former credentials have
+minted live on for those who lease them: find them in "tokens", under the role's
+name, and delete them there. If no new one can be had, nothing is revoked, unless
+"force" is true. It also gives credentials another chance that Zoho has refused.
 `

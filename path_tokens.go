@@ -33,7 +33,7 @@ func (b *zohoBackend) pathTokenList() *framework.Path {
 			},
 		},
 		HelpSynopsis:    "List the live access tokens.",
-		HelpDescription: "Lists the access tokens that this mount has minted and that live, by token_id, with the roles that handed them out, the number of leases on each, and the state: current (the next reader gets it), superseded (it lives on for those who hold it), exclusive (it belongs to one lease), or ending (it is being revoked).",
+		HelpDescription: "Lists the access tokens that this mount has minted and that live, by token_id, with the roles that handed them out, the number of leases on each, and the state: current (the next reader of these credentials gets it: of a role whose credentials were changed, the role's status has the one that its next reader gets), superseded (it lives on for those who hold it), exclusive (it belongs to one lease), or ending (it is being revoked).",
 	}
 }
 

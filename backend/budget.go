@@ -207,7 +207,7 @@ func (p mintPurpose) cause(config *Config) string {
 
 func reservedError(config *Config, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, reserved: true, Text: fmt.Sprintf(
-		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token that their role's own min_ttl accepts, with credentials that have worked, one for each role in that time.",
+		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: one for each role in that time, if its credentials have worked, and no living token has as much time left as the role's own min_ttl asks for.",
 		unreserved(config), config.RequestBudget, config.RequestWindow, readerReserve(config.RequestBudget))}
 }
 

@@ -192,7 +192,7 @@ func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role s
 }
 
 func errStaleConsent() error {
-	return userErrorf("This link is not valid: it was used already, is older than ten minutes, or was not begun here. Ask for a new one: vault write -f <mount>/roles/<name>/authorize")
+	return userErrorf("This link is not valid: it was used already, is older than ten minutes, or was not begun here. If this page has said before that the role is authorized, nothing is left to do. Otherwise ask for a new link: vault write -f <mount>/roles/<name>/authorize")
 }
 
 // findConsent returns the key of the pending authorization of a state.

@@ -168,7 +168,7 @@ func (e *Engine) retryRevocations(ctx context.Context, name string) error {
 		}
 	}
 	if !found {
-		return userErrorf("role %q has no refresh token, so there is nothing to revoke", name)
+		return userErrorf("role %q has no refresh token, so there is nothing to revoke now. Former ones that somebody still leases access tokens of are in pending_revocations of its status, with decided=false; they are revoked when the last of these leases ends", name)
 	}
 	return nil
 }

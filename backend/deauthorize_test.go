@@ -44,7 +44,7 @@ func TestDeauthorize_LeavesARoleThatCanBeAuthorizedAgain(t *testing.T) {
 	w.restart()
 	var bad *backend.UserError
 	require.ErrorAs(t, w.readError("crm-sync"), &bad)
-	require.Contains(t, bad.Error(), "no refresh token yet")
+	require.Contains(t, bad.Error(), "no refresh token any more: it was deauthorized at 20")
 	_, err = w.write("crm-sync", backend.RoleChange{MinTTL: ptr(time.Minute)})
 	require.NoError(t, err, "its rules can be written meanwhile")
 	_, err = w.writeCode("crm-sync", w.code())
@@ -101,7 +101,7 @@ func TestDeauthorize_WhenZohoCannotBeAskedNobodyGetsATokenAndTickGoesOn(t *testi
 			require.False(t, failed.Kind.Definite())
 			require.Contains(t, failed.Error(), "has not revoked the refresh token yet")
 			w.restart()
-			require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+			require.ErrorContains(t, w.readError("crm-sync"), "no refresh token any more")
 			status, err := w.engine.Status(t.Context(), "crm-sync")
 			require.NoError(t, err)
 			require.Len(t, status.Pending, 1)
@@ -128,7 +128,7 @@ func TestDeauthorize_OfARefreshTokenThatZohoDoesNotKnowWarns(t *testing.T) {
 	warnings, err := w.deauthorize("crm-sync", false)
 	require.NoError(t, err)
 	require.Contains(t, joined(warnings), "does not know the refresh token")
-	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token any more")
 }
 
 // Invariant 16: whatever was stored of the decision, doing it again ends it well.
@@ -147,7 +147,7 @@ func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.False(t, w.formerLives())
-		require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+		require.ErrorContains(t, w.readError("crm-sync"), "no refresh token any more")
 		require.NoError(t, w.release(lease))
 		w.clock.Advance(3 * time.Minute) // what may be a mint under way is left alone until then
 		w.tick()
@@ -170,7 +170,7 @@ func TestDeauthorize_ACallerThatDisconnectsDoesNotCutItInHalf(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 	release()
 	w.settle()
-	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
+	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token any more")
 }
 
 func TestDeauthorize_ReadersThatComeLaterNeverGetADeadToken(t *testing.T) {

@@ -68,7 +68,7 @@ func checkText(field, value string, limit int) error {
 	}
 	for _, r := range value {
 		if !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar {
-			return userErrorf("%s contains a blank, a line break or an invisible character; copy it again without (with echo, use echo -n)", field)
+			return userErrorf("%s contains a blank, a line break or an invisible character: write it again without that. (If it comes from echo, use echo -n, which adds no line break.)", field)
 		}
 	}
 	return nil

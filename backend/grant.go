@@ -91,7 +91,7 @@ func (g *grant) quotaID() string { return g.record().QuotaID }
 // error is errClientMoved if the mount's client is no longer the role's.
 func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, error) {
 	if !r.IsAuthorized() {
-		return nil, userErrorf("role %q has no refresh token yet: send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role", r.Name, r.Name)
+		return nil, r.errUnauthorized()
 	}
 	cred, err := r.credential(config)
 	if err != nil {

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // GrantState is what an operator sees of a grant at a glance.
@@ -25,6 +26,15 @@ func (r *Role) unauthorizedState() GrantState {
 		return StateDeauthorized
 	}
 	return StateNeverTried
+}
+
+// errUnauthorized is what the readers of such a role get.
+func (r *Role) errUnauthorized() error {
+	const ways = "send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role"
+	if r.Deauthorized == nil {
+		return userErrorf("role %q has no refresh token yet: "+ways, r.Name, r.Name)
+	}
+	return userErrorf("role %q has no refresh token any more: it was deauthorized at %s, and its status tells by whom. To use it again, "+ways, r.Name, r.Deauthorized.At.UTC().Format(time.RFC3339), r.Name)
 }
 
 // roleState tells how the latest mint for a role's grant went, and which scopes Zoho

@@ -139,7 +139,7 @@ func ParseAccountsURL(raw string) (string, error) {
 	u.Host = strings.TrimSuffix(u.Host, ":") // "https://host:" is legal, and means the default port
 	parsed := strings.TrimRight(u.String(), "/")
 	if server := withoutEndpoint(parsed); server != parsed {
-		return "", fmt.Errorf("accounts_url goes on behind the Accounts server, to one of its endpoints, which Vault adds by itself; write %s", clip(printable(server), 200))
+		return "", fmt.Errorf("accounts_url has the path of an endpoint, too, which Vault adds by itself; write %s", clip(printable(server), 200))
 	}
 	return parsed, nil
 }
