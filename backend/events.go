@@ -55,7 +55,7 @@ func (e *Engine) tell(eventType, path string, err error, details ...string) {
 	case EventConfigWrite, EventConfigDelete, EventRoleWrite, EventRoleDelete, EventRoleAuthorize, EventRoleDeauthorize:
 		event.Modified = err == nil
 	}
-	e.spawn(func() { e.notify(event) })
+	e.work.Go(func() { e.notify(event) })
 }
 
 // tellRole is tell for what happens to a role.

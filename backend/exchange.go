@@ -257,7 +257,7 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quota, exchang
 	}
 	e.tellMint(t, e.rolesFor(ctx, g, mintPurpose{}))
 	if exclusive {
-		e.spawn(func() { e.endIfUnheld(e.life, t) })
+		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
 	}
 	return nil
 }

@@ -9,13 +9,16 @@ import (
 
 // IsClosing reports whether Close was called.
 func (e *Engine) IsClosing() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.closed
+	select {
+	case <-e.work.Closing():
+		return true
+	default:
+		return false
+	}
 }
 
 // Settle waits for what runs in the background.
-func (e *Engine) Settle() { e.running.Wait() }
+func (e *Engine) Settle() { e.work.Wait() }
 
 // Holding returns the holders that memory has, written or not.
 func (e *Engine) Holding(tokenID string) []Holder {
@@ -66,12 +69,7 @@ func (e *Engine) Deciding(tokenID string) int {
 
 // WaitingForRole counts those who wait for, or are in, the write of a role.
 func (e *Engine) WaitingForRole(name string) int {
-	e.writes.mu.Lock()
-	defer e.writes.mu.Unlock()
-	if slot := e.writes.held[prefixRoles+name]; slot != nil {
-		return slot.waiters
-	}
-	return 0
+	return e.writes.Waiting(func(key string) bool { return key == prefixRoles+name })
 }
 
 // Hold makes h a holder of a token that is in memory, as it is.
@@ -122,24 +120,12 @@ func (e *Engine) ForgetAccountsClients() {
 }
 
 // WaitingForTurns counts those who have, or wait for, a turn at Zoho.
-func (e *Engine) WaitingForTurns() (n int) {
-	e.turns.mu.Lock()
-	defer e.turns.mu.Unlock()
-	for _, slot := range e.turns.held {
-		n += slot.waiters
-	}
-	return n
+func (e *Engine) WaitingForTurns() int {
+	return e.turns.Waiting(func(string) bool { return true })
 }
 
 // WaitingForWrite counts those who change, or wait to change, a record whose key
 // begins with prefix.
-func (e *Engine) WaitingForWrite(prefix string) (n int) {
-	e.writes.mu.Lock()
-	defer e.writes.mu.Unlock()
-	for key, slot := range e.writes.held {
-		if strings.HasPrefix(key, prefix) {
-			n += slot.waiters
-		}
-	}
-	return n
+func (e *Engine) WaitingForWrite(prefix string) int {
+	return e.writes.Waiting(func(key string) bool { return strings.HasPrefix(key, prefix) })
 }

@@ -153,7 +153,7 @@ func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) 
 		if g != nil {
 			return g, nil
 		}
-		if err := e.fly(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
+		if err := e.work.Once(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
 			return e.loadGrant(ctx, id, quotaID)
 		}); err != nil {
 			return nil, err

@@ -96,7 +96,7 @@ func (e *Engine) newLedger(tokenID string) (*ledger, error) {
 		return nil, err
 	}
 	return &ledger{
-		store: e.store, tokenID: tokenID, log: e.log, spawn: e.spawn, pacing: e.pacing,
+		store: e.store, tokenID: tokenID, log: e.log, spawn: e.work.Go, pacing: e.pacing,
 		holders: make(map[string]Holder), unnamed: make(map[string]bool), readers: make(map[readerKey]*Readership),
 		places: newPlaces(series), wake: make(chan struct{}, 1),
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -33,7 +34,7 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 		defer g.addWaiter(entitled)()
 	}
 	mint := func() error {
-		return e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
+		return e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
 			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, asked: minTTL, needed: func() bool {
 				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
@@ -53,8 +54,8 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 // mintAhead replaces a stale token in the background. Nobody waits for it: a
 // failure is remembered and logged by the mint.
 func (e *Engine) mintAhead(g *grant) {
-	e.spawn(func() {
-		_ = e.fly(e.life, "mint "+g.id, func(ctx context.Context) error {
+	e.work.Go(func() {
+		_ = e.work.Once(e.work.Life(), "mint "+g.id, func(ctx context.Context) error {
 			_, err := e.mint(ctx, g, mintPurpose{needed: func() bool {
 				_, state := g.currentToken(e.now(), 0)
 				return state != fresh
@@ -67,7 +68,7 @@ func (e *Engine) mintAhead(g *grant) {
 // mintExclusive waits for a new access token that is nobody else's.
 func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*token, error) {
 	defer g.addWaiter(role)()
-	return detached(ctx, e, func(ctx context.Context) (*token, error) {
+	return work.Result(ctx, e.work, func(ctx context.Context) (*token, error) {
 		return e.mint(ctx, g, mintPurpose{exclusive: true, role: role})
 	})
 }
@@ -76,7 +77,7 @@ func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*tok
 // So there is one such request in flight, and what is counted is counted before
 // the next one looks at it.
 func (e *Engine) takeTurn(ctx context.Context, quotaID string) (release func(), err error) {
-	release, err = e.turns.acquire(ctx, quotaID)
+	release, err = e.turns.Acquire(ctx, quotaID)
 	if err != nil {
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "Other requests to Zoho with the same refresh token or client took too long, and this one had to wait for them. Try again."}
 	}
@@ -196,7 +197,7 @@ func (e *Engine) adopt(ctx context.Context, g *grant, q *quota, t *token) error 
 	g.current = t
 	g.mu.Unlock()
 	if former != nil && former != t {
-		e.spawn(func() { e.endIfUnheld(e.life, former) })
+		e.work.Go(func() { e.endIfUnheld(e.work.Life(), former) })
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (e *Engine) quota(ctx context.Context, id string) (*quota, error) {
 		if q != nil {
 			return q, nil
 		}
-		if err := e.fly(ctx, "load "+prefixQuotas+id, func(ctx context.Context) error {
+		if err := e.work.Once(ctx, "load "+prefixQuotas+id, func(ctx context.Context) error {
 			return e.loadQuota(ctx, id)
 		}); err != nil {
 			return nil, err

@@ -148,7 +148,7 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 	}
 	e.log().Info("revoked a refresh token", "role", pending.Role, "quota", quotaID)
 	for _, t := range tokens {
-		err = errors.Join(err, e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithRefreshToken(ctx, t) }))
+		err = errors.Join(err, e.work.Once(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithRefreshToken(ctx, t) }))
 	}
 	if err != nil {
 		e.log().Warn("could not forget the access tokens of a refresh token that is revoked; they are dead, handed out to nobody, and forgotten later", "quota", quotaID, "error", err)

@@ -115,7 +115,7 @@ func (e *Engine) releaseOver(lease Lease) {
 // finish carries out the decision to end t: at Zoho, then in storage. One runs
 // per token at a time.
 func (e *Engine) finish(ctx context.Context, t *token) error {
-	return e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
+	return e.work.Once(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
 		if t.isOver(e.now()) {
 			return e.forgetExpired(ctx, t)
 		}
@@ -199,7 +199,7 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()
 	// It may have been the last one that kept a former refresh token alive.
-	e.spawn(func() { e.continueRevocation(e.life, t.rec.QuotaID) })
+	e.work.Go(func() { e.continueRevocation(e.work.Life(), t.rec.QuotaID) })
 	return nil
 }
 

@@ -248,12 +248,12 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 	if err != nil || former == grantNow {
 		return err
 	}
-	e.spawn(func() {
+	e.work.Go(func() {
 		if former != "" {
-			e.endUnusedToken(e.life, former, formerQuota)
+			e.endUnusedToken(e.work.Life(), former, formerQuota)
 		}
-		e.continueRevocation(e.life, formerQuota)
-		if err := e.unlistFormer(e.life, old, formerQuota); err != nil {
+		e.continueRevocation(e.work.Life(), formerQuota)
+		if err := e.unlistFormer(e.work.Life(), old, formerQuota); err != nil {
 			e.log().Warn("could not take a refresh token that no role has any more out of the list of its client; the daily round does that", "role", old.Name, "error", err)
 		}
 	})
@@ -307,7 +307,7 @@ func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
 
 // sweepClaim deletes one entry while its role cannot be written.
 func (e *Engine) sweepClaim(ctx context.Context, quotaID, name string) error {
-	release, free := e.writes.tryAcquire(prefixRoles + name)
+	release, free := e.writes.TryAcquire(prefixRoles + name)
 	if !free {
 		return nil // the role is being written; the next round looks again
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // WriteRole creates or changes a role. The error is a *UserError if the change
@@ -15,7 +17,7 @@ import (
 // store the role, leave the former grant. So a crash leaves the former role or
 // the new one, and an index that names all roles of a quota.
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
-	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
+	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
 		e.tellRole(EventRoleWrite, name, err)
 		return warnings, err
@@ -64,7 +66,7 @@ func (e *Engine) takeRole(ctx context.Context, name string) (release func(), err
 	if err := CheckRoleName(name); err != nil {
 		return nil, err
 	}
-	return e.writes.acquire(ctx, prefixRoles+name)
+	return e.writes.Acquire(ctx, prefixRoles+name)
 }
 
 // acceptConsent uses up the pending authorization of a consent, and makes the

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // Rotated is what came of a rotation.
@@ -20,7 +22,7 @@ type Rotated struct {
 // the credentials. If no new one can be had, nothing is revoked, unless force is set:
 // a rotation out of habit must not take away the tokens that still work.
 func (e *Engine) Rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
-	return detached(ctx, e, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name, force) })
+	return work.Result(ctx, e.work, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name, force) })
 }
 
 func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
@@ -66,7 +68,7 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	}
 	const tries = 3 // a reader's mint may be under way, and find that none is needed
 	for range tries {
-		err := e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
+		err := e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
 			_, err := e.mint(ctx, g, mintPurpose{role: role, needed: func() bool {
 				t, _ := g.currentToken(e.now(), 0)
 				return t == nil || t == former

@@ -63,7 +63,7 @@ func (s *stored[T]) drop() {
 // update changes a record, in storage and then in memory. If the write fails,
 // memory is as it was: change must not write to what the record points at.
 func update[T any](ctx context.Context, e *Engine, s *stored[T], change func(*T)) error {
-	release, err := e.writes.acquire(ctx, s.key)
+	release, err := e.writes.Acquire(ctx, s.key)
 	if err != nil {
 		return err
 	}

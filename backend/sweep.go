@@ -136,7 +136,7 @@ func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
 		return err
 	}
 	defer turn()
-	release, err := e.writes.acquire(ctx, g.key)
+	release, err := e.writes.Acquire(ctx, g.key)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
 	if err != nil {
 		return err
 	}
-	release, err := e.writes.acquire(ctx, q.key)
+	release, err := e.writes.Acquire(ctx, q.key)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func (e *Engine) token(ctx context.Context, id string) (*token, error) {
 	if t != nil {
 		return t, nil
 	}
-	if err := e.fly(ctx, "load "+prefixTokens+id, func(ctx context.Context) error {
+	if err := e.work.Once(ctx, "load "+prefixTokens+id, func(ctx context.Context) error {
 		return e.loadToken(ctx, id)
 	}); err != nil {
 		return nil, err
