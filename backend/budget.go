@@ -241,7 +241,7 @@ func (e *Engine) makeRoom(ctx context.Context, rec quotaRecord, now time.Time, c
 			}
 			continue
 		}
-		ending, err := t.ledger.endIfUnheld(ctx, now)
+		ending, err := t.ledger.EndIfUnheld(ctx, now)
 		if err != nil {
 			return err
 		}

@@ -43,28 +43,6 @@
 // if that reader is gone, none, and is then ended like a superseded one. The same
 // goes for a current token once no role uses its grant.
 //
-// # A reader's place in the token's ledger
-//
-//	            a write reserves it            a later one gives it back
-//	    free ─────────────────────────► reserved ─────────────────────► free
-//	     │                                 │
-//	     │ a reader,                       │ a reader,
-//	     │ who waits for                   │ who does not wait
-//	     │ the next write                  ▼
-//	     │                           held, unnamed ──╮
-//	     │                                 │         │ released
-//	     │                                 │ the     ├─────────────────► gone
-//	     ▼                                 │ next    │
-//	held, named ◄──────────────────────────╯ write   │
-//	     ╰───────────────────────────────────────────╯
-//
-// Places are reserved for readers who come in a crowd, three or more close after
-// one another: a write that they all would wait for tells storage how many more
-// may come before the next one, which has their names. After a crash a place that
-// was reserved and has no name counts as held, since a lease may be in it. If one
-// is, its revocation frees the place; if not, the token dies of age and not
-// with its last lease. So a crash makes the ledger count too many, never too few.
-//
 // # The life of a refresh token
 //
 //	code, or consent in a browser          written by hand
@@ -91,9 +69,8 @@
 //     its quota. One mint is in flight for each grant ([Engine.Issue] waits for it; a
 //     reader that gives up does not stop it).
 //   - What is decided of a pending revocation is decided in the turn of its quota.
-//   - The token's ledger alone decides that a token is ending, in the same
-//     step in which it takes the last holder out, so that no new holder can
-//     slip in between. From then on no reader gets the token.
+//   - The token's ledger alone decides that a token is ending: see package ledger. From
+//     then on no reader gets the token.
 //   - The token's one revocation in flight makes it gone.
 //
 // # What is written, and when

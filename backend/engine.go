@@ -54,7 +54,7 @@ type Engine struct {
 	failing  map[string]time.Time // by holder: since when its release fails
 	searched time.Time            // when failing was searched for old ones last
 
-	pacing pacing
+	after func(time.Duration) <-chan time.Time // for pauses between writes
 }
 
 // New returns an Engine. It touches neither storage nor network.
@@ -82,9 +82,8 @@ func New(opts Options) *Engine {
 		Limit: flightLimit, Closed: errClosed, Recovered: e.recovered,
 		Failed: func(err error) { e.log().Error("background work failed", "error", err) },
 	})
-	e.pacing = pacing{after: opts.After, closing: e.work.Closing()}
-	if e.pacing.after == nil {
-		e.pacing.after = time.After
+	if e.after = opts.After; e.after == nil {
+		e.after = time.After
 	}
 	return e
 }
@@ -110,6 +109,10 @@ func (e *Engine) MountedAt(path string) {
 // stays below the 90 s that Vault gives a revocation.
 const flightLimit = 75 * time.Second
 
+// commitLimit bounds what is written after Zoho has answered, also while the mount
+// shuts down.
+const commitLimit = 20 * time.Second
+
 // recovered turns a panic into an error. What it says may hold a secret, so it goes
 // to the server log alone.
 func (e *Engine) recovered(panicked any, stack []byte) error {
@@ -126,7 +129,7 @@ func (e *Engine) Close() {
 	tokens := slices.Collect(maps.Values(e.tokens))
 	e.mu.Unlock()
 	for _, t := range tokens {
-		t.ledger.flush()
+		t.ledger.Flush()
 	}
 	e.work.Close(moment)
 	e.mu.Lock()

@@ -68,9 +68,6 @@ func asGrantError(err error) error {
 	return err
 }
 
-// errEnding: the token's revocation was decided after the reader had picked it.
-var errEnding = errors.New("the access token is being revoked")
-
 // errRoleChanged: the role was given another grant while a reader looked at it.
 var errRoleChanged = errors.New("the role was changed meanwhile")
 

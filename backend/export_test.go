@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/ledger"
 )
 
 // IsClosing reports whether Close was called.
@@ -21,14 +23,14 @@ func (e *Engine) IsClosing() bool {
 func (e *Engine) Settle() { e.work.Wait() }
 
 // Holding returns the holders that memory has, written or not.
-func (e *Engine) Holding(tokenID string) []Holder {
+func (e *Engine) Holding(tokenID string) []ledger.Holder {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
 	if t == nil {
 		return nil
 	}
-	return t.ledger.list()
+	return t.ledger.Holders()
 }
 
 // Queued counts the changes to a token's ledger that wait for the writer.
@@ -36,9 +38,7 @@ func (e *Engine) Queued(tokenID string) int {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	return len(t.ledger.queue) + len(t.ledger.behind)
+	return t.ledger.Pending().Changes
 }
 
 // IsClosed reports whether the ledger of a token that is gone is being erased.
@@ -49,9 +49,7 @@ func (e *Engine) IsClosed(tokenID string) bool {
 	if t == nil {
 		return false
 	}
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	return t.ledger.closed
+	return t.ledger.Pending().Closed
 }
 
 // Deciding counts those who wait for the decision to end a token to be stored.
@@ -59,12 +57,7 @@ func (e *Engine) Deciding(tokenID string) int {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	if t.ledger.decision == nil {
-		return 0
-	}
-	return t.ledger.decision.waiting
+	return t.ledger.Pending().Deciding
 }
 
 // WaitingForRole counts those who wait for, or are in, the write of a role.
@@ -73,11 +66,11 @@ func (e *Engine) WaitingForRole(name string) int {
 }
 
 // Hold makes h a holder of a token that is in memory, as it is.
-func (e *Engine) Hold(ctx context.Context, tokenID string, h Holder) (string, error) {
+func (e *Engine) Hold(ctx context.Context, tokenID string, h ledger.Holder) (string, error) {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	return t.ledger.hold(ctx, h)
+	return t.ledger.Hold(ctx, h)
 }
 
 // FailedReleases counts the releases that are remembered since they failed.
@@ -92,7 +85,7 @@ func (e *Engine) CanBeHeld(tokenID string) bool {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	return t.ledger.canBeHeld()
+	return t.ledger.CanBeHeld()
 }
 
 // Remembered counts the grants and quotas in memory.

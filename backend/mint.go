@@ -267,7 +267,7 @@ func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 // so the decision has to be stored before Zoho is asked. What fails here is
 // left to Tick.
 func (e *Engine) discardStored(ctx context.Context, t *token) error {
-	ending, err := t.ledger.endIfUnheld(ctx, e.now())
+	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err == nil && ending {
 		err = e.finish(ctx, t)
 	}

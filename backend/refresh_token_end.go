@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -112,7 +113,7 @@ func (e *Engine) endUnheldTokens(ctx context.Context, quotaID string) (held bool
 		return true, err
 	}
 	for _, t := range tokens {
-		ending, err := t.ledger.endIfUnheld(ctx, e.now())
+		ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 		if err != nil {
 			return true, err
 		}
@@ -135,7 +136,7 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 		return false, err
 	}
 	for _, t := range tokens {
-		if err := t.ledger.end(ctx, e.now()); err != nil {
+		if err := t.ledger.End(ctx, e.now()); err != nil {
 			return false, err
 		}
 	}
@@ -212,7 +213,7 @@ func (e *Engine) revokeRefreshToken(ctx context.Context, app zoho.App, caCert st
 
 // diedWithRefreshToken drops an access token whose refresh token was revoked.
 func (e *Engine) diedWithRefreshToken(ctx context.Context, t *token) error {
-	roles := rolesOf(t.ledger.readership())
+	roles := ledger.Roles(t.ledger.Readership())
 	e.log().Info("an access token was revoked with its refresh token", "roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
 	e.tellToken(EventTokenRevoke, t, roles, nil)
 	return e.forget(ctx, t, "its refresh token was revoked")

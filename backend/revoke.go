@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -50,7 +51,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 		return err
 	default:
 		if t != nil { // otherwise the holder is overdue some time after its lease's end
-			t.ledger.releaseBehind(lease.HolderID)
+			t.ledger.ReleaseDeferred(lease.HolderID)
 		}
 		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
 	}
@@ -60,10 +61,10 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 
 // releaseFrom takes a holder out of t's ledger, and ends t if it was the last.
 func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tainted func() bool) error {
-	if h, held := t.ledger.holder(holderID); held {
+	if h, held := t.ledger.Holder(holderID); held {
 		e.log().Debug("a lease has ended", "role", h.Role, "grant", t.rec.GrantID, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
 	}
-	ending, err := t.ledger.release(ctx, holderID, e.now())
+	ending, err := t.ledger.Release(ctx, holderID, e.now())
 	if err != nil || !ending {
 		return err
 	}
@@ -88,7 +89,7 @@ func (e *Engine) failingSince(t *token, lease Lease, now time.Time) time.Time {
 	}
 	e.mu.Unlock()
 	if t != nil {
-		if decided := t.ledger.endingSince(); !decided.IsZero() && decided.Before(since) {
+		if decided := t.ledger.EndingSince(); !decided.IsZero() && decided.Before(since) {
 			return decided
 		}
 	}
@@ -130,7 +131,7 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout) // two endpoints
 		defer cancel()
 		how, err := client.RevokeAccessToken(callCtx, t.rec.App, t.rec.AccessToken)
-		roles := rolesOf(t.ledger.readership())
+		roles := ledger.Roles(t.ledger.Readership())
 		e.tellToken(EventTokenRevoke, t, roles, err)
 		log := e.log().With("roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
 		if err != nil {
@@ -189,7 +190,7 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.over(t.rec.ID) }); err != nil {
 		return err
 	}
-	if err := t.ledger.erase(ctx); err != nil {
+	if err := t.ledger.Erase(ctx); err != nil {
 		return err
 	}
 	if err := e.store.Delete(ctx, prefixTokens+t.rec.ID); err != nil {
@@ -205,14 +206,14 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 
 // forgetExpired drops a token that died of age, which Zoho does by itself.
 func (e *Engine) forgetExpired(ctx context.Context, t *token) error {
-	e.log().Info("an access token has expired", "roles", rolesOf(t.ledger.readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	e.log().Info("an access token has expired", "roles", ledger.Roles(t.ledger.Readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
 	return e.forget(ctx, t, byExpiry)
 }
 
 // endIfUnheld ends a token that no role can hand out any more, unless somebody
 // holds it. What fails here is left to Tick.
 func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
-	ending, err := t.ledger.endIfUnheld(ctx, e.now())
+	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err == nil && ending {
 		err = e.finish(ctx, t)
 	}

@@ -108,7 +108,7 @@ func (e *Engine) killOthers(ctx context.Context, g *grant, but *token) (ended []
 // kill ends a token at Zoho now, whoever holds it. If Zoho cannot be asked, the
 // decision stands: nobody gets the token any more, and Tick goes on.
 func (e *Engine) kill(ctx context.Context, t *token) error {
-	if err := t.ledger.end(ctx, e.now()); err != nil {
+	if err := t.ledger.End(ctx, e.now()); err != nil {
 		return err
 	}
 	err := asGrantError(e.finish(ctx, t))

@@ -115,7 +115,7 @@ func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quota, 
 	}
 	for _, t := range live {
 		if t.rec.GrantID == g.id {
-			holders, _ := t.ledger.count()
+			holders, _ := t.ledger.Count()
 			s.Holders += holders
 		}
 	}

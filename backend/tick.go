@@ -67,9 +67,9 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	if t.isOver(now) {
 		return e.forgetExpired(ctx, t)
 	}
-	t.ledger.flush()
-	for _, holder := range t.ledger.overdue(now.Add(-lostAfter)) {
-		if _, err := t.ledger.release(ctx, holder, now); err != nil {
+	t.ledger.Flush()
+	for _, holder := range t.ledger.Overdue(now.Add(-lostAfter)) {
+		if _, err := t.ledger.Release(ctx, holder, now); err != nil {
 			return err
 		}
 	}
@@ -81,7 +81,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 		return e.noteWrongClock(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
-	if err == nil && (needless || t.ledger.isDue() || t.ledger.isEnding()) {
+	if err == nil && (needless || t.ledger.IsDue() || t.ledger.IsEnding()) {
 		e.endIfUnheld(ctx, t)
 	}
 	return err
@@ -95,11 +95,11 @@ func (e *Engine) dropDamagedToken(ctx context.Context, id string) error {
 	if !errors.As(err, &broken) {
 		return err
 	}
-	ledger, err := e.newLedger(id)
+	holders, err := e.newLedger(id)
 	if err != nil {
 		return err
 	}
-	if err := ledger.erase(ctx); err != nil {
+	if err := holders.Erase(ctx); err != nil {
 		return err
 	}
 	return e.store.Delete(ctx, prefixTokens+id)
@@ -139,7 +139,7 @@ func (e *Engine) noteWrongClock(ctx context.Context, g *grant, t *token) error {
 // such a token behind.
 func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, error) {
 	switch {
-	case t.ledger.isHeld(): // its last holder will end it
+	case t.ledger.IsHeld(): // its last holder will end it
 		return false, nil
 	case !t.rec.SeenInFuture.IsZero():
 		return true, nil
