@@ -6,8 +6,9 @@
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-build: ## build the plugin to bin/vault-plugin-secrets-zoho
+build: ## build the plugin and the token server to bin/
 	scripts/build bin/vault-plugin-secrets-zoho
+	scripts/build bin/zoho-token-server zoho-token-server
 
 demo: ## show the product on a real Vault: read a token, use it, revoke it
 	@go build -o bin/demo ./bootstrap/demo
@@ -20,7 +21,7 @@ dev: ## the same environment, kept up until Ctrl-C, to try things by hand
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
 
-bench: ## measure the engine on a real Vault: beside a plugin that does nothing, and with 10,000 roles and 100,000 leases; about 20 minutes
+bench: ## measure the engine on a real Vault: beside a plugin that does nothing, beside the token server, and with 10,000 roles and 100,000 leases; about 20 minutes
 	@go build -o bin/bench ./bench
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/bench
 

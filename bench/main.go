@@ -4,8 +4,8 @@
 // two parts, and without arguments runs both:
 //
 // "bench speed" sets it side by side with the floor: a plugin that only answers
-// with a lease. It prints ratios, since times say more about the machine than
-// about the engine.
+// with a lease; and the token server with the engine. It prints ratios, since times
+// say more about the machine than about the engine.
 //
 // "bench scale" fills it with roles and leases, in several sizes, and prints how
 // the times grow, as a table in Markdown for docs/operating.md.
@@ -82,6 +82,9 @@ func speed(ctx context.Context, rounds int, slice time.Duration, grants int) err
 			return fmt.Errorf("%s: %w", m.what, err)
 		}
 		fmt.Printf("%-36s engine %7.0f   floor %7.0f   ratio %.2f   goal %.2f   %s\n", m.what, engine, floor, ratio, m.goal, verdict(ratio >= m.goal))
+	}
+	if err := b.compareTokenServer(ctx, dir, rounds, slice); err != nil {
+		return err
 	}
 	if err := b.mintWait(ctx); err != nil {
 		return err

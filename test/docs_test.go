@@ -113,6 +113,7 @@ func runElsewhere() map[string]string {
 		"vault agent -config=agent.hcl":                         "TestExamples_AgentRendersATokenThatIsNeverDead and TestExamples_AgentStartsAProgramAgainWithEachToken",
 		"VAULT_TOKEN=$(vault print token) go run ./examples/go": "TestExamples_AProgramCallsZohoAndGivesItsLeaseBack",
 		"python3 examples/python/call_zoho.py":                  "TestExamples_AProgramCallsZohoAndGivesItsLeaseBack",
+		"npm ci && node main.mjs":                               "TestExamples_NodeCallsZohoWithTheSDKAndGivesItsLeaseBack",
 	}
 }
 
@@ -126,6 +127,9 @@ func TestUsing_EveryCommandWorksOrIsRunElsewhere(t *testing.T) {
 		}
 	}
 	elsewhere := runElsewhere()
+	for _, command := range section(t, using, "Token server") {
+		elsewhere[command] = "TestTokenServer_TheCommandsOfUsingWork"
+	}
 	for _, command := range commandsOf(t, using) {
 		switch {
 		case elsewhere[command] != "":

@@ -33,6 +33,8 @@ type (
 	metadata struct {
 		Name      string `yaml:"name"`
 		Namespace string `yaml:"namespace"`
+
+		Annotations map[string]string `yaml:"annotations"`
 	}
 	vaultAuth struct {
 		Method     string `yaml:"method"`
@@ -111,16 +113,15 @@ type (
 		SecretKey  string `yaml:"secretKey"`
 	}
 	pod struct {
-		ServiceAccountName string `yaml:"serviceAccountName"`
-		Containers         []struct {
-			Name         string `yaml:"name"`
-			Image        string `yaml:"image"`
-			VolumeMounts []struct {
-				Name      string `yaml:"name"`
-				MountPath string `yaml:"mountPath"`
-				ReadOnly  bool   `yaml:"readOnly"`
-			} `yaml:"volumeMounts"`
-		} `yaml:"containers"`
+		ServiceAccountName string      `yaml:"serviceAccountName"`
+		InitContainers     []container `yaml:"initContainers"`
+		Containers         []container `yaml:"containers"`
+		SecurityContext    struct {
+			RunAsNonRoot bool `yaml:"runAsNonRoot"`
+			RunAsUser    int  `yaml:"runAsUser"`
+			RunAsGroup   int  `yaml:"runAsGroup"`
+			FSGroup      int  `yaml:"fsGroup"`
+		} `yaml:"securityContext"`
 		Volumes []struct {
 			Name string `yaml:"name"`
 			CSI  struct {
@@ -128,7 +129,48 @@ type (
 				ReadOnly         bool              `yaml:"readOnly"`
 				VolumeAttributes map[string]string `yaml:"volumeAttributes"`
 			} `yaml:"csi"`
+			EmptyDir struct {
+				Medium    string `yaml:"medium"`
+				SizeLimit string `yaml:"sizeLimit"`
+			} `yaml:"emptyDir"`
 		} `yaml:"volumes"`
+	}
+	// Source: kubernetes/api, core/v1, type Container.
+	container struct {
+		Name          string   `yaml:"name"`
+		Image         string   `yaml:"image"`
+		Command       []string `yaml:"command"`
+		Args          []string `yaml:"args"`
+		RestartPolicy string   `yaml:"restartPolicy"`
+		Env           []struct {
+			Name  string `yaml:"name"`
+			Value string `yaml:"value"`
+		} `yaml:"env"`
+		StartupProbe struct {
+			Exec struct {
+				Command []string `yaml:"command"`
+			} `yaml:"exec"`
+			PeriodSeconds int `yaml:"periodSeconds"`
+		} `yaml:"startupProbe"`
+		SecurityContext struct {
+			AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
+			ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
+			Capabilities             struct {
+				Drop []string `yaml:"drop"`
+			} `yaml:"capabilities"`
+			SeccompProfile struct {
+				Type string `yaml:"type"`
+			} `yaml:"seccompProfile"`
+		} `yaml:"securityContext"`
+		Resources struct {
+			Requests map[string]string `yaml:"requests"`
+			Limits   map[string]string `yaml:"limits"`
+		} `yaml:"resources"`
+		VolumeMounts []struct {
+			Name      string `yaml:"name"`
+			MountPath string `yaml:"mountPath"`
+			ReadOnly  bool   `yaml:"readOnly"`
+		} `yaml:"volumeMounts"`
 	}
 )
 

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"vault-plugin-secrets-zoho/tokenserver"
+)
+
+// settings are the program's flags.
+type settings struct {
+	listen     string
+	socketMode fs.FileMode
+	mount      string
+	roles      []string
+	clientFile string
+	tokenFile  string
+	check      bool
+	version    bool
+}
+
+const usage = `zoho-token-server answers programs on this machine as Zoho's Accounts server
+does, with access tokens that it leases from Vault's Zoho secrets engine. Tell a
+program its address as that of the token endpoint, http://HOST:PORT/oauth/v2/token,
+and the name of a role as the refresh token.
+
+Vault is found as every Vault client finds it: VAULT_ADDR, VAULT_CACERT,
+VAULT_NAMESPACE and so on. The Vault token comes from -token-file, from
+VAULT_TOKEN, or from a Vault Agent or Proxy that adds it.
+
+Flags:
+
+`
+
+func parseFlags(args []string, stderr io.Writer) (settings, error) {
+	s := settings{socketMode: 0o600}
+	flags := flag.NewFlagSet("zoho-token-server", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:8269", "loopback `address` HOST:PORT, or unix:PATH")
+	flags.Func("socket-mode", "`mode` of a Unix socket, in octal (default 0600)", func(text string) error {
+		mode, err := strconv.ParseUint(text, 8, 9)
+		s.socketMode = fs.FileMode(mode)
+		return err
+	})
+	flags.StringVar(&s.mount, "mount", "zoho", "`path` where the secrets engine is mounted")
+	flags.Func("role", "`name` of a role that may be asked for; can be given again.\nWithout it all that the policy allows may be asked for", func(name string) error {
+		s.roles = append(s.roles, name)
+		return nil
+	})
+	flags.StringVar(&s.clientFile, "client-file", "", "`file` with the client ID and secret that callers have to send; made with a new\npair, and mode 0600, if it is not there. Without it "+tokenserver.EnvClientID+" and\n"+tokenserver.EnvClientSecret+" count. A Unix socket needs neither")
+	flags.StringVar(&s.tokenFile, "token-file", "", "`file` with the Vault token, read again when it changes")
+	flags.BoolVar(&s.check, "check", false, "ask the token server at -listen whether it answers, and end")
+	flags.BoolVar(&s.version, "version", false, "say the version, and end")
+	flags.Usage = func() {
+		_, _ = io.WriteString(stderr, usage) // if this fails there is nobody to tell
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+	}
+	for _, name := range s.roles {
+		if !tokenserver.IsRoleName(name) {
+			return s, fmt.Errorf("-role %q is not the name of a role: letters, digits, '_', and '-' and '.' inside", name)
+		}
+	}
+	return s, nil
+}
+
+// pair returns what callers have to send; nil on a Unix socket, if none is given.
+func (s settings) pair() (*tokenserver.Pair, error) {
+	id, value := os.Getenv(tokenserver.EnvClientID), os.Getenv(tokenserver.EnvClientSecret)
+	switch {
+	case s.clientFile != "":
+		pair, err := tokenserver.PairFromFile(s.clientFile)
+		if err != nil {
+			return nil, fmt.Errorf("-client-file: %w", err)
+		}
+		return pair, nil
+	case id != "" || value != "":
+		return tokenserver.ParsePair(id, value)
+	case tokenserver.IsUnix(s.listen):
+		return nil, nil
+	default:
+		return nil, errors.New(strings.TrimSpace(`
+callers need a client ID and secret, since every user of this machine can connect to ` + s.listen + `: name a file
+with -client-file, set ` + tokenserver.EnvClientID + ` and ` + tokenserver.EnvClientSecret + `, or listen on a Unix socket (-listen unix:PATH)`))
+	}
+}

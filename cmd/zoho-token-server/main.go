@@ -1,0 +1,121 @@
+// Command zoho-token-server runs beside a program that insists on refreshing its
+// access tokens by itself. It answers as Zoho's Accounts server does, with access
+// tokens that it leases from Vault. See package tokenserver, and docs/using.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"vault-plugin-secrets-zoho/tokenserver"
+)
+
+// Version is set by scripts/build.
+var Version = "v0.1.0"
+
+const (
+	// requestGrace is how long requests that are under way may take at the end.
+	requestGrace = 5 * time.Second
+	// leaseGrace is how long giving the leases back may take.
+	leaseGrace = 15 * time.Second
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "zoho-token-server:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parseFlags(args, stderr)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.version:
+		_, err := fmt.Fprintln(stdout, Version)
+		return err
+	case s.check:
+		return check(ctx, s.listen, stdout)
+	}
+	clock, log := tokenserver.SystemClock(), slog.New(slog.NewTextHandler(stderr, nil))
+	vault, err := tokenserver.NewVault(s.mount, s.tokenFile, clock)
+	if err != nil {
+		return err
+	}
+	pair, err := s.pair()
+	if err != nil {
+		return err
+	}
+	listener, err := tokenserver.Listen(ctx, s.listen, s.socketMode)
+	if err != nil {
+		return err
+	}
+	leases := tokenserver.NewLeases(vault, clock, log)
+	server := &tokenserver.Server{Leases: leases, Pair: pair, Roles: s.roles, Version: Version, Log: log, Clock: clock}
+	log.Info("listening", "address", listener.Addr().String(), "version", Version)
+	return errors.Join(serve(ctx, server.HTTPServer(), listener), giveBack(leases, log))
+}
+
+// serve serves until ctx ends.
+func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	if err := notifyReady(ctx); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		return server.Close() // whatever is left has had its time
+	}
+	return nil
+}
+
+// giveBack ends what was leased. What cannot be given back ends by itself, with
+// its access token.
+func giveBack(leases *tokenserver.Leases, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), leaseGrace)
+	defer cancel()
+	if err := leases.Close(ctx); err != nil {
+		return fmt.Errorf("not every lease could be given back; what is left ends with its access token, within the hour: %w", err)
+	}
+	log.Info("ended, and gave every lease back")
+	return nil
+}
+
+// notifyReady tells systemd that the program listens, and has written the client's
+// file, so that what is ordered after it may start.
+func notifyReady(ctx context.Context) error {
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return nil
+	}
+	var dialer net.Dialer
+	c, err := dialer.DialContext(ctx, "unixgram", socket)
+	if err != nil {
+		return fmt.Errorf("tell systemd: %w", err)
+	}
+	_, err = c.Write([]byte("READY=1"))
+	return errors.Join(err, c.Close())
+}

@@ -1,0 +1,131 @@
+package test
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// takesFlags requires that the token server has these flags.
+func takesFlags(t *testing.T, args ...string) {
+	t.Helper()
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), program, append(slices.Clone(args), "-version")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// The unit is read by systemd itself, with the program in its place, and judged by
+// what systemd says of its hardening (0 is the least exposure, 10 the most).
+func TestExamples_SystemdTakesTheUnitAndFindsItHardened(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join(examplesDir, "systemd", "zoho-token-server.service"))
+	require.NoError(t, err)
+	command := regexp.MustCompile(`(?m)^ExecStart=(\S+) (.*)$`).FindStringSubmatch(string(content))
+	require.NotNil(t, command)
+	takesFlags(t, strings.Fields(command[2])...)
+
+	_, err = exec.LookPath("systemd-analyze")
+	needs(t, "REQUIRE_SYSTEMD", "systemd-analyze (Debian: apt-get install systemd)", err)
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	unit := filepath.Join(t.TempDir(), "zoho-token-server.service")
+	inPlace := strings.Replace(string(content), "ExecStart="+command[1], "ExecStart="+program, 1)
+	require.NoError(t, os.WriteFile(unit, []byte(inPlace), 0o600))
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", unit).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.NotContains(t, string(out), "zoho-token-server.service:", "systemd warns of something")
+	out, err = exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=true", "--threshold=20", unit).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// The commands of the page, in their order, with a port and a directory of the
+// test's own.
+func TestTokenServer_TheCommandsOfUsingWork(t *testing.T) {
+	t.Parallel()
+	installed(t, "curl")
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	e := newExample(t, "node", time.Hour)
+	token := e.vaultToken()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	run, err := os.MkdirTemp("", "zoho") // the path of a socket has to be short
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	own := strings.NewReplacer("127.0.0.1:8269", free.Addr().String(), "/run/crm-sync", run)
+	answers := 0
+	for _, command := range section(t, using, "Token server") {
+		if flags, starts := strings.CutPrefix(command, "zoho-token-server "); starts {
+			log := e.start(token, program, strings.Fields(own.Replace(flags))...)
+			eventually(t, "the token server to listen", func() bool {
+				said, err := os.ReadFile(log)
+				return err == nil && strings.Contains(string(said), "msg=listening")
+			})
+			continue
+		}
+		out, err := e.command(t.Context(), "", "sh", "-c", own.Replace(command)).Output()
+		require.NoError(t, err, command)
+		answer := regexp.MustCompile(`^{"access_token":"([^"]+)","api_domain":"[^"]+","token_type":"Bearer","expires_in":35\d\d}$`).FindSubmatch(out)
+		require.NotNil(t, answer, "%s", out)
+		keepSecret("access token", string(answer[1]))
+		require.True(t, e.sim.Alive(string(answer[1])))
+		answers++
+	}
+	require.Equal(t, 2, answers)
+}
+
+// The page has all flags and their defaults, and no others.
+func TestUsing_NamesTheFlagsOfTheTokenServer(t *testing.T) {
+	t.Parallel()
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	help, err := exec.CommandContext(t.Context(), program, "-help").CombinedOutput()
+	require.NoError(t, err)
+	named := func(pattern, text string) (names []string) {
+		for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			names = append(names, found[1])
+		}
+		slices.Sort(names)
+		return names
+	}
+	flags := named(`(?m)^  (-[a-z-]+)( |$)`, string(help))
+	require.NotEmpty(t, flags)
+	require.Equal(t, flags, named("(?m)^\\| `(-[a-z-]+)` \\|", page(t, using)))
+	for _, standard := range []string{"127.0.0.1:8269", "0600", "zoho"} {
+		require.Regexp(t, `default "?`+standard, string(help))
+		require.Regexp(t, "default `?"+standard, page(t, using))
+	}
+}
+
+func TestExamples_TheTokenServersSidecarIsWellFormed(t *testing.T) {
+	t.Parallel()
+	spec, ok := manifests(t, "token-server-sidecar.yaml")["Pod"].(*pod)
+	require.True(t, ok)
+	require.Len(t, spec.InitContainers, 1)
+	sidecar := spec.InitContainers[0]
+	require.Equal(t, "Always", sidecar.RestartPolicy, "or the pod waits for its end")
+	takesFlags(t, sidecar.Args...)
+	probe := sidecar.StartupProbe.Exec.Command
+	require.Equal(t, sidecar.Command[0], probe[0])
+	takesFlags(t, probe[1:]...)
+	require.Contains(t, sidecar.Args, probe[2], "the probe asks where it listens")
+	require.True(t, sidecar.SecurityContext.ReadOnlyRootFilesystem)
+	require.Equal(t, []string{"ALL"}, sidecar.SecurityContext.Capabilities.Drop)
+
+	shared := sidecar.VolumeMounts[0]
+	require.Contains(t, sidecar.Args, "-client-file="+shared.MountPath+"/client.env")
+	require.Equal(t, shared.Name, spec.Containers[0].VolumeMounts[0].Name)
+	require.True(t, spec.Containers[0].VolumeMounts[0].ReadOnly)
+	require.Equal(t, shared.Name, spec.Volumes[0].Name)
+	require.Equal(t, "Memory", spec.Volumes[0].EmptyDir.Medium, "the client secret goes to no disk")
+}

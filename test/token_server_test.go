@@ -1,0 +1,221 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/go-cleanhttp"
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/bootstrap"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// buildTokenServer builds the program as a release does, once for all tests.
+var buildTokenServer = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(filepath.Dir(env.plugin.Path), "..", "zoho-token-server")
+	build := exec.Command("../scripts/build", program, "zoho-token-server")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("scripts/build: %w: %s", err, out)
+	}
+	return program, nil
+})
+
+// tokenServer is a running program beside an application.
+type tokenServer struct {
+	m       *mount
+	process *bootstrap.Process
+	url     string // with the path of the token endpoint
+	id      string // what callers have to send
+	secret  string
+	log     string
+}
+
+// startTokenServer starts the program for the mount's role, with a Vault token of the
+// policy for applications.
+func (m *mount) startTokenServer(flags ...string) *tokenServer {
+	m.t.Helper()
+	m.policy(m.path+"-app", "application.hcl", "zoho/", m.path+"/")
+	client := m.as(m.path + "-app")
+	keepSecret("Vault token", client.Token())
+	return m.startTokenServerWith([]string{"VAULT_ADDR=" + m.server.Addr(), "VAULT_TOKEN=" + client.Token()}, flags...)
+}
+
+func (m *mount) startTokenServerWith(environ []string, flags ...string) *tokenServer {
+	m.t.Helper()
+	program, err := buildTokenServer()
+	require.NoError(m.t, err)
+	dir := m.t.TempDir()
+	s := &tokenServer{m: m, log: filepath.Join(dir, "log")}
+	clientFile := filepath.Join(dir, "client.env")
+	cmd := exec.CommandContext(context.WithoutCancel(m.t.Context()), program,
+		append([]string{"-listen=127.0.0.1:0", "-mount=" + m.path, "-role=crm-sync", "-client-file=" + clientFile}, flags...)...)
+	cmd.Env = environ
+	s.process, err = bootstrap.StartProcess(cmd, s.log)
+	require.NoError(m.t, err)
+	m.t.Cleanup(func() {
+		require.NoError(m.t, s.process.Stop())
+		require.Empty(m.t, secretsIn(s.log))
+		if m.t.Failed() {
+			m.t.Logf("the token server says:\n%s", s.said())
+		}
+	})
+	listens := regexp.MustCompile(`msg=listening address=(\S+)`)
+	eventually(m.t, "the token server to listen", func() bool { return listens.MatchString(s.said()) })
+	s.url = "http://" + listens.FindStringSubmatch(s.said())[1] + "/oauth/v2/token"
+	content, err := os.ReadFile(clientFile)
+	require.NoError(m.t, err)
+	pair := regexp.MustCompile(`=(.+)\n.*=(.+)\n`).FindStringSubmatch(string(content))
+	require.NotNil(m.t, pair, "the client file")
+	s.id, s.secret = pair[1], pair[2]
+	keepSecret("secret of the token server's callers", s.secret)
+	return s
+}
+
+func (s *tokenServer) said() string {
+	content, _ := os.ReadFile(s.log) // not there yet
+	return string(content)
+}
+
+// ask refreshes as a caller does, and returns the token, if there is one.
+func (s *tokenServer) ask() (status int, body, token string) {
+	s.m.t.Helper()
+	status, body = s.post(s.url, url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {"crm-sync"}, "client_id": {s.id}, "client_secret": {s.secret},
+	})
+	if found := regexp.MustCompile(`"access_token":"([^"]+)"`).FindStringSubmatch(body); found != nil {
+		token = found[1]
+		keepSecret("access token", token)
+	}
+	return status, body, token
+}
+
+func (s *tokenServer) post(address string, form url.Values) (status int, body string) {
+	s.m.t.Helper()
+	req, err := http.NewRequestWithContext(s.m.t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	require.NoError(s.m.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := cleanhttp.DefaultClient().Do(req)
+	require.NoError(s.m.t, err)
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	require.NoError(s.m.t, err)
+	return resp.StatusCode, string(content)
+}
+
+// gets asks for a token, which has to be alive.
+func (s *tokenServer) gets() string {
+	s.m.t.Helper()
+	_, body, token := s.ask()
+	require.NotEmpty(s.m.t, token, body)
+	require.True(s.m.t, s.m.sim.Alive(token), "the token is dead")
+	return token
+}
+
+// ends stops the program: its leases are given back, and so its tokens die. (One that
+// the engine has minted ahead, and that nobody has leased yet, may live.)
+func (s *tokenServer) ends() {
+	s.m.t.Helper()
+	latest := s.gets()
+	require.NoError(s.m.t, s.process.Stop())
+	require.Contains(s.m.t, s.said(), "gave every lease back")
+	require.Zero(s.m.t, s.m.leases())
+	require.False(s.m.t, s.m.sim.Alive(latest), "a token outlives its last lease")
+}
+
+func TestTokenServer_IsSmallAndNotLinkedIntoThePlugin(t *testing.T) {
+	t.Parallel()
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	info, err := os.Stat(program)
+	require.NoError(t, err)
+	require.Less(t, info.Size(), int64(20_000_000))
+	t.Logf("the token server has %.1f MB", float64(info.Size())/1e6)
+	version, err := exec.CommandContext(t.Context(), program, "-version").Output()
+	require.NoError(t, err)
+	require.Equal(t, env.plugin.Version, strings.TrimSpace(string(version)))
+
+	linked, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../cmd/vault-plugin-secrets-zoho").Output()
+	require.NoError(t, err)
+	require.NotContains(t, string(linked), "github.com/hashicorp/vault/api")
+	require.NotContains(t, string(linked), "tokenserver")
+}
+
+func TestTokenServer_GivesTheLeaseBackWhenACallerRevokesItAndAtItsEnd(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{}).startTokenServer()
+	first := s.gets()
+	require.Equal(t, first, s.gets())
+	require.Equal(t, 1, s.m.leases())
+	status, body := s.post(s.url+"/revoke", url.Values{"token": {first}})
+	require.Equal(t, http.StatusOK, status, body)
+	require.False(t, s.m.sim.Alive(first))
+	require.Zero(t, s.m.leases())
+
+	require.NotEqual(t, first, s.gets())
+	s.ends()
+}
+
+func TestTokenServer_AnswersTheEnginesErrorsInZohosWords(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	s := m.startTokenServer()
+	m.write("roles/crm-sync", map[string]any{"refresh_token": "1000.0.0", "verify": false})
+	status, body, _ := s.ask()
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, `{"error":"invalid_code"}`, body, "Zoho refuses the role's credentials")
+
+	m.write("roles/crm-sync", map[string]any{"refresh_token": m.consent(), "verify": false})
+	m.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled})
+	status, body, _ = s.ask()
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, `"error":"Access Denied","status":"failure"`)
+	require.Contains(t, body, "You have made too many requests continuously.")
+
+	_, err := m.root.Logical().DeleteWithContext(t.Context(), m.path+"/roles/crm-sync")
+	require.NoError(t, err)
+	status, body, _ = s.ask()
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, `{"error":"invalid_code"}`, body, "the role is gone")
+}
+
+// A caller names a role that the policy does not allow: to it the role is unknown.
+func TestTokenServer_ARoleOutOfThePolicyIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{}).startTokenServer("-role=books")
+	status, body := s.post(s.url, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"books"}, "client_id": {s.id}, "client_secret": {s.secret}})
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, `{"error":"invalid_code"}`, body)
+}
+
+func TestTokenServer_AThousandCallersAtOnceCostOneTokenRequest(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	s := m.startTokenServer()
+	var wg sync.WaitGroup
+	answers := make(chan string, 1000)
+	for range cap(answers) {
+		wg.Go(func() {
+			_, body, _ := s.ask()
+			answers <- body
+		})
+	}
+	wg.Wait()
+	close(answers)
+	for body := range answers {
+		require.Contains(t, body, `"access_token"`)
+	}
+	require.Equal(t, 1, m.mints())
+	require.Equal(t, 1, m.leases())
+	s.ends()
+}

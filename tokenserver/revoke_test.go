@@ -1,0 +1,103 @@
+package tokenserver
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend/secret"
+)
+
+func TestRevoke_OfATokenGivesItsLeasesBackAndTheNextCallerGetsAnotherToken(t *testing.T) {
+	inBubble(t, func(w *world) {
+		l := w.takes()
+		found, err := w.leases.RevokeToken(w.t.Context(), secret.New("another"))
+		require.NoError(t, err)
+		require.False(t, found)
+		require.True(t, w.vault.isLeased(l.Token.Reveal()))
+
+		found, err = w.leases.RevokeToken(w.t.Context(), l.Token)
+		require.NoError(t, err)
+		require.True(t, found)
+		require.False(t, w.vault.isLeased(l.Token.Reveal()))
+		require.NotEqual(t, l.Token, w.takes().Token)
+	})
+}
+
+func TestRevoke_OfAFormerTokenLeavesThePresentOne(t *testing.T) {
+	inBubble(t, func(w *world) {
+		former := w.takes()
+		w.clock.advance(40 * time.Minute)
+		present := w.takes()
+		require.NotEqual(t, former.Token, present.Token)
+		found, err := w.leases.RevokeToken(w.t.Context(), former.Token)
+		require.NoError(t, err)
+		require.True(t, found)
+		require.False(t, w.vault.isLeased(former.Token.Reveal()))
+		require.Equal(t, present.Token, w.takes().Token)
+	})
+}
+
+func TestRevoke_OfARoleGivesAllItsLeasesBack(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.takes()
+		w.clock.advance(40 * time.Minute)
+		w.takes()
+		require.Len(t, w.vault.leases, 2)
+		found, err := w.leases.RevokeRole(w.t.Context(), "crm-sync")
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Empty(t, w.vault.leases)
+		found, err = w.leases.RevokeRole(w.t.Context(), "no-such-role")
+		require.NoError(t, err)
+		require.False(t, found)
+	})
+}
+
+func TestRevoke_ThatVaultDoesNotTakeIsTriedAgainAfterTheNextReading(t *testing.T) {
+	inBubble(t, func(w *world) {
+		l := w.takes()
+		w.vault.set(func() { w.vault.down = true })
+		_, err := w.leases.RevokeToken(w.t.Context(), l.Token)
+		require.Error(t, err)
+		w.fails(Unavailable) // it is handed out to nobody any more
+		w.vault.set(func() { w.vault.down = false })
+		w.takes()
+		synctest.Wait()
+		require.NotContains(t, w.vault.leases, l.ID)
+	})
+}
+
+func TestClose_GivesBackALeaseThatIsBeingReadAndLetsNobodyIn(t *testing.T) {
+	inBubble(t, func(w *world) {
+		hang := make(chan struct{})
+		w.vault.hang = hang
+		got := make(chan error, 1)
+		go func() { _, err := w.leases.Token(w.t.Context(), "crm-sync"); got <- err }()
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- w.leases.Close(w.t.Context()) }()
+		synctest.Wait()
+		w.fails(Unavailable)
+		close(hang)
+		require.NoError(t, <-closed)
+		if err := <-got; err != nil {
+			require.ErrorContains(t, err, "ending")
+		}
+		require.Equal(t, 1, w.vault.readings())
+		require.Empty(t, w.vault.leases)
+		w.clock.advance(time.Hour)
+		synctest.Wait()
+		require.Equal(t, 1, w.vault.readings(), "no timer is left")
+	})
+}
+
+func TestClose_SaysWhatCouldNotBeGivenBack(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.takes()
+		w.vault.set(func() { w.vault.down = true })
+		require.ErrorContains(t, w.leases.Close(w.t.Context()), "Vault cannot be reached")
+	})
+}
