@@ -45,7 +45,7 @@ type Engine struct {
 	mu       sync.Mutex
 	salt     *salt.Salt
 	grants   map[string]*grant
-	quotas   map[string]*quota
+	quotas   map[string]*quotaRecord
 	tokens   map[string]*token
 	claims   map[string]int          // by key in the index: writes of roles that are under way
 	accounts map[string]*zoho.Client // by CA certificate
@@ -65,7 +65,7 @@ func New(opts Options) *Engine {
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
 		grants:    make(map[string]*grant),
-		quotas:    make(map[string]*quota),
+		quotas:    make(map[string]*quotaRecord),
 		tokens:    make(map[string]*token),
 		claims:    make(map[string]int),
 		accounts:  make(map[string]*zoho.Client),

@@ -27,7 +27,7 @@ type GrantError struct {
 	// RetryAt is when it makes sense to ask again; zero if that depends on
 	// somebody correcting something.
 	RetryAt  time.Time
-	reserved bool // the rest of the budget is kept for others: see readerReserve
+	reserved bool // the rest of the budget is kept for others: see quota.Reserved
 }
 
 func (e *GrantError) Error() string {

@@ -3,6 +3,8 @@ package backend
 import (
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // Event is something that an operator or auditor may want to be told of. It
@@ -75,23 +77,22 @@ func (e *Engine) tellMint(t *token, roles []string) {
 	e.tellToken(EventTokenMint, t, roles, nil)
 }
 
-// tellFailure tells of a mint that failed, and why. former is the failure
-// before: a person is called for once, not with every attempt, and not by a
-// trial, behind which one sits already.
-func (e *Engine) tellFailure(g *grant, f, former *failure, roles []string, trial bool) {
-	details := []string{"roles", strings.Join(roles, ","), "grant", g.id, "kind", f.Kind.String(), "code", f.Code}
+// tellFailure tells of a mint that failed, and why. needsPerson calls for a person: once,
+// not with every attempt, and not for a trial, which a person waits for already.
+func (e *Engine) tellFailure(g *grant, failed *GrantError, roles []string, needsPerson bool) {
+	details := []string{"roles", strings.Join(roles, ","), "grant", g.id, "kind", failed.Kind.String(), "code", failed.Code}
 	path := ""
 	if len(roles) > 0 {
 		path = prefixRoles + roles[0] + "/status"
 	}
-	e.tell(EventTokenMint, path, f.err(), details...)
+	e.tell(EventTokenMint, path, failed, details...)
 	switch {
-	case f.Kind.Definite():
+	case failed.Kind.Definite():
 		e.tell(EventGrantRefuse, path, nil, details...)
-	case f.isThrottle():
-		e.tell(EventGrantThrottle, path, nil, append(details, "retry_at", f.RetryAt.UTC().Format(time.RFC3339))...)
+	case failed.Kind == zoho.Throttled:
+		e.tell(EventGrantThrottle, path, nil, append(details, "retry_at", failed.RetryAt.UTC().Format(time.RFC3339))...)
 	}
-	if f.needsPerson() && !trial && (former == nil || !former.needsPerson()) {
+	if needsPerson {
 		e.tell(EventReauthorizeRequired, path, nil, details...)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -155,7 +156,7 @@ func (e *Engine) exchangeInTurn(ctx context.Context, updated *Role, app zoho.App
 		return exchanged{}, e.notExchanged(code, updated.Name, err)
 	}
 	got.asked = e.now()
-	if err := e.countRequest(ctx, client, config, request{At: got.asked, Exchange: true}); err != nil {
+	if err := e.countRequest(ctx, client, config, quota.Request{At: got.asked, Exchange: true}); err != nil {
 		return exchanged{}, err
 	}
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
@@ -181,7 +182,7 @@ func (e *Engine) exchangeInTurn(ctx context.Context, updated *Role, app zoho.App
 // noteExchanged notes the refresh token that Zoho has given, before anything else can
 // fail, and lists it for its client. The token comes back beside an error. An access token that is not usable takes nothing
 // from it: the next mint shows whether the refresh token works.
-func (e *Engine) noteExchanged(ctx context.Context, client *quota, updated *Role, app zoho.App, code grantCode, got exchanged, failed error, config *Config) (exchanged, error) {
+func (e *Engine) noteExchanged(ctx context.Context, client *quotaRecord, updated *Role, app zoho.App, code grantCode, got exchanged, failed error, config *Config) (exchanged, error) {
 	updated.RefreshToken = got.RefreshToken
 	var err error
 	if got.quotaID, err = e.noteUnstored(ctx, updated, app, config); err != nil {
@@ -203,7 +204,7 @@ func (e *Engine) noteExchanged(ctx context.Context, client *quota, updated *Role
 
 // admitExchange decides whether Zoho may be asked to exchange a code. Everything that
 // forbids it is here. The caller has the client's turn.
-func (e *Engine) admitExchange(ctx context.Context, client *quota, role string, app zoho.App, code grantCode, config *Config) error {
+func (e *Engine) admitExchange(ctx context.Context, client *quotaRecord, role string, app zoho.App, code grantCode, config *Config) error {
 	known, err := e.refreshTokensOf(ctx, client.id)
 	if err != nil {
 		return err
@@ -228,21 +229,21 @@ func maybeExchanged(err error) error {
 }
 
 // noteExchange notes what came of the exchange.
-func (e *Engine) noteExchange(ctx context.Context, client *quota, role string, config *Config, failed error) error {
+func (e *Engine) noteExchange(ctx context.Context, client *quotaRecord, role string, config *Config, failed error) error {
 	var refused *zoho.Error
 	if errors.As(failed, &refused) && refused.Kind.Definite() {
 		if err := e.countRefusal(ctx, role, config); err != nil {
 			return err
 		}
 	}
-	return e.updateQuota(ctx, client, func(rec *quotaRecord) { rec.exchangeAnswered(e.now(), failed, config) })
+	return e.updateQuota(ctx, client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), failed, config.limits()) })
 }
 
 // adoptExchanged makes the access token that came with a new refresh token the
 // current one of its grant. Zoho counts it there. One that was not usable counts as a
 // token that may live.
-func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quota, exchanged exchanged, exclusive bool, config *Config) error {
-	if err := e.countRequest(ctx, q, config, request{At: exchanged.asked}); err != nil {
+func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, exchanged exchanged, exclusive bool, config *Config) error {
+	if err := e.countRequest(ctx, q, config, quota.Request{At: exchanged.asked}); err != nil {
 		return err
 	}
 	if exchanged.AccessToken.IsZero() {

@@ -3,8 +3,10 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -138,7 +140,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 		return nil, err
 	}
 	if requests != q && requests.record().Throttled != nil {
-		if err := e.updateQuota(ctx, requests, func(rec *quotaRecord) { rec.Throttled = nil }); err != nil {
+		if err := e.updateQuota(ctx, requests, func(rec *quota.Record) { rec.Throttled = nil }); err != nil {
 			return nil, err
 		}
 	}
@@ -149,7 +151,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*toke
 // admitAndCount decides whether a token request may be sent, and counts it. The caller
 // has the turn of q. Where requests are counted for the client, other refresh tokens
 // of it wait until this one has been counted.
-func (e *Engine) admitAndCount(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose) (asked time.Time, err error) {
+func (e *Engine) admitAndCount(ctx context.Context, g *grant, q, requests *quotaRecord, config *Config, purpose mintPurpose) (asked time.Time, err error) {
 	if requests != q {
 		release, err := e.takeTurn(ctx, requests.id)
 		if err != nil {
@@ -161,19 +163,76 @@ func (e *Engine) admitAndCount(ctx context.Context, g *grant, q, requests *quota
 	if err != nil {
 		return time.Time{}, err
 	}
+	if err := e.makeRoom(ctx, g, q, config); err != nil {
+		return time.Time{}, err
+	}
 	asked = e.now()
 	if requests != q {
-		if err := e.countRequest(ctx, requests, config, request{At: asked, ReserveOf: reserveOf, Over: true}); err != nil {
+		if err := e.countRequest(ctx, requests, config, quota.Request{At: asked, ReserveOf: reserveOf, Over: true}); err != nil {
 			return time.Time{}, err
 		}
 	}
-	return asked, e.countRequest(ctx, q, config, request{At: asked, ReserveOf: reserveOf})
+	return asked, e.countRequest(ctx, q, config, quota.Request{At: asked, ReserveOf: reserveOf})
+}
+
+// makeRoom ends the tokens that have to go before one more may live: package quota
+// says which. The caller has the turn of q.
+func (e *Engine) makeRoom(ctx context.Context, g *grant, q *quotaRecord, config *Config) error {
+	limits := config.limits()
+	room := limits.MaxLive
+	if len(g.waitingRoles()) == 0 {
+		room = limits.UnreservedLive() // a part is kept for readers who have no token
+	}
+	staying := make(map[string]bool) // somebody holds it by now, or Zoho could not be made to end it
+	for {
+		live, err := e.liveTokens(ctx, q)
+		if err != nil {
+			return err
+		}
+		rec := q.record()
+		decision := rec.Room(e.now(), limits, room, func(id string) (exists, held bool) {
+			t := live[id]
+			return t != nil, t != nil && (staying[id] || t.ledger.IsHeld())
+		})
+		if decision.Verdict == quota.Full {
+			return fullError(config, decision)
+		}
+		done, err := e.endAll(ctx, live, decision.End, staying)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// endAll ends tokens. It reports false if not all of them could be ended, and adds those
+// to staying.
+func (e *Engine) endAll(ctx context.Context, live map[string]*token, endings []quota.Ending, staying map[string]bool) (done bool, err error) {
+	done = true
+	for _, ending := range endings {
+		t := live[ending.Token]
+		ends, err := t.ledger.EndIfUnheld(ctx, e.now())
+		if err != nil {
+			return false, err
+		}
+		if ends {
+			err = e.finish(ctx, t)
+		}
+		if !ends || err != nil && ending.MustDie {
+			staying[ending.Token], done = true, false
+		}
+	}
+	return done, nil
+}
+
+func fullError(config *Config, full quota.Decision) error {
+	return &GrantError{Kind: zoho.Throttled, RetryAt: full.Until, Text: fmt.Sprintf(
+		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", full.Live, config.MaxLiveTokens)}
 }
 
 // adopt stores t and, unless it is exclusive, makes it current, and ends the
 // former current token if nobody holds it. If it fails, t is handed out to nobody,
 // and ends.
-func (e *Engine) adopt(ctx context.Context, g *grant, q *quota, t *token) error {
+func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
 	// Before it is stored: whoever finds it in storage must not load a second
 	// one, with a ledger that knows nothing of this one's holders.
 	e.mu.Lock()
@@ -205,27 +264,20 @@ func (e *Engine) adopt(ctx context.Context, g *grant, q *quota, t *token) error 
 // publish enters a stored token in the records by which readers find it. The
 // quota is first: a token that is handed out and not counted could push Zoho over
 // its cap.
-func (e *Engine) publish(ctx context.Context, g *grant, q *quota, t *token) error {
+func (e *Engine) publish(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
 	lists := !q.record().Listed && !g.credential().refreshToken.IsZero()
 	if lists {
 		if err := e.listRefreshToken(ctx, t.rec.App, q.id, ""); err != nil {
 			return err
 		}
 	}
-	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) {
-		rec.answered(t)
-		rec.HasWorked = true
+	if err := e.updateQuota(ctx, q, func(rec *quota.Record) {
+		rec.Succeeded(t.rec.ID, t.life()+2*margin)
 		rec.Listed = rec.Listed || lists
 	}); err != nil {
 		return err
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) {
-		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
-		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
-		if !t.rec.Exclusive {
-			rec.Current = t.rec.ID
-		}
-	})
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.succeeded(t) })
 }
 
 // revokeUnknown revokes an access token that could not even be looked up, because

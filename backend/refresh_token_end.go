@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -61,7 +62,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 	}
 	defer release()
 	pending, err := e.pendingRevocation(ctx, quotaID)
-	if err != nil || pending == nil || isWithin(e.now(), pending.RetryAt, longestRevocationPause) {
+	if err != nil || pending == nil || clock.IsWithin(e.now(), pending.RetryAt, longestRevocationPause) {
 		return err
 	}
 	if !pending.Decided {
@@ -92,7 +93,7 @@ func (e *Engine) isRefreshTokenNeeded(ctx context.Context, quotaID string, pendi
 	}
 	if len(claimants) > 0 {
 		for _, name := range claimants {
-			if name == pending.Role && elapsed(e.now(), pending.At) > settled {
+			if name == pending.Role && clock.Elapsed(e.now(), pending.At) > settled {
 				return true, e.voidNote(ctx, quotaID, pending)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -187,7 +188,7 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.over(t.rec.ID) }); err != nil {
+	if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Ended(t.rec.ID) }); err != nil {
 		return err
 	}
 	if err := t.ledger.Erase(ctx); err != nil {

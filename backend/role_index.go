@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/clock"
 )
 
 // Which roles draw on a quota is found by an index in storage, with an entry
@@ -85,7 +87,7 @@ func (e *Engine) hasFreshClaim(ctx context.Context, quotaID, role string) (bool,
 		return true, nil
 	}
 	c, err := orNone(get[claim](ctx, e.store, claimKey(quotaID, role)))
-	return c != nil && elapsed(e.now(), c.At) <= settled, err
+	return c != nil && clock.Elapsed(e.now(), c.At) <= settled, err
 }
 
 // claim notes in memory that the write of a role is under way until release is
@@ -141,7 +143,7 @@ func others(names []string, name string) []string {
 // rolesCountedTogether names the roles beside one whose token requests Zoho counts
 // together with those of that one: those on its quota, and where requests are counted
 // for the client, all of the client's that have worked.
-func (e *Engine) rolesCountedTogether(ctx context.Context, role string, q, requests *quota) ([]string, error) {
+func (e *Engine) rolesCountedTogether(ctx context.Context, role string, q, requests *quotaRecord) ([]string, error) {
 	ids := []string{q.id}
 	if requests != q {
 		listed, err := e.store.List(ctx, prefixClientTokens+requests.id+"/")

@@ -223,7 +223,7 @@ func (e *Engine) forgive(ctx context.Context, g *grant) error {
 	if !g.record().Failure.isDefinite() {
 		return nil
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = nil })
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.forgiven() })
 }
 
 // sharingWarning names the other roles of the same grant.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/clock"
 )
 
 // stored is a record that is kept in Vault's storage and in memory. It is
@@ -37,9 +39,9 @@ func (s *stored[T]) isUnused(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.kept {
-		return elapsed(now, s.used) > settled
+		return clock.Elapsed(now, s.used) > settled
 	}
-	return elapsed(now, s.used) > sweepAfter
+	return clock.Elapsed(now, s.used) > sweepAfter
 }
 
 func (s *stored[T]) isKept() bool {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -77,7 +78,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || isFuture(now, seen)) {
+	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || clock.IsFuture(now, seen)) {
 		return e.noteWrongClock(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
@@ -143,7 +144,7 @@ func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, erro
 		return false, nil
 	case !t.rec.SeenInFuture.IsZero():
 		return true, nil
-	case elapsed(e.now(), t.rec.IssuedAt) <= settled:
+	case clock.Elapsed(e.now(), t.rec.IssuedAt) <= settled:
 		return false, nil
 	case g.record().Current != t.rec.ID:
 		return true, nil
@@ -164,7 +165,7 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 	now := e.now()
 	for _, g := range grants {
 		g.mu.Lock()
-		read := !g.read.IsZero() && elapsed(now, g.read) < zoho.MaxLife
+		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()
 		if t, state := g.currentToken(now, 0); !read || t == nil || state == fresh {
 			continue

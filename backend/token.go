@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -87,6 +88,30 @@ func (t *token) effectiveMinTTL(asked time.Duration) (minTTL time.Duration, capp
 func (t *token) comfortable(now time.Time) bool {
 	const part = 30
 	return t.left(now) >= max(t.life()/part, time.Second)
+}
+
+// isOfWrongClock reports whether a wrong clock wrote when the token was minted.
+// How long it lives is not known then, so nobody gets it any more, also when its
+// times look right again later.
+func (t *token) isOfWrongClock(now time.Time) bool {
+	if t.isInFuture(now) {
+		t.ofWrongClock.Store(true)
+	}
+	return t.ofWrongClock.Load()
+}
+
+func (t *token) isInFuture(now time.Time) bool {
+	return clock.IsFuture(now, t.rec.IssuedAt) || t.rec.ExpiresAt.Sub(now) > zoho.MaxLife+clock.Tolerance
+}
+
+// isOver reports whether the token has expired. While its times are in the future
+// they say nothing, and it is over a token's life after that was seen. When they are
+// past again, it was the clock of that moment that was wrong, and they count.
+func (t *token) isOver(now time.Time) bool {
+	if !t.isInFuture(now) || t.rec.SeenInFuture.IsZero() {
+		return !t.rec.ExpiresAt.After(now)
+	}
+	return !clock.IsFuture(now, t.rec.SeenInFuture) && now.Sub(t.rec.SeenInFuture) >= zoho.MaxLife
 }
 
 func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, config *Config, asked time.Time, exclusive bool) (*token, error) {
