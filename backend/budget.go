@@ -14,31 +14,31 @@ import (
 // credentials of the role that were refused again and again, and what package quota says
 // of the requests. The error is a *GrantError that says when it makes sense to ask
 // again. reserveOf is the role for whose readers the request is taken from the
-// reserve; empty if it is not. Live tokens count in q, requests in requests.
-func (e *Engine) admit(ctx context.Context, g *grant, q, requests *quotaRecord, config *Config, purpose mintPurpose) (reserveOf string, err error) {
-	now, limits := e.now(), config.limits()
-	q.seeFuture(now)
-	requests.seeFuture(now)
+// reserve; empty if it is not.
+func (e *Engine) admit(ctx context.Context, a *attempt) (reserveOf string, err error) {
+	now, limits := e.now(), a.config.limits()
+	a.q.seeFuture(now)
+	a.requests.seeFuture(now)
 	// A trial is how a definite refusal is overcome.
-	if f := g.record().Failure; f.isDefinite() && !purpose.trial || f.forbids(now) {
+	if f := a.grant.record().Failure; f.isDefinite() && !a.purpose.trial || f.forbids(now) {
 		return "", f.err()
 	}
-	own, rec := q.record(), requests.record()
+	own, rec := a.q.record(), a.requests.record()
 	for _, silence := range []*quota.Silence{rec.Throttled, own.Throttled} {
 		if silence.Forbids(now, limits) {
 			return "", silenceError(silence)
 		}
 	}
-	if purpose.role != "" && !g.record().hasWorked() {
-		if err := e.checkRefusals(ctx, purpose.role, config); err != nil {
+	if a.purpose.role != "" && !a.grant.record().hasWorked() {
+		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
 			return "", err
 		}
 	}
 	switch decision := rec.Request(now, limits); decision.Verdict {
 	case quota.Used:
-		return "", budgetError(config, purpose, decision.Until)
+		return "", budgetError(a.config, a.purpose, decision.Until)
 	case quota.Reserved:
-		reserveOf, err = e.entitledRole(ctx, g, q, requests, &rec, config)
+		reserveOf, err = e.entitledRole(ctx, a)
 		if err == nil && reserveOf == "" {
 			err = reservedError(limits, decision.Until)
 		}
@@ -56,20 +56,21 @@ func silenceError(s *quota.Silence) *GrantError {
 // a part: in one window a role has one request of the reserve, unless no other role
 // on the quota has ever got a token. So nobody who reads one role uses up what is kept
 // for others.
-func (e *Engine) entitledRole(ctx context.Context, g *grant, q, requests *quotaRecord, rec *quota.Record, config *Config) (string, error) {
-	waiting := g.waitingRoles()
-	if len(waiting) == 0 || !g.record().hasWorked() {
+func (e *Engine) entitledRole(ctx context.Context, a *attempt) (string, error) {
+	waiting := a.grant.waitingRoles()
+	if len(waiting) == 0 || !a.grant.record().hasWorked() {
 		return "", nil
 	}
+	rec := a.requests.record()
 	for _, role := range waiting {
-		if !rec.HasTakenReserve(role, e.now(), config.limits()) {
+		if !rec.HasTakenReserve(role, e.now(), a.config.limits()) {
 			return role, nil
 		}
 	}
 	for _, role := range waiting {
-		alone, err := e.isAloneOn(ctx, q, role, config)
-		if err == nil && alone && requests != q {
-			alone, err = e.isAloneOfClient(ctx, requests.id, role, config)
+		alone, err := e.isAloneOn(ctx, a.q, role, a.config)
+		if err == nil && alone && a.requests != a.q {
+			alone, err = e.isAloneOfClient(ctx, a.requests.id, role, a.config)
 		}
 		if err != nil || alone {
 			return role, err

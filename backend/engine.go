@@ -109,10 +109,6 @@ func (e *Engine) MountedAt(path string) {
 // stays below the 90 s that Vault gives a revocation.
 const flightLimit = 75 * time.Second
 
-// commitLimit bounds what is written after Zoho has answered, also while the mount
-// shuts down.
-const commitLimit = 20 * time.Second
-
 // recovered turns a panic into an error. What it says may hold a secret, so it goes
 // to the server log alone.
 func (e *Engine) recovered(panicked any, stack []byte) error {

@@ -64,18 +64,19 @@ func (rec *grantRecord) forgiven() { rec.Failure = nil }
 
 // noteFailure remembers why there is no token, and returns it. A trial that is
 // refused is not remembered: its credentials are not written either.
-func (e *Engine) noteFailure(ctx context.Context, g *grant, q, requests *quotaRecord, config *Config, purpose mintPurpose, cause error) error {
+func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error {
+	g, purpose := a.grant, a.purpose
 	var refused *zoho.Error
 	if !errors.As(cause, &refused) {
 		return cause
 	}
 	roles := e.rolesFor(ctx, g, purpose)
 	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
-	if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Failed(refused.NoToken()) }); err != nil {
+	if err := e.updateQuota(ctx, a.q, func(rec *quota.Record) { rec.Failed(refused.NoToken()) }); err != nil {
 		return err
 	}
 	if refused.Kind == zoho.Throttled {
-		return e.noteThrottle(ctx, g, requests, config, roles, refused)
+		return e.noteThrottle(ctx, a, roles, refused)
 	}
 	former := g.record()
 	now := former
@@ -86,7 +87,7 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, q, requests *quotaRe
 		}
 	}
 	if refused.Kind.Definite() && !former.hasWorked() {
-		if err := e.countRefusal(ctx, purpose.role, config); err != nil {
+		if err := e.countRefusal(ctx, purpose.role, a.config); err != nil {
 			return err
 		}
 	}
@@ -96,12 +97,12 @@ func (e *Engine) noteFailure(ctx context.Context, g *grant, q, requests *quotaRe
 }
 
 // noteThrottle remembers that Zoho has throttled, where the requests count.
-func (e *Engine) noteThrottle(ctx context.Context, g *grant, requests *quotaRecord, config *Config, roles []string, refused *zoho.Error) error {
-	rec := requests.record()
-	silence := quota.NewSilence(e.now(), refused.Code, refused.Error(), rec.Throttled, config.limits())
-	if err := e.updateQuota(ctx, requests, func(rec *quota.Record) { rec.Throttled = silence }); err != nil {
+func (e *Engine) noteThrottle(ctx context.Context, a *attempt, roles []string, refused *zoho.Error) error {
+	rec := a.requests.record()
+	silence := quota.NewSilence(e.now(), refused.Code, refused.Error(), rec.Throttled, a.config.limits())
+	if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = silence }); err != nil {
 		return err
 	}
-	e.tellFailure(g, silenceError(silence), roles, false)
+	e.tellFailure(a.grant, silenceError(silence), roles, false)
 	return silenceError(silence)
 }
