@@ -103,7 +103,7 @@ func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 func (e *Engine) discardStored(ctx context.Context, t *token) error {
 	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err == nil && ending {
-		err = e.finish(ctx, t)
+		err = e.revokeAtZoho(ctx, t)
 	}
 	e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
 	return err

@@ -27,7 +27,7 @@ func (e *Engine) Config(ctx context.Context) (*Config, bool, error) {
 func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeConfig(ctx, change)
-		e.tell(EventConfigWrite, keyConfig, err)
+		e.report(EventConfigWrite, keyConfig, err)
 		return warnings, err
 	})
 }
@@ -79,7 +79,7 @@ func (ch ConfigChange) wantsTrial(old, updated Config) bool {
 // DeleteConfig forgets the config and with it the mount's client. Roles with a
 // client of their own and all leases go on as before.
 func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
-	defer func() { e.tell(EventConfigDelete, keyConfig, err) }()
+	defer func() { e.report(EventConfigDelete, keyConfig, err) }()
 	release, err := e.writes.Acquire(ctx, keyConfig)
 	if err != nil {
 		return err

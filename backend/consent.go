@@ -168,7 +168,7 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 		e.log().Warn("an authorization failed", "role", role, "error", err)
 	}
 	if role != "" {
-		e.tellRole(EventRoleAuthorize, role, err)
+		e.reportRole(EventRoleAuthorize, role, err)
 	}
 	return role, err
 }

@@ -19,7 +19,7 @@ import (
 func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.deauthorize(ctx, name, force, by)
-		e.tellRole(EventRoleDeauthorize, name, err)
+		e.reportRole(EventRoleDeauthorize, name, err)
 		return warnings, err
 	})
 }

@@ -39,8 +39,8 @@ func endedKey(at time.Time, id string) string {
 	return prefixEnded + at.UTC().Format(hourForm) + "/" + id
 }
 
-// remember keeps what an auditor may ask of a token that has died.
-func (e *Engine) remember(ctx context.Context, t *token, how string) error {
+// writeTombstone keeps what an auditor may ask of a token that has died.
+func (e *Engine) writeTombstone(ctx context.Context, t *token, how string) error {
 	now := e.now()
 	info := t.info()
 	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{

@@ -109,6 +109,11 @@ func (e *Engine) MountedAt(path string) {
 // stays below the 90 s that Vault gives a revocation.
 const flightLimit = 75 * time.Second
 
+// settled is the age from which a stored token that no role hands out is
+// known to be a leftover, and not one that a mint or a write of a role is
+// just about to put in its place.
+const settled = 2 * flightLimit
+
 // recovered turns a panic into an error. What it says may hold a secret, so it goes
 // to the server log alone.
 func (e *Engine) recovered(panicked any, stack []byte) error {

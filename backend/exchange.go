@@ -245,7 +245,7 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, e
 	if err := e.adopt(ctx, g, q, t); err != nil {
 		return err
 	}
-	e.tellMint(t, e.rolesFor(ctx, g, mintPurpose{}))
+	e.reportMint(t, e.rolesFor(ctx, g, mintPurpose{}))
 	if exclusive {
 		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
 	}

@@ -92,7 +92,7 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 		}
 	}
 	needsPerson := now.Failure.needsPerson() && !purpose.trial && (former.Failure == nil || !former.Failure.needsPerson())
-	e.tellFailure(g, now.Failure.err(), roles, needsPerson)
+	e.reportFailure(g, now.Failure.err(), roles, needsPerson)
 	return now.Failure.err()
 }
 
@@ -103,6 +103,6 @@ func (e *Engine) noteThrottle(ctx context.Context, a *attempt, roles []string, r
 	if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = silence }); err != nil {
 		return err
 	}
-	e.tellFailure(a.grant, silenceError(silence), roles, false)
+	e.reportFailure(a.grant, silenceError(silence), roles, false)
 	return silenceError(silence)
 }

@@ -48,7 +48,7 @@ func (e *Engine) endAll(ctx context.Context, live map[string]*token, endings []q
 			return false, err
 		}
 		if ends {
-			err = e.finish(ctx, t)
+			err = e.revokeAtZoho(ctx, t)
 		}
 		if !ends || err != nil && ending.MustDie {
 			staying[ending.Token], done = true, false

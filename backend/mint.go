@@ -179,6 +179,6 @@ func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*
 			return nil, err
 		}
 	}
-	e.tellMint(t, e.rolesFor(ctx, a.grant, a.purpose))
+	e.reportMint(t, e.rolesFor(ctx, a.grant, a.purpose))
 	return t, nil
 }

@@ -74,7 +74,7 @@ func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tai
 		ctx, cancel = context.WithTimeout(ctx, taintedTimeout)
 		defer cancel()
 	}
-	return e.finish(ctx, t)
+	return e.revokeAtZoho(ctx, t)
 }
 
 // failingSince is when Vault asked first for a release that has failed now: as
@@ -114,12 +114,12 @@ func (e *Engine) releaseOver(lease Lease) {
 	delete(e.failing, lease.HolderID)
 }
 
-// finish carries out the decision to end t: at Zoho, then in storage. One runs
+// revokeAtZoho carries out the decision to end t: at Zoho, then in storage. One runs
 // per token at a time.
-func (e *Engine) finish(ctx context.Context, t *token) error {
-	return e.work.Once(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
+func (e *Engine) revokeAtZoho(ctx context.Context, t *token) error {
+	return e.work.Once(ctx, "revoke "+t.rec.ID, func(ctx context.Context) error {
 		if t.isOver(e.now()) {
-			return e.forgetExpired(ctx, t)
+			return e.deleteExpired(ctx, t)
 		}
 		config, err := e.configForRevocation(ctx)
 		if err != nil {
@@ -133,7 +133,7 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		defer cancel()
 		how, err := client.RevokeAccessToken(callCtx, t.rec.App, t.rec.AccessToken)
 		roles := ledger.Roles(t.ledger.Readership())
-		e.tellToken(EventTokenRevoke, t, roles, err)
+		e.reportToken(EventTokenRevoke, t, roles, err)
 		log := e.log().With("roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
 		if err != nil {
 			log.Warn("could not revoke an access token", "error", err)
@@ -141,10 +141,10 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		}
 		if how == zoho.AlreadyGone {
 			log.Info("an access token was gone before it was revoked: both of Zoho's endpoints answered 400")
-			return e.forget(ctx, t, "it was gone before it was revoked")
+			return e.deleteToken(ctx, t, "it was gone before it was revoked")
 		}
 		log.Info("revoked an access token")
-		return e.forget(ctx, t, "it was revoked")
+		return e.deleteToken(ctx, t, "it was revoked")
 	})
 }
 
@@ -159,11 +159,11 @@ func (e *Engine) configForRevocation(ctx context.Context) (*Config, error) {
 	return config, err
 }
 
-// forget drops a token that is dead at Zoho, and says in words how it died. Its
+// deleteToken drops a token that is dead at Zoho, and says in words how it died. Its
 // own record goes last: until then a crash leaves a token that is ended once
 // more, which is harmless.
-func (e *Engine) forget(ctx context.Context, t *token, how string) error {
-	if err := e.remember(ctx, t, how); err != nil {
+func (e *Engine) deleteToken(ctx context.Context, t *token, how string) error {
+	if err := e.writeTombstone(ctx, t, how); err != nil {
 		return err
 	}
 	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
@@ -205,10 +205,10 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	return nil
 }
 
-// forgetExpired drops a token that died of age, which Zoho does by itself.
-func (e *Engine) forgetExpired(ctx context.Context, t *token) error {
+// deleteExpired drops a token that died of age, which Zoho does by itself.
+func (e *Engine) deleteExpired(ctx context.Context, t *token) error {
 	e.log().Info("an access token has expired", "roles", ledger.Roles(t.ledger.Readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	return e.forget(ctx, t, byExpiry)
+	return e.deleteToken(ctx, t, byExpiry)
 }
 
 // endIfUnheld ends a token that no role can hand out any more, unless somebody
@@ -216,7 +216,7 @@ func (e *Engine) forgetExpired(ctx context.Context, t *token) error {
 func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
 	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err == nil && ending {
-		err = e.finish(ctx, t)
+		err = e.revokeAtZoho(ctx, t)
 	}
 	if err != nil {
 		e.log().Warn("could not end an access token that nobody needs; it is tried again", "token_id", t.rec.ID, "error", err)

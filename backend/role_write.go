@@ -19,7 +19,7 @@ import (
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
-		e.tellRole(EventRoleWrite, name, err)
+		e.reportRole(EventRoleWrite, name, err)
 		return warnings, err
 	})
 }
@@ -247,7 +247,7 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([
 // token that nobody holds and no other role hands out is ended. A refresh token
 // that no other role has is lost to Vault, of which it warns.
 func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string, err error) {
-	defer func() { e.tellRole(EventRoleDelete, name, err) }()
+	defer func() { e.reportRole(EventRoleDelete, name, err) }()
 	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err

@@ -17,11 +17,6 @@ const (
 	// revocationsAtOnce bounds the calls to Zoho that one Tick has open.
 	revocationsAtOnce = 4
 
-	// settled is the age from which a stored token that no role hands out is
-	// known to be a leftover, and not one that a mint or a write of a role is
-	// just about to put in its place.
-	settled = 2 * flightLimit
-
 	// lostAfter is how long after a lease's end the ledger waits for Vault to
 	// say so. Vault says so at once, or when it is unsealed again.
 	lostAfter = 10 * time.Minute
@@ -66,7 +61,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	}
 	now := e.now()
 	if t.isOver(now) {
-		return e.forgetExpired(ctx, t)
+		return e.deleteExpired(ctx, t)
 	}
 	t.ledger.Flush()
 	for _, holder := range t.ledger.Overdue(now.Add(-lostAfter)) {

@@ -161,7 +161,7 @@ func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, e
 		return nil, err
 	}
 	if t != nil && !t.isOver(e.now()) {
-		return nil, e.work.Do(ctx, func(ctx context.Context) error { return e.kill(ctx, t) })
+		return nil, e.work.Do(ctx, func(ctx context.Context) error { return e.endNow(ctx, t) })
 	}
 	ended, err := e.endedToken(ctx, id)
 	switch {
