@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// ErrEnding: the token's end was decided before, or may have been.
+// ErrEnding says that the token's end was decided before, or may have been.
 var ErrEnding = errors.New("the access token is being revoked")
 
 // Options are what a ledger is made of.

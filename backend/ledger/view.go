@@ -9,6 +9,7 @@ import (
 
 // What may be asked of a ledger. Nothing here changes it.
 
+// IsEnding reports whether the token's end was decided.
 func (l *Ledger) IsEnding() bool { return !l.EndingSince().IsZero() }
 
 // CanBeHeld reports whether the token may get another holder. It must not if its
@@ -38,11 +39,13 @@ func (l *Ledger) IsDue() bool {
 	return l.released && l.heldLocked() == 0
 }
 
+// IsHeld reports whether somebody holds the token. It only looks.
 func (l *Ledger) IsHeld() bool {
 	all, _ := l.Count()
 	return all > 0
 }
 
+// Holder returns the holder of a place, if it is held and has a name.
 func (l *Ledger) Holder(id string) (h Holder, held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +53,7 @@ func (l *Ledger) Holder(id string) (h Holder, held bool) {
 	return h, held
 }
 
-// count is the number of holders, those among them whose names are not known.
+// Count is the number of holders, those among them whose names are not known.
 func (l *Ledger) Count() (all, unnamed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
