@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -236,29 +237,63 @@ func TestDocumentation_HelpSpeaksOfFieldsThatExist(t *testing.T) {
 	}
 }
 
+// functions lists the functions of the tree whose files match.
+func functions(t *testing.T, matches func(path string) bool) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	tree := os.DirFS(".")
+	require.NoError(t, fs.WalkDir(tree, ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !matches(path) {
+			return err
+		}
+		source, err := fs.ReadFile(tree, path)
+		for _, found := range regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?(\w+)[(\[]`).FindAllSubmatch(source, -1) {
+			names[string(found[1])] = true
+		}
+		return err
+	}))
+	return names
+}
+
+func tests(t *testing.T) map[string]bool {
+	t.Helper()
+	return functions(t, func(path string) bool { return strings.HasSuffix(path, "_test.go") })
+}
+
 // SECURITY.md names a test for each thing that somebody cannot do.
 func TestSecurity_NamesTestsThatExist(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("SECURITY.md")
 	require.NoError(t, err)
-	tests := map[string]bool{}
-	tree := os.DirFS(".")
-	require.NoError(t, fs.WalkDir(tree, ".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		source, err := fs.ReadFile(tree, path)
-		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(source, -1) {
-			tests[string(found[1])] = true
-		}
-		return err
-	}))
 	_, table, found := strings.Cut(string(page), "## Who can do what")
 	require.True(t, found)
 	table, _, _ = strings.Cut(table, "## What is in scope")
 	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(table, -1)
 	require.Greater(t, len(named), 30)
+	known := tests(t)
 	for _, test := range named {
-		require.True(t, tests[test[1]], test[1])
+		require.True(t, known[test[1]], test[1])
+	}
+}
+
+// Each number that a comment or a test cites is on the page of invariants, with
+// functions and tests that exist.
+func TestInvariants_NameFunctionsAndTestsThatExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/invariants.md")
+	require.NoError(t, err)
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \| (.*) \| (.*) \|$`).FindAllStringSubmatch(string(page), -1)
+	require.Len(t, rows, 17)
+	code := functions(t, func(path string) bool { return strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") })
+	known := tests(t)
+	for i, row := range rows {
+		require.Equal(t, strconv.Itoa(i+1), row[1])
+		for column, names := range map[int]map[string]bool{3: code, 4: known} {
+			named := regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(row[column], -1)
+			require.NotEmpty(t, named, row[0])
+			for _, name := range named {
+				require.True(t, names[name[1]], name[1])
+			}
+		}
 	}
 }

@@ -6,74 +6,49 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// readerReserve is the part of the budget that is kept for readers who have no
-// token that their role's own min_ttl accepts, with credentials that have worked.
-func readerReserve(budget int) int { return min(max(1, budget*3/10), budget-1) }
-
-const longestBackoff = 2 * time.Minute
-
-// backoff is how long the engine leaves Zoho alone after n failures in a row
-// that may pass. It reaches two minutes, so an outage of any length costs
-// about the budget at the most, and is noticed to be over soon.
-func backoff(n int) time.Duration {
-	const first = 4 * time.Second
-	return min(first<<min(n-1, 10), longestBackoff)
-}
-
-// window is how long a request counts. It is a request timeout longer than
-// Zoho's window, because a request may reach Zoho that much later than it was
-// counted here.
-// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
-func (c *Config) window() time.Duration { return c.RequestWindow + c.RequestTimeout }
-
-// admit decides whether a token request may be sent now. Everything that
-// forbids one is here: a remembered failure, the budget, the cap on live
-// tokens. The error is a *GrantError that says when it makes sense to ask
+// admit decides whether a token request may be sent now: a failure that is remembered,
+// credentials of the role that were refused again and again, and what package quota says
+// of the requests. The error is a *GrantError that says when it makes sense to ask
 // again. reserveOf is the role for whose readers the request is taken from the
-// reserve; empty if it is not. Live tokens count in q, requests in requests.
-func (e *Engine) admit(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose) (reserveOf string, err error) {
-	now := e.now()
-	q.seeFuture(now)
-	requests.seeFuture(now)
-	rec := requests.record()
+// reserve; empty if it is not.
+func (e *Engine) admit(ctx context.Context, a *attempt) (reserveOf string, err error) {
+	now, limits := e.now(), a.config.limits()
+	a.q.seeFuture(now)
+	a.requests.seeFuture(now)
 	// A trial is how a definite refusal is overcome.
-	if f := g.record().Failure; f.isDefinite() && !purpose.trial || f.forbids(now, config) {
+	if f := a.grant.record().Failure; f.isDefinite() && !a.purpose.trial || f.forbids(now) {
 		return "", f.err()
 	}
-	for _, f := range []*failure{rec.Throttled, q.record().Throttled} {
-		if f.forbids(now, config) {
-			return "", f.err()
+	own, rec := a.q.record(), a.requests.record()
+	for _, silence := range []*quota.Silence{rec.Throttled, own.Throttled} {
+		if silence.Forbids(now, limits) {
+			return "", silenceError(silence)
 		}
 	}
-	if purpose.role != "" && !g.record().hasWorked() {
-		if err := e.checkRefusals(ctx, purpose.role, config); err != nil {
+	if a.purpose.role != "" && !a.grant.record().hasWorked() {
+		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
 			return "", err
 		}
 	}
-	if used, free := rec.used(now, config, config.RequestBudget); used >= config.RequestBudget {
-		return "", budgetError(config, purpose, free)
-	}
-	if used, free := rec.used(now, config, unreserved(config)); used >= unreserved(config) {
-		reserveOf, err = e.entitledRole(ctx, g, q, requests, &rec, config)
-		if err != nil {
-			return "", err
+	switch decision := rec.Request(now, limits); decision.Verdict {
+	case quota.Used:
+		return "", budgetError(a.config, a.purpose, decision.Until)
+	case quota.Reserved:
+		reserveOf, err = e.entitledRole(ctx, a)
+		if err == nil && reserveOf == "" {
+			err = reservedError(limits, decision.Until)
 		}
-		if reserveOf == "" {
-			return "", reservedError(config, free)
-		}
+	case quota.Go, quota.Silent, quota.Full:
 	}
-	room := config.MaxLiveTokens
-	if len(g.waitingRoles()) == 0 {
-		room -= room * 3 / 10 // of the live tokens a part is kept for those readers, too
-	}
-	return reserveOf, e.makeRoom(ctx, q.record(), now, config, room)
+	return reserveOf, err
 }
 
-func unreserved(config *Config) int {
-	return config.RequestBudget - readerReserve(config.RequestBudget)
+func silenceError(s *quota.Silence) *GrantError {
+	return &GrantError{Kind: zoho.Throttled, Code: s.Code, Text: s.Text, RetryAt: s.RetryAt}
 }
 
 // entitledRole picks the role for whose waiting readers a request may be taken
@@ -81,20 +56,21 @@ func unreserved(config *Config) int {
 // a part: in one window a role has one request of the reserve, unless no other role
 // on the quota has ever got a token. So nobody who reads one role uses up what is kept
 // for others.
-func (e *Engine) entitledRole(ctx context.Context, g *grant, q, requests *quota, rec *quotaRecord, config *Config) (string, error) {
-	waiting := g.waitingRoles()
-	if len(waiting) == 0 || !g.record().hasWorked() {
+func (e *Engine) entitledRole(ctx context.Context, a *attempt) (string, error) {
+	waiting := a.grant.waitingRoles()
+	if len(waiting) == 0 || !a.grant.record().hasWorked() {
 		return "", nil
 	}
+	rec := a.requests.record()
 	for _, role := range waiting {
-		if !rec.hasTakenReserve(role, e.now(), config) {
+		if !rec.HasTakenReserve(role, e.now(), a.config.limits()) {
 			return role, nil
 		}
 	}
 	for _, role := range waiting {
-		alone, err := e.isAloneOn(ctx, q, role, config)
-		if err == nil && alone && requests != q {
-			alone, err = e.isAloneOfClient(ctx, requests.id, role, config)
+		alone, err := e.isAloneOn(ctx, a.q, role, a.config)
+		if err == nil && alone && a.requests != a.q {
+			alone, err = e.isAloneOfClient(ctx, a.requests.id, role, a.config)
 		}
 		if err != nil || alone {
 			return role, err
@@ -119,7 +95,7 @@ func (e *Engine) isAloneOfClient(ctx context.Context, clientID, role string, con
 
 // isAloneOn reports whether no other role that draws on a quota has credentials
 // that have worked.
-func (e *Engine) isAloneOn(ctx context.Context, q *quota, role string, config *Config) (bool, error) {
+func (e *Engine) isAloneOn(ctx context.Context, q *quotaRecord, role string, config *Config) (bool, error) {
 	others, err := e.rolesWhere(ctx, q.id, func(name string, r *Role) (bool, error) {
 		if r == nil || name == role || !r.IsAuthorized() {
 			return false, nil
@@ -141,15 +117,14 @@ func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config)
 	if err != nil {
 		return err
 	}
-	now := e.now()
 	rec := trials.record()
-	used, free := rec.used(now, config, config.RequestBudget)
-	if used < config.RequestBudget {
+	left, free := rec.Left(e.now(), config.limits())
+	if left > 0 {
 		return nil
 	}
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
 		"Zoho has refused %d different credentials of role %q in %s. Until that is over Vault tries no new ones of this role. Look who writes wrong credentials to it.",
-		used, role, config.RequestWindow)}
+		config.RequestBudget, role, config.RequestWindow)}
 }
 
 // countRefusal notes that Zoho has refused credentials of a role that never
@@ -162,12 +137,12 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 	if err != nil {
 		return err
 	}
-	return e.countRequest(ctx, trials, config, request{At: e.now(), Over: true})
+	return e.countRequest(ctx, trials, config, quota.Request{At: e.now(), Over: true})
 }
 
 // trialsOf is the record of a role's credentials that were refused. It has a
 // quota's form, since it counts requests in a window as well, and is none of Zoho's.
-func (e *Engine) trialsOf(ctx context.Context, role string) (*quota, error) {
+func (e *Engine) trialsOf(ctx context.Context, role string) (*quotaRecord, error) {
 	id, err := e.fingerprint(ctx, "trials", role)
 	if err != nil {
 		return nil, err
@@ -176,7 +151,7 @@ func (e *Engine) trialsOf(ctx context.Context, role string) (*quota, error) {
 }
 
 // clientQuota is the quota of a client: see clientQuotaID.
-func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quota, error) {
+func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quotaRecord, error) {
 	id, err := e.clientQuotaID(ctx, app.AccountsURL, app.ClientID)
 	if err != nil {
 		return nil, err
@@ -205,63 +180,8 @@ func (p mintPurpose) cause(config *Config) string {
 	}
 }
 
-func reservedError(config *Config, free time.Time) error {
+func reservedError(limits quota.Limits, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, reserved: true, Text: fmt.Sprintf(
 		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: one for each role in that time, if its credentials have worked, and no living token has as much time left as the role's own min_ttl asks for.",
-		unreserved(config), config.RequestBudget, config.RequestWindow, readerReserve(config.RequestBudget))}
-}
-
-// makeRoom enforces invariant 5. At the cap Zoho silently kills the oldest
-// token of a quota, which may only be one that nobody holds. A request whose
-// outcome is unknown counts as a token that may live.
-//
-// So it goes from the oldest on: what nobody holds is ended, so that no reader
-// gets a token that Zoho is about to kill; the first one that is held must not
-// be reached by the eviction. After that only tokens that are certainly gone
-// make room.
-// Source: zoho.com/accounts/protocol/oauth/token-limits.html.
-//
-// room is how many tokens may live: the cap, less what is kept for readers who have
-// no token if nobody of those waits.
-func (e *Engine) makeRoom(ctx context.Context, rec quotaRecord, now time.Time, config *Config, room int) error {
-	live := rec.live(now)
-	missing := len(live) + 1 - room
-	var oldestHeld *request
-	for i, r := range live {
-		if missing <= 0 {
-			return nil
-		}
-		t, err := e.token(ctx, r.Token)
-		if err != nil {
-			return err
-		}
-		if t == nil { // an outcome that is unknown
-			if oldestHeld == nil {
-				missing--
-			}
-			continue
-		}
-		ending, err := t.ledger.endIfUnheld(ctx, now)
-		if err != nil {
-			return err
-		}
-		if !ending {
-			if oldestHeld == nil {
-				oldestHeld = &live[i]
-			}
-			continue
-		}
-		if err := e.finish(ctx, t); err == nil || oldestHeld == nil {
-			missing--
-		}
-	}
-	if missing <= 0 {
-		return nil
-	}
-	retryAt := now.Add(config.RequestTimeout)
-	if oldestHeld != nil {
-		retryAt = oldestHeld.until(now)
-	}
-	return &GrantError{Kind: zoho.Throttled, RetryAt: retryAt, Text: fmt.Sprintf(
-		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", len(live), config.MaxLiveTokens)}
+		limits.Unreserved(), limits.Budget, limits.Window, limits.Reserve())}
 }

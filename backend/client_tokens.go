@@ -7,6 +7,7 @@ import (
 	"path"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -71,7 +72,7 @@ func (e *Engine) unlistRefreshToken(ctx context.Context, clientID, quotaID strin
 		return err
 	}
 	if q.record().Listed {
-		if err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.Listed = false }); err != nil {
+		if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Listed = false }); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // Config returns the mount's config, or its defaults if none was written.
@@ -24,15 +25,15 @@ func (e *Engine) Config(ctx context.Context) (*Config, bool, error) {
 // cannot be made, a *GrantError if Zoho refuses the client secret, and then
 // nothing has changed.
 func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
-	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
+	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeConfig(ctx, change)
-		e.tell(EventConfigWrite, keyConfig, err)
+		e.report(EventConfigWrite, keyConfig, err)
 		return warnings, err
 	})
 }
 
 func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
-	release, err := e.writes.acquire(ctx, keyConfig)
+	release, err := e.writes.Acquire(ctx, keyConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +79,8 @@ func (ch ConfigChange) wantsTrial(old, updated Config) bool {
 // DeleteConfig forgets the config and with it the mount's client. Roles with a
 // client of their own and all leases go on as before.
 func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
-	defer func() { e.tell(EventConfigDelete, keyConfig, err) }()
-	release, err := e.writes.acquire(ctx, keyConfig)
+	defer func() { e.report(EventConfigDelete, keyConfig, err) }()
+	release, err := e.writes.Acquire(ctx, keyConfig)
 	if err != nil {
 		return err
 	}

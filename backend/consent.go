@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -167,7 +168,7 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 		e.log().Warn("an authorization failed", "role", role, "error", err)
 	}
 	if role != "" {
-		e.tellRole(EventRoleAuthorize, role, err)
+		e.reportRole(EventRoleAuthorize, role, err)
 	}
 	return role, err
 }
@@ -226,7 +227,7 @@ var stateForm = regexp.MustCompile(`^[0-9a-f]{32}\.[\w-]{43}$`)
 func (e *Engine) isPending(name string) bool {
 	end, _, _ := strings.Cut(name, "-")
 	seconds, err := strconv.ParseInt(end, 10, 64)
-	return err == nil && isWithin(e.now(), time.Unix(seconds, 0), consentLife)
+	return err == nil && clock.IsWithin(e.now(), time.Unix(seconds, 0), consentLife)
 }
 
 // givenConsent is a pending authorization with what Zoho sent back.

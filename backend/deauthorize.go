@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // Deauthorize revokes a role's refresh token at Zoho, and with it all its access
@@ -15,9 +17,9 @@ import (
 //
 // Other roles of the grant would lose it, too, so force is needed if there are.
 func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
-	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
+	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.deauthorize(ctx, name, force, by)
-		e.tellRole(EventRoleDeauthorize, name, err)
+		e.reportRole(EventRoleDeauthorize, name, err)
 		return warnings, err
 	})
 }

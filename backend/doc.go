@@ -14,6 +14,45 @@
 // code - per client. No secret of the client is part of it, so several grants can
 // draw on one quota. Which roles draw on it is found by an index in storage.
 //
+// # Where to look
+//
+// What Vault's paths call - a use case each:
+//
+//	issue.go             a read of creds: serve a token, or wait for a mint
+//	revoke.go            the revocation of a lease; the last one ends the token at Zoho
+//	config_store.go      a write of the config; verify.go tries its new client secret
+//	role_write.go        a write or deletion of a role; role_change.go checks what is written
+//	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits
+//	consent.go           authorize and callback; consent_check.go holds the one against the other
+//	rotate.go            a new access token, and the end of the others
+//	deauthorize.go       the end of a refresh token
+//	status.go, tokens.go what an operator or auditor asks
+//	tick.go              what is done once a minute; sweep.go forgets what nobody needs
+//
+// How Zoho is asked, for all of them:
+//
+//	ask.go               one protocol for every token request: turn, admission, count, call, note
+//	budget.go            admission: may Zoho be asked? (package quota decides what Zoho allows)
+//	make_room.go         ends the tokens that have to go before one more may live
+//	mint.go              asks for an access token, once for all who wait
+//	adopt.go             stores what Zoho gave, and makes it the current token: nothing else does
+//	failure.go           remembers why Zoho gave none
+//	refresh_token_end.go carries out the revocation of a refresh token
+//
+// The records that they work on, each with its transitions:
+//
+//	grant.go, quota.go, token.go, ended.go, role*.go, config.go
+//	client_tokens.go      the refresh tokens of each client, of the twenty that Zoho allows
+//	role_index.go         which roles draw on a quota
+//	pending_revocation.go the write-ahead entry for the end of a refresh token
+//	stored.go, store.go, cache.go: how a record is kept in storage and in memory
+//
+// Below them are packages that know nothing of the engine: ledger (who holds a token),
+// quota (what Zoho allows, as a pure decision), work (what runs once and is waited for),
+// clock (how far a stored time is believed), zoho (HTTP, and Zoho's words: a new error
+// word goes into lookupRemedy of zoho/errors.go), secret. What the engine promises is
+// listed in docs/invariants.md.
+//
 // # What a reader sees of a grant
 //
 //	           mint
@@ -43,28 +82,6 @@
 // if that reader is gone, none, and is then ended like a superseded one. The same
 // goes for a current token once no role uses its grant.
 //
-// # A reader's place in the token's ledger
-//
-//	            a write reserves it            a later one gives it back
-//	    free ─────────────────────────► reserved ─────────────────────► free
-//	     │                                 │
-//	     │ a reader,                       │ a reader,
-//	     │ who waits for                   │ who does not wait
-//	     │ the next write                  ▼
-//	     │                           held, unnamed ──╮
-//	     │                                 │         │ released
-//	     │                                 │ the     ├─────────────────► gone
-//	     ▼                                 │ next    │
-//	held, named ◄──────────────────────────╯ write   │
-//	     ╰───────────────────────────────────────────╯
-//
-// Places are reserved for readers who come in a crowd, three or more close after
-// one another: a write that they all would wait for tells storage how many more
-// may come before the next one, which has their names. After a crash a place that
-// was reserved and has no name counts as held, since a lease may be in it. If one
-// is, its revocation frees the place; if not, the token dies of age and not
-// with its last lease. So a crash makes the ledger count too many, never too few.
-//
 // # The life of a refresh token
 //
 //	code, or consent in a browser          written by hand
@@ -86,14 +103,13 @@
 //   - A role changes under its slot, in one piece that goes on when the caller
 //     hangs up: enter the index, try, store, leave the former grant.
 //   - What is asked of Zoho takes turns: one request at a time for each quota, so
-//     that what is counted is counted before the next one looks at it.
+//     that what is counted is counted before the next one looks at it (askZoho).
 //   - A mint, a trial or the exchange of a code makes a token current, in the turn of
-//     its quota. One mint is in flight for each grant ([Engine.Issue] waits for it; a
+//     its quota (adopt). One mint is in flight for each grant ([Engine.Issue] waits for it; a
 //     reader that gives up does not stop it).
 //   - What is decided of a pending revocation is decided in the turn of its quota.
-//   - The token's ledger alone decides that a token is ending, in the same
-//     step in which it takes the last holder out, so that no new holder can
-//     slip in between. From then on no reader gets the token.
+//   - The token's ledger alone decides that a token is ending: see package ledger. From
+//     then on no reader gets the token.
 //   - The token's one revocation in flight makes it gone.
 //
 // # What is written, and when
@@ -102,11 +118,12 @@
 // token is stored before anybody gets it. A role is in the index of its quota before
 // it is stored. The end of a refresh token is noted before a role forgets it, and
 // decided in storage, with the end of its access tokens, before Zoho is asked. A
-// holder counts in the ledger before
-// its reader gets the answer, by name or in a reserved place; concurrent holders
-// of one token share a write. The decision to end a token is in the ledger before Zoho is asked. So at a crash
-// between any two writes the records err on the safe side: a request too many
-// is counted, a holder too many is remembered, a revocation is repeated.
+// holder counts in the ledger before its reader gets the answer, by name or in a
+// reserved place; concurrent holders of one token share a write. The decision to end a
+// token is in the ledger before Zoho is asked. A refresh token is in the list of its
+// client before its role is stored. So at a crash between any two writes the records
+// err on the safe side: a request too many is counted, a holder too many is remembered,
+// a revocation is repeated.
 //
 // # Locks
 //

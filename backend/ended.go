@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/ledger"
 )
 
 // keptAfterEnd is how long the memory of a dead token is kept.
@@ -16,14 +18,14 @@ const keptAfterEnd = 24 * time.Hour
 // endedEntry is what is kept of a dead token. Its key begins with the hour of
 // its death, so that old ones are found without reading any.
 type endedEntry struct {
-	GrantID     string       `json:"grant_id"`
-	AccountsURL string       `json:"accounts_url"`
-	Scopes      []string     `json:"scopes,omitempty"`
-	IssuedAt    time.Time    `json:"issued_at"`
-	ExpiresAt   time.Time    `json:"expires_at"`
-	EndedAt     time.Time    `json:"ended_at"`
-	EndedBy     string       `json:"ended_by"`
-	Readers     []Readership `json:"readers,omitempty"`
+	GrantID     string              `json:"grant_id"`
+	AccountsURL string              `json:"accounts_url"`
+	Scopes      []string            `json:"scopes,omitempty"`
+	IssuedAt    time.Time           `json:"issued_at"`
+	ExpiresAt   time.Time           `json:"expires_at"`
+	EndedAt     time.Time           `json:"ended_at"`
+	EndedBy     string              `json:"ended_by"`
+	Readers     []ledger.Readership `json:"readers,omitempty"`
 }
 
 // maxEnded bounds the readers in a dead token's entry, in bytes. Without it the
@@ -37,8 +39,8 @@ func endedKey(at time.Time, id string) string {
 	return prefixEnded + at.UTC().Format(hourForm) + "/" + id
 }
 
-// remember keeps what an auditor may ask of a token that has died.
-func (e *Engine) remember(ctx context.Context, t *token, how string) error {
+// writeTombstone keeps what an auditor may ask of a token that has died.
+func (e *Engine) writeTombstone(ctx context.Context, t *token, how string) error {
 	now := e.now()
 	info := t.info()
 	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{
@@ -49,7 +51,7 @@ func (e *Engine) remember(ctx context.Context, t *token, how string) error {
 
 // latestReaders leaves out the earliest of readers, until the others have room in
 // an entry.
-func latestReaders(readers []Readership) []Readership {
+func latestReaders(readers []ledger.Readership) []ledger.Readership {
 	room := maxEnded
 	for i, r := range slices.Backward(readers) {
 		text, err := json.Marshal(r)
@@ -93,7 +95,7 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 		}
 		info := &TokenInfo{
 			ID: id, State: TokenEnded, GrantID: entry.GrantID, AccountsURL: entry.AccountsURL, Scopes: entry.Scopes,
-			Roles: rolesOf(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
+			Roles: ledger.Roles(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
 			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
 		}
 		return info, e.nameDataCenter(ctx, info)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -12,8 +13,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/salt"
 	"github.com/hashicorp/vault/sdk/logical"
-	"golang.org/x/sync/singleflight"
 
+	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -37,15 +38,14 @@ type Engine struct {
 
 	config cache[Config] // one key: keyConfig
 	roles  cache[Role]   // by name
-	writes slots         // by storage key: read-modify-write of one record
-	turns  slots         // by quota: what is asked of Zoho that counts for it
-
-	flights singleflight.Group
+	work   *work.Group   // what runs: flights of several callers, and work in the background
+	writes work.Slots    // by storage key: read-modify-write of one record
+	turns  work.Slots    // by quota: what is asked of Zoho that counts for it
 
 	mu       sync.Mutex
 	salt     *salt.Salt
 	grants   map[string]*grant
-	quotas   map[string]*quota
+	quotas   map[string]*quotaRecord
 	tokens   map[string]*token
 	claims   map[string]int          // by key in the index: writes of roles that are under way
 	accounts map[string]*zoho.Client // by CA certificate
@@ -54,15 +54,7 @@ type Engine struct {
 	failing  map[string]time.Time // by holder: since when its release fails
 	searched time.Time            // when failing was searched for old ones last
 
-	// Flights outlive the request that started them, so they run under the
-	// mount's own context, and Close waits for them.
-	life    context.Context
-	end     context.CancelFunc
-	running sync.WaitGroup
-	active  int           // what runs; guarded by mu
-	closed  bool          // likewise
-	closing chan struct{} // closed with the first Close
-	pacing  pacing
+	after func(time.Duration) <-chan time.Time // for pauses between writes
 }
 
 // New returns an Engine. It touches neither storage nor network.
@@ -73,12 +65,11 @@ func New(opts Options) *Engine {
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
 		grants:    make(map[string]*grant),
-		quotas:    make(map[string]*quota),
+		quotas:    make(map[string]*quotaRecord),
 		tokens:    make(map[string]*token),
 		claims:    make(map[string]int),
 		accounts:  make(map[string]*zoho.Client),
 		failing:   make(map[string]time.Time),
-		closing:   make(chan struct{}),
 	}
 	if opts.Logger == nil {
 		opts.Logger = hclog.NewNullLogger()
@@ -87,11 +78,13 @@ func New(opts Options) *Engine {
 	if e.now == nil {
 		e.now = time.Now
 	}
-	e.pacing = pacing{after: opts.After, closing: e.closing}
-	if e.pacing.after == nil {
-		e.pacing.after = time.After
+	e.work = work.NewGroup(work.Options{
+		Limit: flightLimit, Closed: errClosed, Recovered: e.recovered,
+		Failed: func(err error) { e.log().Error("background work failed", "error", err) },
+	})
+	if e.after = opts.After; e.after == nil {
+		e.after = time.After
 	}
-	e.life, e.end = context.WithCancel(context.Background())
 	return e
 }
 
@@ -112,6 +105,22 @@ func (e *Engine) MountedAt(path string) {
 	}
 }
 
+// flightLimit bounds a mint or a revocation as a whole, storage included. It
+// stays below the 90 s that Vault gives a revocation.
+const flightLimit = 75 * time.Second
+
+// settled is the age from which a stored token that no role hands out is
+// known to be a leftover, and not one that a mint or a write of a role is
+// just about to put in its place.
+const settled = 2 * flightLimit
+
+// recovered turns a panic into an error. What it says may hold a secret, so it goes
+// to the server log alone.
+func (e *Engine) recovered(panicked any, stack []byte) error {
+	e.log().Error("panic in the secrets engine", "panic", panicked, "stack", string(stack))
+	return errors.New("internal error in the Zoho secrets engine; the server log has it as \"panic in the secrets engine\", please report it")
+}
+
 // Close lets nothing new begin, gives what is under way a moment to end by
 // itself - a mint that is cut off may leave a token at Zoho that nobody knows -
 // and then stops it.
@@ -121,18 +130,9 @@ func (e *Engine) Close() {
 	tokens := slices.Collect(maps.Values(e.tokens))
 	e.mu.Unlock()
 	for _, t := range tokens {
-		t.ledger.flush()
+		t.ledger.Flush()
 	}
-	e.mu.Lock()
-	if !e.closed {
-		e.closed = true
-		close(e.closing)
-	}
-	e.mu.Unlock()
-	cutOff := time.AfterFunc(moment, e.end)
-	e.running.Wait()
-	cutOff.Stop()
-	e.end()
+	e.work.Close(moment)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, client := range e.accounts {
@@ -212,7 +212,7 @@ func (e *Engine) mountSalt(ctx context.Context) (*salt.Salt, error) {
 		return s, nil
 	}
 	// One at a time: two that create it at once would use different salts.
-	release, err := e.writes.acquire(ctx, keySalt)
+	release, err := e.writes.Acquire(ctx, keySalt)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type GrantError struct {
 	// RetryAt is when it makes sense to ask again; zero if that depends on
 	// somebody correcting something.
 	RetryAt  time.Time
-	reserved bool // the rest of the budget is kept for others: see readerReserve
+	reserved bool // the rest of the budget is kept for others: see quota.Reserved
 }
 
 func (e *GrantError) Error() string {
@@ -67,9 +67,6 @@ func asGrantError(err error) error {
 	}
 	return err
 }
-
-// errEnding: the token's revocation was decided after the reader had picked it.
-var errEnding = errors.New("the access token is being revoked")
 
 // errRoleChanged: the role was given another grant while a reader looked at it.
 var errRoleChanged = errors.New("the role was changed meanwhile")

@@ -3,6 +3,8 @@ package backend
 import (
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // Event is something that an operator or auditor may want to be told of. It
@@ -42,8 +44,8 @@ func EventTypes() []string {
 	}
 }
 
-// tell sends an event in the background. Details are names and values in turn.
-func (e *Engine) tell(eventType, path string, err error, details ...string) {
+// report sends an event in the background. Details are names and values in turn.
+func (e *Engine) report(eventType, path string, err error, details ...string) {
 	if e.notify == nil {
 		return
 	}
@@ -55,43 +57,42 @@ func (e *Engine) tell(eventType, path string, err error, details ...string) {
 	case EventConfigWrite, EventConfigDelete, EventRoleWrite, EventRoleDelete, EventRoleAuthorize, EventRoleDeauthorize:
 		event.Modified = err == nil
 	}
-	e.spawn(func() { e.notify(event) })
+	e.work.Go(func() { e.notify(event) })
 }
 
-// tellRole is tell for what happens to a role.
-func (e *Engine) tellRole(eventType, role string, err error) {
-	e.tell(eventType, prefixRoles+role, err, "role", role)
+// reportRole is report for what happens to a role.
+func (e *Engine) reportRole(eventType, role string, err error) {
+	e.report(eventType, prefixRoles+role, err, "role", role)
 }
 
-// tellToken is tell for what happens to an access token.
-func (e *Engine) tellToken(eventType string, t *token, roles []string, err error) {
-	e.tell(eventType, prefixTokens+t.rec.ID, err, "roles", strings.Join(roles, ","), "grant", t.rec.GrantID,
+// reportToken is report for what happens to an access token.
+func (e *Engine) reportToken(eventType string, t *token, roles []string, err error) {
+	e.report(eventType, prefixTokens+t.rec.ID, err, "roles", strings.Join(roles, ","), "grant", t.rec.GrantID,
 		"token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt.UTC().Format(time.RFC3339))
 }
 
-// tellMint logs a new access token, and tells of it.
-func (e *Engine) tellMint(t *token, roles []string) {
+// reportMint logs a new access token, and tells of it.
+func (e *Engine) reportMint(t *token, roles []string) {
 	e.log().Info("minted an access token", "roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	e.tellToken(EventTokenMint, t, roles, nil)
+	e.reportToken(EventTokenMint, t, roles, nil)
 }
 
-// tellFailure tells of a mint that failed, and why. former is the failure
-// before: a person is called for once, not with every attempt, and not by a
-// trial, behind which one sits already.
-func (e *Engine) tellFailure(g *grant, f, former *failure, roles []string, trial bool) {
-	details := []string{"roles", strings.Join(roles, ","), "grant", g.id, "kind", f.Kind.String(), "code", f.Code}
+// reportFailure tells of a mint that failed, and why. needsPerson calls for a person: once,
+// not with every attempt, and not for a trial, which a person waits for already.
+func (e *Engine) reportFailure(g *grant, failed *GrantError, roles []string, needsPerson bool) {
+	details := []string{"roles", strings.Join(roles, ","), "grant", g.id, "kind", failed.Kind.String(), "code", failed.Code}
 	path := ""
 	if len(roles) > 0 {
 		path = prefixRoles + roles[0] + "/status"
 	}
-	e.tell(EventTokenMint, path, f.err(), details...)
+	e.report(EventTokenMint, path, failed, details...)
 	switch {
-	case f.Kind.Definite():
-		e.tell(EventGrantRefuse, path, nil, details...)
-	case f.isThrottle():
-		e.tell(EventGrantThrottle, path, nil, append(details, "retry_at", f.RetryAt.UTC().Format(time.RFC3339))...)
+	case failed.Kind.Definite():
+		e.report(EventGrantRefuse, path, nil, details...)
+	case failed.Kind == zoho.Throttled:
+		e.report(EventGrantThrottle, path, nil, append(details, "retry_at", failed.RetryAt.UTC().Format(time.RFC3339))...)
 	}
-	if f.needsPerson() && !trial && (former == nil || !former.needsPerson()) {
-		e.tell(EventReauthorizeRequired, path, nil, details...)
+	if needsPerson {
+		e.report(EventReauthorizeRequired, path, nil, details...)
 	}
 }

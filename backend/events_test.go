@@ -47,7 +47,7 @@ func (w *world) listen(level hclog.Level) *told {
 }
 
 // named returns the events of a type, with "-fail" at its end for those that
-// tell of a failure.
+// report of a failure.
 func (w *world) named(e *told, name string) (found []backend.Event) {
 	w.settle()
 	e.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -123,87 +124,76 @@ type exchanged struct {
 }
 
 // exchange asks Zoho, once. Zoho counts the request for the client: there is no
-// refresh token yet.
-func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code grantCode, config *Config) (exchanged, error) {
-	got, err := e.exchangeInTurn(ctx, updated, app, code, config)
+// refresh token yet. Beside an error, a refresh token that Zoho has given is revoked.
+func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code grantCode, config *Config) (got exchanged, err error) {
+	client, err := e.clientQuota(ctx, app)
+	if err != nil {
+		return exchanged{}, err
+	}
+	err = e.askZoho(ctx, config, question{
+		turn: client,
+		admit: func(ctx context.Context) error {
+			if err := e.admitExchange(ctx, client, updated.Name, app, code, config); err != nil {
+				return e.notExchanged(code, updated.Name, err)
+			}
+			got.asked = e.now()
+			return e.countRequest(ctx, client, config, quota.Request{At: got.asked, Exchange: true})
+		},
+		ask: func(ctx context.Context, accounts *zoho.Client) (err error) {
+			got.Exchanged, err = accounts.Exchange(ctx, app, code.value, code.redirectURI)
+			return err
+		},
+		note: func(ctx context.Context, failed error) error {
+			if !got.RefreshToken.IsZero() {
+				return e.noteExchanged(ctx, client, updated, app, code, &got, failed, config)
+			}
+			return e.noteNotExchanged(ctx, client, updated.Name, app, got, failed, config)
+		},
+	})
 	if err != nil {
 		return exchanged{}, e.abandon(ctx, app, config, got, err)
 	}
 	return got, nil
 }
 
-// exchangeInTurn asks in the turn of the client. Beside an error there can be a
-// refresh token, which the caller has to revoke.
-func (e *Engine) exchangeInTurn(ctx context.Context, updated *Role, app zoho.App, code grantCode, config *Config) (got exchanged, err error) {
-	accounts, err := e.accountsClient(config.CACert)
-	if err != nil {
-		return exchanged{}, err
-	}
-	client, err := e.clientQuota(ctx, app)
-	if err != nil {
-		return exchanged{}, err
-	}
-	release, err := e.takeTurn(ctx, client.id)
-	if err != nil {
-		return exchanged{}, err
-	}
-	defer release()
-	if client.isDropped() {
-		return exchanged{}, errDropped
-	}
-	if err := e.admitExchange(ctx, client, updated.Name, app, code, config); err != nil {
-		return exchanged{}, e.notExchanged(code, updated.Name, err)
-	}
-	got.asked = e.now()
-	if err := e.countRequest(ctx, client, config, request{At: got.asked, Exchange: true}); err != nil {
-		return exchanged{}, err
-	}
-	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
-	defer cancel()
-	var failed error
-	got.Exchanged, failed = accounts.Exchange(callCtx, app, code.value, code.redirectURI)
-
-	ctx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancelNote()
-	if !got.RefreshToken.IsZero() {
-		return e.noteExchanged(ctx, client, updated, app, code, got, failed, config)
-	}
-	if err := e.noteExchange(ctx, client, updated.Name, config, failed); err != nil {
-		return exchanged{}, err
-	}
-	if failed == nil {
-		failed = zoho.NoRefreshToken(app)
-		e.dropAccessToken(ctx, accounts, app, got.Token)
-	}
-	return exchanged{}, maybeExchanged(e.deniedExchange(ctx, client, failed))
-}
-
 // noteExchanged notes the refresh token that Zoho has given, before anything else can
-// fail, and lists it for its client. The token comes back beside an error. An access token that is not usable takes nothing
+// fail, and lists it for its client. An access token that is not usable takes nothing
 // from it: the next mint shows whether the refresh token works.
-func (e *Engine) noteExchanged(ctx context.Context, client *quota, updated *Role, app zoho.App, code grantCode, got exchanged, failed error, config *Config) (exchanged, error) {
+func (e *Engine) noteExchanged(ctx context.Context, client *quotaRecord, updated *Role, app zoho.App, code grantCode, got *exchanged, failed error, config *Config) error {
 	updated.RefreshToken = got.RefreshToken
-	var err error
-	if got.quotaID, err = e.noteUnstored(ctx, updated, app, config); err != nil {
-		got.quotaID = ""
-		return got, err
+	noted, err := e.noteUnstored(ctx, updated, app, config)
+	if err != nil {
+		return err
 	}
+	got.quotaID = noted
 	if err := e.listRefreshToken(ctx, app, got.quotaID, code.origin()); err != nil {
-		return got, err
+		return err
 	}
 	if err := e.noteExchange(ctx, client, updated.Name, config, nil); err != nil {
-		return got, err
+		return err
 	}
 	if failed != nil {
 		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", updated.Name, "error", failed)
 		got.warnings = append(got.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
 	}
-	return got, nil
+	return nil
+}
+
+// noteNotExchanged notes that Zoho has given no refresh token, and explains why.
+func (e *Engine) noteNotExchanged(ctx context.Context, client *quotaRecord, role string, app zoho.App, got exchanged, failed error, config *Config) error {
+	if err := e.noteExchange(ctx, client, role, config, failed); err != nil {
+		return err
+	}
+	if failed == nil {
+		failed = zoho.NoRefreshToken(app)
+		e.dropAccessToken(ctx, app, got.Token, config)
+	}
+	return maybeExchanged(e.deniedExchange(ctx, client, failed))
 }
 
 // admitExchange decides whether Zoho may be asked to exchange a code. Everything that
 // forbids it is here. The caller has the client's turn.
-func (e *Engine) admitExchange(ctx context.Context, client *quota, role string, app zoho.App, code grantCode, config *Config) error {
+func (e *Engine) admitExchange(ctx context.Context, client *quotaRecord, role string, app zoho.App, code grantCode, config *Config) error {
 	known, err := e.refreshTokensOf(ctx, client.id)
 	if err != nil {
 		return err
@@ -228,21 +218,21 @@ func maybeExchanged(err error) error {
 }
 
 // noteExchange notes what came of the exchange.
-func (e *Engine) noteExchange(ctx context.Context, client *quota, role string, config *Config, failed error) error {
+func (e *Engine) noteExchange(ctx context.Context, client *quotaRecord, role string, config *Config, failed error) error {
 	var refused *zoho.Error
 	if errors.As(failed, &refused) && refused.Kind.Definite() {
 		if err := e.countRefusal(ctx, role, config); err != nil {
 			return err
 		}
 	}
-	return e.updateQuota(ctx, client, func(rec *quotaRecord) { rec.exchangeAnswered(e.now(), failed, config) })
+	return e.updateQuota(ctx, client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), failed, config.limits()) })
 }
 
 // adoptExchanged makes the access token that came with a new refresh token the
 // current one of its grant. Zoho counts it there. One that was not usable counts as a
 // token that may live.
-func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quota, exchanged exchanged, exclusive bool, config *Config) error {
-	if err := e.countRequest(ctx, q, config, request{At: exchanged.asked}); err != nil {
+func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, exchanged exchanged, exclusive bool, config *Config) error {
+	if err := e.countRequest(ctx, q, config, quota.Request{At: exchanged.asked}); err != nil {
 		return err
 	}
 	if exchanged.AccessToken.IsZero() {
@@ -255,9 +245,9 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quota, exchang
 	if err := e.adopt(ctx, g, q, t); err != nil {
 		return err
 	}
-	e.tellMint(t, e.rolesFor(ctx, g, mintPurpose{}))
+	e.reportMint(t, e.rolesFor(ctx, g, mintPurpose{}))
 	if exclusive {
-		e.spawn(func() { e.endIfUnheld(e.life, t) })
+		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
 	}
 	return nil
 }
@@ -309,8 +299,12 @@ func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged
 
 // dropAccessToken revokes an access token that nobody will use. It would
 // expire by itself.
-func (e *Engine) dropAccessToken(ctx context.Context, client *zoho.Client, app zoho.App, unused zoho.Token) {
-	if _, err := client.RevokeAccessToken(ctx, app, unused.AccessToken); err != nil {
+func (e *Engine) dropAccessToken(ctx context.Context, app zoho.App, unused zoho.Token, config *Config) {
+	client, err := e.accountsClient(config.CACert)
+	if err == nil {
+		_, err = client.RevokeAccessToken(ctx, app, unused.AccessToken)
+	}
+	if err != nil {
 		e.log().Warn("could not revoke an access token that came without a refresh token; it expires by itself", "accounts_url", app.AccountsURL, "error", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -32,28 +33,28 @@ type exchangeLimit struct {
 
 // mayExchange keeps to Zoho's limits for the client. A grant code has not worked
 // yet, so what is kept in reserve is not for it.
-func (e *Engine) mayExchange(client *quota, config *Config) error {
+func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 	now := e.now()
 	client.seeFuture(now)
-	rec := client.record()
-	if rec.Throttled.forbids(now, config) {
-		return rec.Throttled.err()
+	rec, limits := client.record(), config.limits()
+	decision := rec.Request(now, limits)
+	if decision.Verdict == quota.Silent {
+		return silenceError(decision.Silence)
 	}
-	if rec.Denied.forbids(now, config) && rec.Denied.InARow > 1 {
-		return rec.Denied.err()
+	if rec.Denied.Forbids(now, limits) && rec.Denied.InARow > 1 {
+		return silenceError(rec.Denied)
 	}
 	for _, limit := range exchangeLimits() {
-		made, free := rec.sent(now, limit.in+config.RequestTimeout, limit.exchanges, request.isExchange)
+		made, free := rec.Exchanges(now, limit.in+config.RequestTimeout, limit.exchanges)
 		if made >= limit.exchanges {
 			return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
 				"%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", made, limit.in)}
 		}
 	}
-	used, free := rec.used(now, config, unreserved(config))
-	if used < unreserved(config) {
-		return nil
+	if decision.Verdict != quota.Go {
+		return reservedError(limits, decision.Until)
 	}
-	return reservedError(config, free)
+	return nil
 }
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
@@ -73,24 +74,23 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 	}
 }
 
-// exchangeAnswered notes on a client's record what came of the exchange of a code: no
+// noteExchangeAnswer notes on a client's record what came of the exchange of a code: no
 // token that counts for the client, and perhaps that Zoho has throttled the client.
-func (rec *quotaRecord) exchangeAnswered(now time.Time, failed error, config *Config) {
-	rec.latestRequest().Over = true
+func noteExchangeAnswer(rec *quota.Record, now time.Time, failed error, limits quota.Limits) {
+	rec.Failed(true)
 	var refused *zoho.Error
 	switch {
 	case failed == nil:
 		rec.Throttled, rec.Denied = nil, nil
 	case !errors.As(failed, &refused) || refused.Kind != zoho.Throttled:
 	case !refused.Unexplained:
-		rec.Throttled = newFailure(now, refused, rec.Throttled, config)
+		rec.Throttled = quota.NewSilence(now, refused.Code, refused.Error(), rec.Throttled, limits)
 	default:
 		former := rec.Denied
-		if !former.forbids(now, config) {
+		if !former.Forbids(now, limits) {
 			former = nil
 		}
-		rec.Denied = newFailure(now, refused, former, config)
-		rec.Denied.Text = deniedText
+		rec.Denied = quota.NewSilence(now, refused.Code, deniedText, former, limits)
 	}
 }
 
@@ -99,7 +99,7 @@ const deniedText = "Zoho has denied the exchange of grant codes of this client w
 // deniedExchange explains "Access Denied" as the answer to a grant code. Zoho answers
 // so to too many requests, and at the limit of refresh tokens.
 // Source: the OAuth FAQ of Zoho Projects.
-func (e *Engine) deniedExchange(ctx context.Context, client *quota, failed error) error {
+func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed error) error {
 	var refused *zoho.Error
 	if !errors.As(failed, &refused) || refused.Kind != zoho.Throttled {
 		return failed

@@ -5,27 +5,32 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/ledger"
 )
 
 // IsClosing reports whether Close was called.
 func (e *Engine) IsClosing() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.closed
+	select {
+	case <-e.work.Closing():
+		return true
+	default:
+		return false
+	}
 }
 
 // Settle waits for what runs in the background.
-func (e *Engine) Settle() { e.running.Wait() }
+func (e *Engine) Settle() { e.work.Wait() }
 
 // Holding returns the holders that memory has, written or not.
-func (e *Engine) Holding(tokenID string) []Holder {
+func (e *Engine) Holding(tokenID string) []ledger.Holder {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
 	if t == nil {
 		return nil
 	}
-	return t.ledger.list()
+	return t.ledger.Holders()
 }
 
 // Queued counts the changes to a token's ledger that wait for the writer.
@@ -33,9 +38,7 @@ func (e *Engine) Queued(tokenID string) int {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	return len(t.ledger.queue) + len(t.ledger.behind)
+	return t.ledger.Pending().Changes
 }
 
 // IsClosed reports whether the ledger of a token that is gone is being erased.
@@ -46,9 +49,7 @@ func (e *Engine) IsClosed(tokenID string) bool {
 	if t == nil {
 		return false
 	}
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	return t.ledger.closed
+	return t.ledger.Pending().Closed
 }
 
 // Deciding counts those who wait for the decision to end a token to be stored.
@@ -56,30 +57,20 @@ func (e *Engine) Deciding(tokenID string) int {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	if t.ledger.decision == nil {
-		return 0
-	}
-	return t.ledger.decision.waiting
+	return t.ledger.Pending().Deciding
 }
 
 // WaitingForRole counts those who wait for, or are in, the write of a role.
 func (e *Engine) WaitingForRole(name string) int {
-	e.writes.mu.Lock()
-	defer e.writes.mu.Unlock()
-	if slot := e.writes.held[prefixRoles+name]; slot != nil {
-		return slot.waiters
-	}
-	return 0
+	return e.writes.Waiting(func(key string) bool { return key == prefixRoles+name })
 }
 
 // Hold makes h a holder of a token that is in memory, as it is.
-func (e *Engine) Hold(ctx context.Context, tokenID string, h Holder) (string, error) {
+func (e *Engine) Hold(ctx context.Context, tokenID string, h ledger.Holder) (string, error) {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	return t.ledger.hold(ctx, h)
+	return t.ledger.Hold(ctx, h)
 }
 
 // FailedReleases counts the releases that are remembered since they failed.
@@ -94,7 +85,7 @@ func (e *Engine) CanBeHeld(tokenID string) bool {
 	e.mu.Lock()
 	t := e.tokens[tokenID]
 	e.mu.Unlock()
-	return t.ledger.canBeHeld()
+	return t.ledger.CanBeHeld()
 }
 
 // Remembered counts the grants and quotas in memory.
@@ -122,24 +113,12 @@ func (e *Engine) ForgetAccountsClients() {
 }
 
 // WaitingForTurns counts those who have, or wait for, a turn at Zoho.
-func (e *Engine) WaitingForTurns() (n int) {
-	e.turns.mu.Lock()
-	defer e.turns.mu.Unlock()
-	for _, slot := range e.turns.held {
-		n += slot.waiters
-	}
-	return n
+func (e *Engine) WaitingForTurns() int {
+	return e.turns.Waiting(func(string) bool { return true })
 }
 
 // WaitingForWrite counts those who change, or wait to change, a record whose key
 // begins with prefix.
-func (e *Engine) WaitingForWrite(prefix string) (n int) {
-	e.writes.mu.Lock()
-	defer e.writes.mu.Unlock()
-	for key, slot := range e.writes.held {
-		if strings.HasPrefix(key, prefix) {
-			n += slot.waiters
-		}
-	}
-	return n
+func (e *Engine) WaitingForWrite(prefix string) int {
+	return e.writes.Waiting(func(key string) bool { return strings.HasPrefix(key, prefix) })
 }

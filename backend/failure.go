@@ -5,80 +5,104 @@ import (
 	"errors"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// failure is the latest failed mint, remembered so that retrying readers
-// neither spend the budget nor break Zoho's silence. A throttle answer is
-// remembered by the quota, anything else by the grant.
+// failure is the latest failed mint of a grant, remembered so that retrying readers do
+// not spend the budget. A throttle answer is remembered by the quota: see quota.Silence.
 type failure struct {
 	At      time.Time `json:"at"`
 	Kind    zoho.Kind `json:"kind"`
 	Code    string    `json:"code,omitempty"`
 	Text    string    `json:"text"`
 	RetryAt time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
-	Seen    time.Time `json:"seen,omitzero"`     // of a throttle answer: when At was first seen in the future
 	InARow  int       `json:"in_a_row"`
 }
 
 func (f *failure) isDefinite() bool { return f != nil && f.Kind.Definite() }
 
-func (f *failure) isThrottle() bool { return f.Kind == zoho.Throttled }
-
 // needsPerson: only somebody's consent brings a new refresh token.
 func (f *failure) needsPerson() bool { return f.Kind == zoho.Refused }
 
-// forbids reports whether Zoho must not be asked again yet.
-func (f *failure) forbids(now time.Time, config *Config) bool {
-	return f != nil && isWithin(now, f.retryAt(now), max(config.window(), longestBackoff))
+// forbids reports whether Zoho must not be asked again yet. A time that a wrong clock
+// wrote forbids nothing.
+func (f *failure) forbids(now time.Time) bool {
+	return f != nil && !clock.IsFuture(now, f.At) && clock.IsWithin(now, f.RetryAt, quota.LongestBackoff)
 }
 
-func (f *failure) err() error {
+func (f *failure) err() *GrantError {
 	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
 }
 
-func newFailure(now time.Time, refused *zoho.Error, former *failure, config *Config) *failure {
-	f := &failure{At: now, Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1}
-	if former != nil {
-		f.InARow = former.InARow + 1
+// The transitions of a grant's record.
+
+// succeeded notes the access token that was minted.
+func (rec *grantRecord) succeeded(t *token) {
+	rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
+	rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
+	if !t.rec.Exclusive {
+		rec.Current = t.rec.ID
 	}
-	switch {
-	case f.isThrottle():
-		f.RetryAt = f.At.Add(config.RequestWindow)
-	case !f.isDefinite():
-		f.RetryAt = f.At.Add(backoff(f.InARow))
-	}
-	return f
 }
+
+// failed notes why no access token was minted.
+func (rec *grantRecord) failed(now time.Time, refused *zoho.Error) {
+	f := &failure{At: now, Kind: refused.Kind, Code: refused.Code, Text: refused.Error(), InARow: 1}
+	if rec.Failure != nil {
+		f.InARow = rec.Failure.InARow + 1
+	}
+	if !f.isDefinite() {
+		f.RetryAt = now.Add(quota.Backoff(f.InARow))
+	}
+	rec.Failure = f
+}
+
+// forgiven forgets that Zoho has refused the credentials.
+func (rec *grantRecord) forgiven() { rec.Failure = nil }
 
 // noteFailure remembers why there is no token, and returns it. A trial that is
 // refused is not remembered: its credentials are not written either.
-func (e *Engine) noteFailure(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose, cause error) error {
+func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error {
+	g, purpose := a.grant, a.purpose
 	var refused *zoho.Error
 	if !errors.As(cause, &refused) {
 		return cause
 	}
-	grantRec, quotaRec := g.record(), requests.record()
-	former := grantRec.Failure
-	if refused.Kind == zoho.Throttled {
-		former = quotaRec.Throttled
-	}
-	f := newFailure(e.now(), refused, former, config)
-	err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.latestRequest().Over = refused.NoToken() })
-	if err == nil && f.isThrottle() {
-		err = e.updateQuota(ctx, requests, func(rec *quotaRecord) { rec.Throttled = f })
-	}
-	if err == nil && !f.isThrottle() && (!purpose.trial || !f.isDefinite()) {
-		err = e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = f })
-	}
-	if err == nil && f.isDefinite() && !grantRec.hasWorked() {
-		err = e.countRefusal(ctx, purpose.role, config)
-	}
 	roles := e.rolesFor(ctx, g, purpose)
-	e.tellFailure(g, f, former, roles, purpose.trial)
 	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
-	if err != nil {
+	if err := e.updateQuota(ctx, a.q, func(rec *quota.Record) { rec.Failed(refused.NoToken()) }); err != nil {
 		return err
 	}
-	return f.err()
+	if refused.Kind == zoho.Throttled {
+		return e.noteThrottle(ctx, a, roles, refused)
+	}
+	former := g.record()
+	now := former
+	now.failed(e.now(), refused) // of a trial, it is told and not remembered
+	if !purpose.trial || !refused.Kind.Definite() {
+		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.failed(e.now(), refused) }); err != nil {
+			return err
+		}
+	}
+	if refused.Kind.Definite() && !former.hasWorked() {
+		if err := e.countRefusal(ctx, purpose.role, a.config); err != nil {
+			return err
+		}
+	}
+	needsPerson := now.Failure.needsPerson() && !purpose.trial && (former.Failure == nil || !former.Failure.needsPerson())
+	e.reportFailure(g, now.Failure.err(), roles, needsPerson)
+	return now.Failure.err()
+}
+
+// noteThrottle remembers that Zoho has throttled, where the requests count.
+func (e *Engine) noteThrottle(ctx context.Context, a *attempt, roles []string, refused *zoho.Error) error {
+	rec := a.requests.record()
+	silence := quota.NewSilence(e.now(), refused.Code, refused.Error(), rec.Throttled, a.config.limits())
+	if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = silence }); err != nil {
+		return err
+	}
+	e.reportFailure(a.grant, silenceError(silence), roles, false)
+	return silenceError(silence)
 }

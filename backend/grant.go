@@ -153,7 +153,7 @@ func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) 
 		if g != nil {
 			return g, nil
 		}
-		if err := e.fly(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
+		if err := e.work.Once(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
 			return e.loadGrant(ctx, id, quotaID)
 		}); err != nil {
 			return nil, err
@@ -220,7 +220,7 @@ func (g *grant) currentToken(now time.Time, minTTL time.Duration) (*token, fresh
 // ifUsable returns t and how fresh it is for a reader who asked for minTTL; nil
 // if it is nil or nobody may get it.
 func (t *token) ifUsable(now time.Time, minTTL time.Duration) (*token, freshness) {
-	if t == nil || !t.ledger.canBeHeld() || t.isOfWrongClock(now) || t.left(now) < time.Second {
+	if t == nil || !t.ledger.CanBeHeld() || t.isOfWrongClock(now) || t.left(now) < time.Second {
 		return nil, invalid
 	}
 	needed, _ := t.effectiveMinTTL(minTTL)

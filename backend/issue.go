@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -55,7 +56,7 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 // isWorthAnotherLook reports whether a read met something that has changed by
 // now, so that it begins anew.
 func isWorthAnotherLook(err error) bool {
-	for _, passing := range []error{errEnding, errRoleChanged, errNoToken, errDropped} {
+	for _, passing := range []error{ledger.ErrEnding, errRoleChanged, errNoToken, errDropped} {
 		if errors.Is(err, passing) {
 			return true
 		}
@@ -185,17 +186,17 @@ func (t *token) capWarning(minTTL time.Duration) []string {
 // rounded down, so the lease never outlives the token.
 func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader) (*Issued, error) {
 	now := e.now()
-	holderID, err := t.ledger.hold(ctx, Holder{
+	holderID, err := t.ledger.Hold(ctx, ledger.Holder{
 		Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
 		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role, reader)),
-	}.bounded())
+	})
 	if err != nil {
 		return nil, err
 	}
 	ttl := t.leaseTTL(e.now(), role, reader)
 	if ttl < time.Second {
 		// The write took the rest of its life; Vault reads a TTL of 0 as 32 days.
-		t.ledger.withdraw(holderID)
+		t.ledger.Withdraw(holderID)
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The access token expired while its lease was being recorded; Vault's storage is slow. Try again."}
 	}
 	return &Issued{

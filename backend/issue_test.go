@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
@@ -166,7 +167,7 @@ func TestIssue_TheLedgerKnowsWhoHoldsAToken(t *testing.T) {
 	w.restart()
 	holders, _, err := w.engine.Holders(t.Context(), issued.TokenID, "", 0)
 	require.NoError(t, err)
-	require.Equal(t, []backend.Holder{{
+	require.Equal(t, []ledger.Holder{{
 		ID: issued.HolderID, Role: "crm-sync", EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1",
 		Since: w.clock.Now(), Until: w.clock.Now().Add(issued.TTL),
 	}}, holders)

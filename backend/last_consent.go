@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/clock"
 )
 
 // ConsentState is what became of asking a person for consent.
@@ -83,7 +85,7 @@ func (e *Engine) lastConsent(ctx context.Context, role string) (*LastConsent, er
 	switch {
 	case entry.Error != "":
 		last.State = ConsentFailed
-	case isWithin(e.now(), entry.ExpiresAt, consentLife):
+	case clock.IsWithin(e.now(), entry.ExpiresAt, consentLife):
 		last.State = ConsentPending
 	}
 	return last, nil

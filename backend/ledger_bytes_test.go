@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/ledger"
 )
 
 // Vault's raft storage refuses entries above 1 MiB, and what a reader is called is
@@ -146,7 +147,7 @@ func TestLedger_ARecordThatIsTooLargeIsRefusedAtOnceAndNotTriedAgain(t *testing.
 			issued := prepare(w)
 			before := len(w.engine.Holding(issued.TokenID))
 			w.storage.written()
-			_, err := w.engine.Hold(t.Context(), issued.TokenID, backend.Holder{Role: strings.Repeat("x", largestEntry)})
+			_, err := w.engine.Hold(t.Context(), issued.TokenID, ledger.Holder{Role: strings.Repeat("x", largestEntry)})
 			require.ErrorContains(t, err, "bytes")
 			require.Empty(t, w.storage.written())
 			require.Len(t, w.engine.Holding(issued.TokenID), before)

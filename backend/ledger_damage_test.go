@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/ledger"
 )
 
 // A ledger that cannot be read in full: nobody knows whose lease is in the rest.
@@ -84,7 +85,7 @@ func TestLedger_ThatIsDamagedTakesNoNewHolder(t *testing.T) {
 			w.damage(issued, change)
 			require.NotNil(t, w.known(issued.TokenID)) // loads it
 			require.False(t, w.engine.CanBeHeld(issued.TokenID))
-			_, err := w.engine.Hold(t.Context(), issued.TokenID, backend.Holder{})
+			_, err := w.engine.Hold(t.Context(), issued.TokenID, ledger.Holder{})
 			require.ErrorContains(t, err, "being revoked")
 		})
 	}

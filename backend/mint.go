@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -33,7 +35,7 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 		defer g.addWaiter(entitled)()
 	}
 	mint := func() error {
-		return e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
+		return e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
 			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, asked: minTTL, needed: func() bool {
 				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
@@ -53,8 +55,8 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 // mintAhead replaces a stale token in the background. Nobody waits for it: a
 // failure is remembered and logged by the mint.
 func (e *Engine) mintAhead(g *grant) {
-	e.spawn(func() {
-		_ = e.fly(e.life, "mint "+g.id, func(ctx context.Context) error {
+	e.work.Go(func() {
+		_ = e.work.Once(e.work.Life(), "mint "+g.id, func(ctx context.Context) error {
 			_, err := e.mint(ctx, g, mintPurpose{needed: func() bool {
 				_, state := g.currentToken(e.now(), 0)
 				return state != fresh
@@ -67,209 +69,116 @@ func (e *Engine) mintAhead(g *grant) {
 // mintExclusive waits for a new access token that is nobody else's.
 func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*token, error) {
 	defer g.addWaiter(role)()
-	return detached(ctx, e, func(ctx context.Context) (*token, error) {
+	return work.Result(ctx, e.work, func(ctx context.Context) (*token, error) {
 		return e.mint(ctx, g, mintPurpose{exclusive: true, role: role})
 	})
 }
 
-// takeTurn waits until nothing else is asked of Zoho that counts for the quota.
-// So there is one such request in flight, and what is counted is counted before
-// the next one looks at it.
-func (e *Engine) takeTurn(ctx context.Context, quotaID string) (release func(), err error) {
-	release, err = e.turns.acquire(ctx, quotaID)
-	if err != nil {
-		return nil, &GrantError{Kind: zoho.Unreachable, Text: "Other requests to Zoho with the same refresh token or client took too long, and this one had to wait for them. Try again."}
-	}
-	return release, nil
+// attempt is one mint that is under way.
+type attempt struct {
+	grant    *grant
+	q        *quotaRecord // of its live tokens
+	requests *quotaRecord // of its token requests: q, or the client's
+	config   *Config
+	purpose  mintPurpose
+	asked    time.Time // when Zoho was asked
 }
+
+// errNotNeeded: a token that was to be minted is there by now.
+var errNotNeeded = errors.New("no access token was needed any more")
 
 // mint asks Zoho for an access token, if it may be asked. Without an error and
 // without a token none was needed any more.
-func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (*token, error) {
+func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *token, err error) {
 	config := purpose.config
 	if config == nil {
-		var err error
 		if config, _, err = e.Config(ctx); err != nil {
 			return nil, err
 		}
 	}
-	client, err := e.accountsClient(config.CACert)
-	if err != nil {
+	a := &attempt{grant: g, config: config, purpose: purpose}
+	if a.q, a.requests, err = e.quotasOf(ctx, g, config); err != nil {
 		return nil, err
 	}
-	q, requests, err := e.quotasOf(ctx, g, config)
-	if err != nil {
-		return nil, err
-	}
-	release, err := e.takeTurn(ctx, q.id)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	if g.isDropped() || q.isDropped() || requests.isDropped() {
-		return nil, errDropped
-	}
-	if purpose.needed != nil && !purpose.needed() {
+	var minted zoho.Token
+	err = e.askZoho(ctx, config, question{
+		turn:  a.q,
+		admit: func(ctx context.Context) error { return e.admitMint(ctx, a) },
+		ask: func(ctx context.Context, client *zoho.Client) (err error) {
+			minted, err = g.credential().mint(ctx, client)
+			return err
+		},
+		note: func(ctx context.Context, failed error) error {
+			if failed != nil {
+				return e.noteFailure(ctx, a, failed)
+			}
+			t, err = e.noteMint(ctx, a, minted)
+			return err
+		},
+	})
+	if errors.Is(err, errNotNeeded) {
 		return nil, nil
 	}
-	if err := e.checkNotEnding(ctx, q.id); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	asked, err := e.admitAndCount(ctx, g, q, requests, config, purpose)
-	if err != nil {
-		return nil, err // not counted, so not sent
-	}
-	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
-	defer cancel()
-	minted, err := g.credential().mint(callCtx, client)
-
-	// What came of it has to be written down, also while the mount shuts down.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancel()
-	if err != nil {
-		return nil, e.noteFailure(ctx, g, q, requests, config, purpose, err)
-	}
-	t, err := e.newToken(ctx, g, minted, config, asked, purpose.exclusive)
-	if err != nil {
-		return nil, errors.Join(err, e.revokeUnknown(ctx, g, minted, config, err))
-	}
-	if err := e.adopt(ctx, g, q, t); err != nil {
-		return nil, err
-	}
-	if requests != q && requests.record().Throttled != nil {
-		if err := e.updateQuota(ctx, requests, func(rec *quotaRecord) { rec.Throttled = nil }); err != nil {
-			return nil, err
-		}
-	}
-	e.tellMint(t, e.rolesFor(ctx, g, purpose))
 	return t, nil
 }
 
-// admitAndCount decides whether a token request may be sent, and counts it. The caller
-// has the turn of q. Where requests are counted for the client, other refresh tokens
-// of it wait until this one has been counted.
-func (e *Engine) admitAndCount(ctx context.Context, g *grant, q, requests *quota, config *Config, purpose mintPurpose) (asked time.Time, err error) {
-	if requests != q {
-		release, err := e.takeTurn(ctx, requests.id)
+// admitMint decides whether Zoho may be asked for an access token, makes room for it,
+// and counts the request. The caller has the turn of the quota. Where requests are
+// counted for the client, other refresh tokens of it wait until this one has been
+// counted.
+func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
+	if a.grant.isDropped() || a.requests.isDropped() {
+		return errDropped
+	}
+	if a.purpose.needed != nil && !a.purpose.needed() {
+		return errNotNeeded
+	}
+	if err := e.checkNotEnding(ctx, a.q.id); err != nil {
+		return err
+	}
+	if a.requests != a.q {
+		release, err := e.takeTurn(ctx, a.requests.id)
 		if err != nil {
-			return time.Time{}, err
+			return err
 		}
 		defer release()
 	}
-	reserveOf, err := e.admit(ctx, g, q, requests, config, purpose)
-	if err != nil {
-		return time.Time{}, err
-	}
-	asked = e.now()
-	if requests != q {
-		if err := e.countRequest(ctx, requests, config, request{At: asked, ReserveOf: reserveOf, Over: true}); err != nil {
-			return time.Time{}, err
-		}
-	}
-	return asked, e.countRequest(ctx, q, config, request{At: asked, ReserveOf: reserveOf})
-}
-
-// adopt stores t and, unless it is exclusive, makes it current, and ends the
-// former current token if nobody holds it. If it fails, t is handed out to nobody,
-// and ends.
-func (e *Engine) adopt(ctx context.Context, g *grant, q *quota, t *token) error {
-	// Before it is stored: whoever finds it in storage must not load a second
-	// one, with a ledger that knows nothing of this one's holders.
-	e.mu.Lock()
-	_, known := e.tokens[t.rec.ID] // a server may answer with a token that it gave before
-	e.tokens[t.rec.ID] = t
-	e.mu.Unlock()
-	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
-		if known {
-			return err
-		}
-		return errors.Join(err, e.discardUnstored(ctx, t))
-	}
-	if err := e.publish(ctx, g, q, t); err != nil {
-		return errors.Join(err, e.discardStored(ctx, t))
-	}
-	if t.rec.Exclusive {
-		return nil
-	}
-	g.mu.Lock()
-	former := g.current
-	g.current = t
-	g.mu.Unlock()
-	if former != nil && former != t {
-		e.spawn(func() { e.endIfUnheld(e.life, former) })
-	}
-	return nil
-}
-
-// publish enters a stored token in the records by which readers find it. The
-// quota is first: a token that is handed out and not counted could push Zoho over
-// its cap.
-func (e *Engine) publish(ctx context.Context, g *grant, q *quota, t *token) error {
-	lists := !q.record().Listed && !g.credential().refreshToken.IsZero()
-	if lists {
-		if err := e.listRefreshToken(ctx, t.rec.App, q.id, ""); err != nil {
-			return err
-		}
-	}
-	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) {
-		rec.answered(t)
-		rec.HasWorked = true
-		rec.Listed = rec.Listed || lists
-	}); err != nil {
-		return err
-	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) {
-		rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
-		rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
-		if !t.rec.Exclusive {
-			rec.Current = t.rec.ID
-		}
-	})
-}
-
-// revokeUnknown revokes an access token that could not even be looked up, because
-// storage has failed. One that the server gave before is left alone.
-func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token, config *Config, cause error) error {
-	var refused *GrantError
-	if errors.As(cause, &refused) {
-		return nil
-	}
-	client, err := e.accountsClient(config.CACert)
-	if err == nil {
-		_, err = client.RevokeAccessToken(ctx, g.credential().app, minted.AccessToken)
-	}
-	e.log().Warn("an access token was minted, could not be stored, and was revoked again unless there is an error here", "grant", g.id, "error", err)
-	return err
-}
-
-// discardUnstored revokes a token whose own record could not be stored. No other
-// record names it, so nobody can be given it, and nobody could revoke it later.
-func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
-	e.mu.Lock()
-	delete(e.tokens, t.rec.ID)
-	e.mu.Unlock()
-	log := e.log().With("grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	client, err := e.accountsClient(t.rec.CACert)
+	reserveOf, err := e.admit(ctx, a)
 	if err != nil {
 		return err
 	}
-	if _, err := client.RevokeAccessToken(ctx, t.rec.App, t.rec.AccessToken); err != nil {
-		log.Warn("an access token was minted, and could be neither stored nor revoked; it was given to nobody", "error", err)
+	if err := e.makeRoom(ctx, a); err != nil {
 		return err
 	}
-	log.Warn("an access token was minted, could not be stored, and was revoked again")
-	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
+	a.asked = e.now()
+	sent := quota.Request{At: a.asked, ReserveOf: reserveOf}
+	if a.requests != a.q {
+		elsewhere := sent
+		elsewhere.Over = true // its token lives in the other quota
+		if err := e.countRequest(ctx, a.requests, a.config, elsewhere); err != nil {
+			return err
+		}
+	}
+	return e.countRequest(ctx, a.q, a.config, sent)
 }
 
-// discardStored ends a token that could not be published. A write that failed
-// may have been carried out all the same, and another node may find the token by it:
-// so the decision has to be stored before Zoho is asked. What fails here is
-// left to Tick.
-func (e *Engine) discardStored(ctx context.Context, t *token) error {
-	ending, err := t.ledger.endIfUnheld(ctx, e.now())
-	if err == nil && ending {
-		err = e.finish(ctx, t)
+// noteMint stores a new access token, and publishes it.
+func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
+	t, err := e.newToken(ctx, a.grant, minted, a.config, a.asked, a.purpose.exclusive)
+	if err != nil {
+		return nil, errors.Join(err, e.revokeUnknown(ctx, a.grant, minted, a.config, err))
 	}
-	e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
-	return err
+	if err := e.adopt(ctx, a.grant, a.q, t); err != nil {
+		return nil, err
+	}
+	if a.requests != a.q && a.requests.record().Throttled != nil {
+		if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = nil }); err != nil {
+			return nil, err
+		}
+	}
+	e.reportMint(t, e.rolesFor(ctx, a.grant, a.purpose))
+	return t, nil
 }

@@ -72,7 +72,7 @@ func (e *Engine) pendingRevocation(ctx context.Context, quotaID string) (*pendin
 // changeRevocation changes an entry: change gets what is there, nil if there is
 // none, and returns what is to be there, nil for none. What is decided stays decided.
 func (e *Engine) changeRevocation(ctx context.Context, quotaID string, change func(*pendingRevocation) *pendingRevocation) error {
-	release, err := e.writes.acquire(ctx, prefixRevocations+quotaID)
+	release, err := e.writes.Acquire(ctx, prefixRevocations+quotaID)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -60,7 +62,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 	}
 	defer release()
 	pending, err := e.pendingRevocation(ctx, quotaID)
-	if err != nil || pending == nil || isWithin(e.now(), pending.RetryAt, longestRevocationPause) {
+	if err != nil || pending == nil || clock.IsWithin(e.now(), pending.RetryAt, longestRevocationPause) {
 		return err
 	}
 	if !pending.Decided {
@@ -91,7 +93,7 @@ func (e *Engine) isRefreshTokenNeeded(ctx context.Context, quotaID string, pendi
 	}
 	if len(claimants) > 0 {
 		for _, name := range claimants {
-			if name == pending.Role && elapsed(e.now(), pending.At) > settled {
+			if name == pending.Role && clock.Elapsed(e.now(), pending.At) > settled {
 				return true, e.voidNote(ctx, quotaID, pending)
 			}
 		}
@@ -112,7 +114,7 @@ func (e *Engine) endUnheldTokens(ctx context.Context, quotaID string) (held bool
 		return true, err
 	}
 	for _, t := range tokens {
-		ending, err := t.ledger.endIfUnheld(ctx, e.now())
+		ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 		if err != nil {
 			return true, err
 		}
@@ -135,12 +137,12 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 		return false, err
 	}
 	for _, t := range tokens {
-		if err := t.ledger.end(ctx, e.now()); err != nil {
+		if err := t.ledger.End(ctx, e.now()); err != nil {
 			return false, err
 		}
 	}
 	how, err := e.revokeRefreshToken(ctx, pending.app(), e.caCertFor(pending.AccountsURL, pending.CACert, config), secret.New(pending.RefreshToken), config)
-	e.tell(EventRefreshTokenRevoke, "", err, "role", pending.Role, "quota", quotaID)
+	e.report(EventRefreshTokenRevoke, "", err, "role", pending.Role, "quota", quotaID)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
@@ -148,7 +150,7 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 	}
 	e.log().Info("revoked a refresh token", "role", pending.Role, "quota", quotaID)
 	for _, t := range tokens {
-		err = errors.Join(err, e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error { return e.diedWithRefreshToken(ctx, t) }))
+		err = errors.Join(err, e.work.Once(ctx, "revoke "+t.rec.ID, func(ctx context.Context) error { return e.deleteDeadWithRefreshToken(ctx, t) }))
 	}
 	if err != nil {
 		e.log().Warn("could not forget the access tokens of a refresh token that is revoked; they are dead, handed out to nobody, and forgotten later", "quota", quotaID, "error", err)
@@ -194,7 +196,7 @@ func (e *Engine) postponeRevocation(ctx context.Context, quotaID string, pending
 	}
 	e.log().Error("gave up revoking a refresh token, and forgot it: it may live on at Zoho. Remove it there, under Connected Apps of the user who consented, or delete the client in the API console",
 		"role", pending.Role, "quota", quotaID, "accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339), "error", cause)
-	e.tell(EventRefreshTokenAbandon, "", nil, "role", pending.Role, "quota", quotaID,
+	e.report(EventRefreshTokenAbandon, "", nil, "role", pending.Role, "quota", quotaID,
 		"accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339))
 	return errAbandoned
 }
@@ -210,10 +212,10 @@ func (e *Engine) revokeRefreshToken(ctx context.Context, app zoho.App, caCert st
 	return client.RevokeRefreshToken(ctx, app, refreshToken)
 }
 
-// diedWithRefreshToken drops an access token whose refresh token was revoked.
-func (e *Engine) diedWithRefreshToken(ctx context.Context, t *token) error {
-	roles := rolesOf(t.ledger.readership())
+// deleteDeadWithRefreshToken drops an access token whose refresh token was revoked.
+func (e *Engine) deleteDeadWithRefreshToken(ctx context.Context, t *token) error {
+	roles := ledger.Roles(t.ledger.Readership())
 	e.log().Info("an access token was revoked with its refresh token", "roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
-	e.tellToken(EventTokenRevoke, t, roles, nil)
-	return e.forget(ctx, t, "its refresh token was revoked")
+	e.reportToken(EventTokenRevoke, t, roles, nil)
+	return e.deleteToken(ctx, t, "its refresh token was revoked")
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -50,7 +52,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 		return err
 	default:
 		if t != nil { // otherwise the holder is overdue some time after its lease's end
-			t.ledger.releaseBehind(lease.HolderID)
+			t.ledger.ReleaseDeferred(lease.HolderID)
 		}
 		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
 	}
@@ -60,10 +62,10 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 
 // releaseFrom takes a holder out of t's ledger, and ends t if it was the last.
 func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tainted func() bool) error {
-	if h, held := t.ledger.holder(holderID); held {
+	if h, held := t.ledger.Holder(holderID); held {
 		e.log().Debug("a lease has ended", "role", h.Role, "grant", t.rec.GrantID, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
 	}
-	ending, err := t.ledger.release(ctx, holderID, e.now())
+	ending, err := t.ledger.Release(ctx, holderID, e.now())
 	if err != nil || !ending {
 		return err
 	}
@@ -72,7 +74,7 @@ func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tai
 		ctx, cancel = context.WithTimeout(ctx, taintedTimeout)
 		defer cancel()
 	}
-	return e.finish(ctx, t)
+	return e.revokeAtZoho(ctx, t)
 }
 
 // failingSince is when Vault asked first for a release that has failed now: as
@@ -88,7 +90,7 @@ func (e *Engine) failingSince(t *token, lease Lease, now time.Time) time.Time {
 	}
 	e.mu.Unlock()
 	if t != nil {
-		if decided := t.ledger.endingSince(); !decided.IsZero() && decided.Before(since) {
+		if decided := t.ledger.EndingSince(); !decided.IsZero() && decided.Before(since) {
 			return decided
 		}
 	}
@@ -112,12 +114,12 @@ func (e *Engine) releaseOver(lease Lease) {
 	delete(e.failing, lease.HolderID)
 }
 
-// finish carries out the decision to end t: at Zoho, then in storage. One runs
+// revokeAtZoho carries out the decision to end t: at Zoho, then in storage. One runs
 // per token at a time.
-func (e *Engine) finish(ctx context.Context, t *token) error {
-	return e.fly(ctx, "finish "+t.rec.ID, func(ctx context.Context) error {
+func (e *Engine) revokeAtZoho(ctx context.Context, t *token) error {
+	return e.work.Once(ctx, "revoke "+t.rec.ID, func(ctx context.Context) error {
 		if t.isOver(e.now()) {
-			return e.forgetExpired(ctx, t)
+			return e.deleteExpired(ctx, t)
 		}
 		config, err := e.configForRevocation(ctx)
 		if err != nil {
@@ -130,8 +132,8 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout) // two endpoints
 		defer cancel()
 		how, err := client.RevokeAccessToken(callCtx, t.rec.App, t.rec.AccessToken)
-		roles := rolesOf(t.ledger.readership())
-		e.tellToken(EventTokenRevoke, t, roles, err)
+		roles := ledger.Roles(t.ledger.Readership())
+		e.reportToken(EventTokenRevoke, t, roles, err)
 		log := e.log().With("roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
 		if err != nil {
 			log.Warn("could not revoke an access token", "error", err)
@@ -139,10 +141,10 @@ func (e *Engine) finish(ctx context.Context, t *token) error {
 		}
 		if how == zoho.AlreadyGone {
 			log.Info("an access token was gone before it was revoked: both of Zoho's endpoints answered 400")
-			return e.forget(ctx, t, "it was gone before it was revoked")
+			return e.deleteToken(ctx, t, "it was gone before it was revoked")
 		}
 		log.Info("revoked an access token")
-		return e.forget(ctx, t, "it was revoked")
+		return e.deleteToken(ctx, t, "it was revoked")
 	})
 }
 
@@ -157,11 +159,11 @@ func (e *Engine) configForRevocation(ctx context.Context) (*Config, error) {
 	return config, err
 }
 
-// forget drops a token that is dead at Zoho, and says in words how it died. Its
+// deleteToken drops a token that is dead at Zoho, and says in words how it died. Its
 // own record goes last: until then a crash leaves a token that is ended once
 // more, which is harmless.
-func (e *Engine) forget(ctx context.Context, t *token, how string) error {
-	if err := e.remember(ctx, t, how); err != nil {
+func (e *Engine) deleteToken(ctx context.Context, t *token, how string) error {
+	if err := e.writeTombstone(ctx, t, how); err != nil {
 		return err
 	}
 	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
@@ -186,10 +188,10 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.updateQuota(ctx, q, func(rec *quotaRecord) { rec.over(t.rec.ID) }); err != nil {
+	if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Ended(t.rec.ID) }); err != nil {
 		return err
 	}
-	if err := t.ledger.erase(ctx); err != nil {
+	if err := t.ledger.Erase(ctx); err != nil {
 		return err
 	}
 	if err := e.store.Delete(ctx, prefixTokens+t.rec.ID); err != nil {
@@ -199,22 +201,22 @@ func (e *Engine) forget(ctx context.Context, t *token, how string) error {
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()
 	// It may have been the last one that kept a former refresh token alive.
-	e.spawn(func() { e.continueRevocation(e.life, t.rec.QuotaID) })
+	e.work.Go(func() { e.continueRevocation(e.work.Life(), t.rec.QuotaID) })
 	return nil
 }
 
-// forgetExpired drops a token that died of age, which Zoho does by itself.
-func (e *Engine) forgetExpired(ctx context.Context, t *token) error {
-	e.log().Info("an access token has expired", "roles", rolesOf(t.ledger.readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	return e.forget(ctx, t, byExpiry)
+// deleteExpired drops a token that died of age, which Zoho does by itself.
+func (e *Engine) deleteExpired(ctx context.Context, t *token) error {
+	e.log().Info("an access token has expired", "roles", ledger.Roles(t.ledger.Readership()), "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	return e.deleteToken(ctx, t, byExpiry)
 }
 
 // endIfUnheld ends a token that no role can hand out any more, unless somebody
 // holds it. What fails here is left to Tick.
 func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
-	ending, err := t.ledger.endIfUnheld(ctx, e.now())
+	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err == nil && ending {
-		err = e.finish(ctx, t)
+		err = e.revokeAtZoho(ctx, t)
 	}
 	if err != nil {
 		e.log().Warn("could not end an access token that nobody needs; it is tried again", "token_id", t.rec.ID, "error", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -67,6 +68,12 @@ type Requester struct {
 	EntityID    string `json:"entity_id,omitempty"`
 	DisplayName string `json:"display_name,omitempty"`
 	RequestID   string `json:"request_id,omitempty"`
+}
+
+// bounded is r with its texts cut: a display name is as long as whoever made the Vault
+// token likes.
+func (r Requester) bounded() Requester {
+	return Requester{EntityID: ledger.CutText(r.EntityID), DisplayName: ledger.CutText(r.DisplayName), RequestID: ledger.CutText(r.RequestID)}
 }
 
 // IsAuthorized reports whether the role has what tokens are minted from.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/clock"
 )
 
 // Which roles draw on a quota is found by an index in storage, with an entry
@@ -85,7 +87,7 @@ func (e *Engine) hasFreshClaim(ctx context.Context, quotaID, role string) (bool,
 		return true, nil
 	}
 	c, err := orNone(get[claim](ctx, e.store, claimKey(quotaID, role)))
-	return c != nil && elapsed(e.now(), c.At) <= settled, err
+	return c != nil && clock.Elapsed(e.now(), c.At) <= settled, err
 }
 
 // claim notes in memory that the write of a role is under way until release is
@@ -141,7 +143,7 @@ func others(names []string, name string) []string {
 // rolesCountedTogether names the roles beside one whose token requests Zoho counts
 // together with those of that one: those on its quota, and where requests are counted
 // for the client, all of the client's that have worked.
-func (e *Engine) rolesCountedTogether(ctx context.Context, role string, q, requests *quota) ([]string, error) {
+func (e *Engine) rolesCountedTogether(ctx context.Context, role string, q, requests *quotaRecord) ([]string, error) {
 	ids := []string{q.id}
 	if requests != q {
 		listed, err := e.store.List(ctx, prefixClientTokens+requests.id+"/")
@@ -248,12 +250,12 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 	if err != nil || former == grantNow {
 		return err
 	}
-	e.spawn(func() {
+	e.work.Go(func() {
 		if former != "" {
-			e.endUnusedToken(e.life, former, formerQuota)
+			e.endUnusedToken(e.work.Life(), former, formerQuota)
 		}
-		e.continueRevocation(e.life, formerQuota)
-		if err := e.unlistFormer(e.life, old, formerQuota); err != nil {
+		e.continueRevocation(e.work.Life(), formerQuota)
+		if err := e.unlistFormer(e.work.Life(), old, formerQuota); err != nil {
 			e.log().Warn("could not take a refresh token that no role has any more out of the list of its client; the daily round does that", "role", old.Name, "error", err)
 		}
 	})
@@ -307,7 +309,7 @@ func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
 
 // sweepClaim deletes one entry while its role cannot be written.
 func (e *Engine) sweepClaim(ctx context.Context, quotaID, name string) error {
-	release, free := e.writes.tryAcquire(prefixRoles + name)
+	release, free := e.writes.TryAcquire(prefixRoles + name)
 	if !free {
 		return nil // the role is being written; the next round looks again
 	}

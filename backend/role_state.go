@@ -59,7 +59,7 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 }
 
 // state tells how the latest mint went. requests is where its requests count.
-func (g *grant) state(requests *quota) GrantState {
+func (g *grant) state(requests *quotaRecord) GrantState {
 	switch rec := g.record(); {
 	case rec.Failure.isDefinite():
 		return StateRefused

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // WriteRole creates or changes a role. The error is a *UserError if the change
@@ -15,9 +17,9 @@ import (
 // store the role, leave the former grant. So a crash leaves the former role or
 // the new one, and an index that names all roles of a quota.
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
-	return detached(ctx, e, func(ctx context.Context) ([]string, error) {
+	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
-		e.tellRole(EventRoleWrite, name, err)
+		e.reportRole(EventRoleWrite, name, err)
 		return warnings, err
 	})
 }
@@ -64,7 +66,7 @@ func (e *Engine) takeRole(ctx context.Context, name string) (release func(), err
 	if err := CheckRoleName(name); err != nil {
 		return nil, err
 	}
-	return e.writes.acquire(ctx, prefixRoles+name)
+	return e.writes.Acquire(ctx, prefixRoles+name)
 }
 
 // acceptConsent uses up the pending authorization of a consent, and makes the
@@ -221,7 +223,7 @@ func (e *Engine) forgive(ctx context.Context, g *grant) error {
 	if !g.record().Failure.isDefinite() {
 		return nil
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = nil })
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.forgiven() })
 }
 
 // sharingWarning names the other roles of the same grant.
@@ -245,7 +247,7 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([
 // token that nobody holds and no other role hands out is ended. A refresh token
 // that no other role has is lost to Vault, of which it warns.
 func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string, err error) {
-	defer func() { e.tellRole(EventRoleDelete, name, err) }()
+	defer func() { e.reportRole(EventRoleDelete, name, err) }()
 	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err

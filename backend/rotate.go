@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // Rotated is what came of a rotation.
@@ -20,7 +22,7 @@ type Rotated struct {
 // the credentials. If no new one can be had, nothing is revoked, unless force is set:
 // a rotation out of habit must not take away the tokens that still work.
 func (e *Engine) Rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
-	return detached(ctx, e, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name, force) })
+	return work.Result(ctx, e.work, func(ctx context.Context) (*Rotated, error) { return e.rotate(ctx, name, force) })
 }
 
 func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
@@ -44,7 +46,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	if failed != nil && !force {
 		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
 	}
-	ended, err := e.killOthers(ctx, g, t)
+	ended, err := e.revokeOthers(ctx, g, t)
 	if failed != nil {
 		text := "No access token of it was alive. "
 		if len(ended) > 0 {
@@ -66,7 +68,7 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	}
 	const tries = 3 // a reader's mint may be under way, and find that none is needed
 	for range tries {
-		err := e.fly(ctx, "mint "+g.id, func(ctx context.Context) error {
+		err := e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
 			_, err := e.mint(ctx, g, mintPurpose{role: role, needed: func() bool {
 				t, _ := g.currentToken(e.now(), 0)
 				return t == nil || t == former
@@ -83,9 +85,9 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	return nil, errors.New("the new access token was revoked as soon as it was there; try again")
 }
 
-// killOthers revokes all living tokens of a grant but one, nil for none, and names
+// revokeOthers revokes all living tokens of a grant but one, nil for none, and names
 // them.
-func (e *Engine) killOthers(ctx context.Context, g *grant, but *token) (ended []string, failed error) {
+func (e *Engine) revokeOthers(ctx context.Context, g *grant, but *token) (ended []string, failed error) {
 	q, err := e.quota(ctx, g.quotaID())
 	if err != nil {
 		return nil, err
@@ -96,19 +98,19 @@ func (e *Engine) killOthers(ctx context.Context, g *grant, but *token) (ended []
 	}
 	for _, t := range tokens {
 		if t.rec.GrantID == g.id && t != but {
-			err := e.kill(ctx, t)
+			err := e.endNow(ctx, t)
 			ended, failed = append(ended, t.rec.ID), firstError(failed, err)
 		}
 	}
 	return ended, failed
 }
 
-// kill ends a token at Zoho now, whoever holds it. If Zoho cannot be asked, the
+// endNow ends a token at Zoho now, whoever holds it. If Zoho cannot be asked, the
 // decision stands: nobody gets the token any more, and Tick goes on.
-func (e *Engine) kill(ctx context.Context, t *token) error {
-	if err := t.ledger.end(ctx, e.now()); err != nil {
+func (e *Engine) endNow(ctx context.Context, t *token) error {
+	if err := t.ledger.End(ctx, e.now()); err != nil {
 		return err
 	}
-	err := asGrantError(e.finish(ctx, t))
+	err := asGrantError(e.revokeAtZoho(ctx, t))
 	return prependText(fmt.Sprintf("Access token %s is not handed out any more, but could not be revoked at Zoho yet; that is tried again every minute until it expires at %s. ", t.rec.ID, t.rec.ExpiresAt.UTC().Format(time.RFC3339)), err)
 }

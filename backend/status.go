@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/quota"
 )
 
 // Status is what an operator wants to know of a role's grant.
@@ -83,39 +85,36 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
 	status.GrantID, status.State = g.id, g.state(requests)
-	status.tellFailure(g.record(), requests.record())
+	status.reportFailure(g.record(), requests.record())
 	status.tellLimits(e.now(), q.record(), requests.record(), config)
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
-func (s *Status) tellFailure(rec grantRecord, quota quotaRecord) {
+func (s *Status) reportFailure(rec grantRecord, requests quota.Record) {
 	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
-	f := rec.Failure
-	if !f.isDefinite() && quota.Throttled != nil {
-		f = quota.Throttled
-	}
-	if f != nil {
+	if t := requests.Throttled; t != nil && !rec.Failure.isDefinite() {
+		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.RetryAt
+	} else if f := rec.Failure; f != nil {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = f.Text, f.At, f.Code, f.RetryAt
 	}
 }
 
-func (s *Status) tellLimits(now time.Time, quota, requests quotaRecord, config *Config) {
-	used, free := requests.used(now, config, config.RequestBudget)
-	s.RequestsLeft = config.RequestBudget - used
-	if s.RequestsLeft == 0 && s.RetryAt.IsZero() {
+func (s *Status) tellLimits(now time.Time, own, requests quota.Record, config *Config) {
+	left, free := requests.Left(now, config.limits())
+	if s.RequestsLeft = left; left == 0 && s.RetryAt.IsZero() {
 		s.RetryAt = free
 	}
-	s.LiveTokens = len(quota.live(now))
+	s.LiveTokens = len(own.Live(now))
 }
 
-func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quota, config *Config) error {
+func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quotaRecord, config *Config) error {
 	live, err := e.liveTokens(ctx, q)
 	if err != nil {
 		return err
 	}
 	for _, t := range live {
 		if t.rec.GrantID == g.id {
-			holders, _ := t.ledger.count()
+			holders, _ := t.ledger.Count()
 			s.Holders += holders
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/clock"
 )
 
 // stored is a record that is kept in Vault's storage and in memory. It is
@@ -37,9 +39,9 @@ func (s *stored[T]) isUnused(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.kept {
-		return elapsed(now, s.used) > settled
+		return clock.Elapsed(now, s.used) > settled
 	}
-	return elapsed(now, s.used) > sweepAfter
+	return clock.Elapsed(now, s.used) > sweepAfter
 }
 
 func (s *stored[T]) isKept() bool {
@@ -63,7 +65,7 @@ func (s *stored[T]) drop() {
 // update changes a record, in storage and then in memory. If the write fails,
 // memory is as it was: change must not write to what the record points at.
 func update[T any](ctx context.Context, e *Engine, s *stored[T], change func(*T)) error {
-	release, err := e.writes.acquire(ctx, s.key)
+	release, err := e.writes.Acquire(ctx, s.key)
 	if err != nil {
 		return err
 	}

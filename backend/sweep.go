@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"vault-plugin-secrets-zoho/backend/zoho"
+	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/quota"
 )
 
 // Records of grants and quotas are needed while a role has them, a token lives or
@@ -58,7 +59,7 @@ func (e *Engine) sweepMemory(ctx context.Context) error {
 // sweepStored goes on with the daily round through what is stored.
 func (e *Engine) sweepStored(ctx context.Context) error {
 	round := &e.sweeping
-	if now := e.now(); len(round.keys) == 0 && (round.began.IsZero() || elapsed(now, round.began) >= sweepRoundEvery) {
+	if now := e.now(); len(round.keys) == 0 && (round.began.IsZero() || clock.Elapsed(now, round.began) >= sweepRoundEvery) {
 		round.began = now
 		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens} {
 			names, err := e.store.List(ctx, prefix)
@@ -109,11 +110,11 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 		}
 		return e.sweepGrant(ctx, g)
 	case prefixQuotas:
-		rec, err := get[quotaRecord](ctx, e.store, key)
+		rec, err := get[quota.Record](ctx, e.store, key)
 		if IsBroken(err) {
-			rec, err = &quotaRecord{}, nil
+			rec, err = &quota.Record{}, nil
 		}
-		if err != nil || rec == nil || !rec.isNeedless(now, config) {
+		if err != nil || rec == nil || !rec.IsNeedless(now, config.limits(), settled) {
 			return err
 		}
 		q, err := e.quota(ctx, id)
@@ -136,7 +137,7 @@ func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
 		return err
 	}
 	defer turn()
-	release, err := e.writes.acquire(ctx, g.key)
+	release, err := e.writes.Acquire(ctx, g.key)
 	if err != nil {
 		return err
 	}
@@ -170,15 +171,15 @@ func dropUnused[T, R any](e *Engine, records map[string]*R, id string, s *stored
 // isNeedless reports whether a grant that no role has tells nothing that matters.
 // What is under way with it has begun less than settled ago.
 func (rec grantRecord) isNeedless(now time.Time) bool {
-	if rec.Current != "" || elapsed(now, rec.LastMint) <= settled {
+	if rec.Current != "" || clock.Elapsed(now, rec.LastMint) <= settled {
 		return false
 	}
-	return rec.Failure == nil || elapsed(now, rec.Failure.At) > settled
+	return rec.Failure == nil || clock.Elapsed(now, rec.Failure.At) > settled
 }
 
 // sweepQuota drops a quota from memory, and its record if no role draws on it
 // and nothing in it counts any more.
-func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
+func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
 	turn, err := e.takeTurn(ctx, q.id)
 	if err != nil {
 		return err
@@ -188,12 +189,12 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
 	if err != nil {
 		return err
 	}
-	release, err := e.writes.acquire(ctx, q.key)
+	release, err := e.writes.Acquire(ctx, q.key)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if q.isKept() && q.record().isNeedless(e.now(), config) {
+	if rec := q.record(); q.isKept() && rec.IsNeedless(e.now(), config.limits(), settled) {
 		roles, err := e.indexedRoles(ctx, q.id)
 		if err != nil {
 			return err
@@ -206,16 +207,4 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quota) error {
 	}
 	dropUnused(e, e.quotas, q.id, &q.stored)
 	return nil
-}
-
-// isNeedless reports whether a quota on which no role draws tells nothing that
-// matters.
-func (rec quotaRecord) isNeedless(now time.Time, config *Config) bool {
-	keep := max(config.window(), zoho.MaxLife) + settled
-	for _, r := range rec.Requests {
-		if now.Sub(r.at(now)) <= keep {
-			return false
-		}
-	}
-	return !rec.Throttled.forbids(now, config) && !rec.Denied.forbids(now, config)
 }

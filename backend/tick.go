@@ -9,17 +9,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 const (
 	// revocationsAtOnce bounds the calls to Zoho that one Tick has open.
 	revocationsAtOnce = 4
-
-	// settled is the age from which a stored token that no role hands out is
-	// known to be a leftover, and not one that a mint or a write of a role is
-	// just about to put in its place.
-	settled = 2 * flightLimit
 
 	// lostAfter is how long after a lease's end the ledger waits for Vault to
 	// say so. Vault says so at once, or when it is unsealed again.
@@ -65,11 +61,11 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	}
 	now := e.now()
 	if t.isOver(now) {
-		return e.forgetExpired(ctx, t)
+		return e.deleteExpired(ctx, t)
 	}
-	t.ledger.flush()
-	for _, holder := range t.ledger.overdue(now.Add(-lostAfter)) {
-		if _, err := t.ledger.release(ctx, holder, now); err != nil {
+	t.ledger.Flush()
+	for _, holder := range t.ledger.Overdue(now.Add(-lostAfter)) {
+		if _, err := t.ledger.Release(ctx, holder, now); err != nil {
 			return err
 		}
 	}
@@ -77,11 +73,11 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || isFuture(now, seen)) {
+	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || clock.IsFuture(now, seen)) {
 		return e.noteWrongClock(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
-	if err == nil && (needless || t.ledger.isDue() || t.ledger.isEnding()) {
+	if err == nil && (needless || t.ledger.IsDue() || t.ledger.IsEnding()) {
 		e.endIfUnheld(ctx, t)
 	}
 	return err
@@ -95,11 +91,11 @@ func (e *Engine) dropDamagedToken(ctx context.Context, id string) error {
 	if !errors.As(err, &broken) {
 		return err
 	}
-	ledger, err := e.newLedger(id)
+	holders, err := e.newLedger(id)
 	if err != nil {
 		return err
 	}
-	if err := ledger.erase(ctx); err != nil {
+	if err := holders.Erase(ctx); err != nil {
 		return err
 	}
 	return e.store.Delete(ctx, prefixTokens+id)
@@ -139,11 +135,11 @@ func (e *Engine) noteWrongClock(ctx context.Context, g *grant, t *token) error {
 // such a token behind.
 func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, error) {
 	switch {
-	case t.ledger.isHeld(): // its last holder will end it
+	case t.ledger.IsHeld(): // its last holder will end it
 		return false, nil
 	case !t.rec.SeenInFuture.IsZero():
 		return true, nil
-	case elapsed(e.now(), t.rec.IssuedAt) <= settled:
+	case clock.Elapsed(e.now(), t.rec.IssuedAt) <= settled:
 		return false, nil
 	case g.record().Current != t.rec.ID:
 		return true, nil
@@ -164,7 +160,7 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 	now := e.now()
 	for _, g := range grants {
 		g.mu.Lock()
-		read := !g.read.IsZero() && elapsed(now, g.read) < zoho.MaxLife
+		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()
 		if t, state := g.currentToken(now, 0); !read || t == nil || state == fresh {
 			continue

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -35,9 +37,17 @@ type tokenRecord struct {
 // token is a live access token in memory.
 type token struct {
 	rec           tokenRecord
-	ledger        *ledger
-	foreignDomain bool // see zoho.Token; known to the one who minted it alone
+	ledger        *ledger.Ledger // who holds it
+	foreignDomain bool           // see zoho.Token; known to the one who minted it alone
 	ofWrongClock  atomic.Bool
+}
+
+// newLedger returns the ledger of a token, without what is stored of it.
+func (e *Engine) newLedger(tokenID string) (*ledger.Ledger, error) {
+	return ledger.New(ledger.Options{
+		Storage: e.store, Prefix: prefixHolders + tokenID + "/", TokenID: tokenID, Log: e.log,
+		Go: e.work.Go, After: e.after, Closing: e.work.Closing(), Closed: errClosed,
+	})
 }
 
 // left is the token's remaining life.
@@ -80,6 +90,30 @@ func (t *token) comfortable(now time.Time) bool {
 	return t.left(now) >= max(t.life()/part, time.Second)
 }
 
+// isOfWrongClock reports whether a wrong clock wrote when the token was minted.
+// How long it lives is not known then, so nobody gets it any more, also when its
+// times look right again later.
+func (t *token) isOfWrongClock(now time.Time) bool {
+	if t.isInFuture(now) {
+		t.ofWrongClock.Store(true)
+	}
+	return t.ofWrongClock.Load()
+}
+
+func (t *token) isInFuture(now time.Time) bool {
+	return clock.IsFuture(now, t.rec.IssuedAt) || t.rec.ExpiresAt.Sub(now) > zoho.MaxLife+clock.Tolerance
+}
+
+// isOver reports whether the token has expired. While its times are in the future
+// they say nothing, and it is over a token's life after that was seen. When they are
+// past again, it was the clock of that moment that was wrong, and they count.
+func (t *token) isOver(now time.Time) bool {
+	if !t.isInFuture(now) || t.rec.SeenInFuture.IsZero() {
+		return !t.rec.ExpiresAt.After(now)
+	}
+	return !clock.IsFuture(now, t.rec.SeenInFuture) && now.Sub(t.rec.SeenInFuture) >= zoho.MaxLife
+}
+
 func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, config *Config, asked time.Time, exclusive bool) (*token, error) {
 	app := g.credential().app
 	id, err := e.fingerprint(ctx, "token", minted.AccessToken.Reveal())
@@ -90,7 +124,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 	switch {
 	case err != nil:
 		return nil, err
-	case known != nil && !known.ledger.canBeHeld():
+	case known != nil && !known.ledger.CanBeHeld():
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is given to nobody any more. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil && (known.rec.GrantID != g.id || known.rec.Exclusive || exclusive):
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given for other credentials or another lease. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
@@ -99,7 +133,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 	case known != nil:
 		return known, nil // a server may answer with the token that it gave before
 	}
-	ledger, err := e.newLedger(id)
+	holders, err := e.newLedger(id)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +153,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 	if minted.ForeignDomain {
 		e.log().Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
 	}
-	return &token{rec: rec, ledger: ledger, foreignDomain: minted.ForeignDomain}, nil
+	return &token{rec: rec, ledger: holders, foreignDomain: minted.ForeignDomain}, nil
 }
 
 // token returns the token of id, from storage if it is not in memory; nil if
@@ -134,7 +168,7 @@ func (e *Engine) token(ctx context.Context, id string) (*token, error) {
 	if t != nil {
 		return t, nil
 	}
-	if err := e.fly(ctx, "load "+prefixTokens+id, func(ctx context.Context) error {
+	if err := e.work.Once(ctx, "load "+prefixTokens+id, func(ctx context.Context) error {
 		return e.loadToken(ctx, id)
 	}); err != nil {
 		return nil, err
@@ -160,14 +194,14 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 	if err != nil || entry == nil {
 		return err
 	}
-	ledger, err := e.newLedger(id)
+	holders, err := e.newLedger(id)
 	if err != nil {
 		return err
 	}
-	if err := ledger.load(ctx); err != nil {
+	if err := holders.Load(ctx); err != nil {
 		return err
 	}
-	t := &token{rec: entry.record(id), ledger: ledger}
+	t := &token{rec: entry.record(id), ledger: holders}
 	t.ofWrongClock.Store(!t.rec.SeenInFuture.IsZero())
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -35,11 +36,11 @@ type TokenInfo struct {
 	Roles       []string // that handed it out, or, as long as nobody has read it, that can
 	IssuedAt    time.Time
 	ExpiresAt   time.Time
-	EndedAt     time.Time    // zero while it lives
-	EndedBy     string       // in words
-	Holders     int          // leases on it
-	Unnamed     int          // of these: what may be leases whose names a crash kept from being written
-	Readers     []Readership // everybody who was given it and has a name
+	EndedAt     time.Time           // zero while it lives
+	EndedBy     string              // in words
+	Holders     int                 // leases on it
+	Unnamed     int                 // of these: what may be leases whose names a crash kept from being written
+	Readers     []ledger.Readership // everybody who was given it and has a name
 }
 
 // TokenIDs lists the live access tokens, in a fixed order, from the one that
@@ -77,7 +78,7 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	}
 	info := t.info()
 	switch {
-	case t.ledger.isEnding():
+	case t.ledger.IsEnding():
 		info.State = TokenEnding
 	case g.record().Current == id:
 		info.State = TokenCurrent
@@ -112,10 +113,10 @@ func (t *token) info() *TokenInfo {
 	info := &TokenInfo{
 		ID: t.rec.ID, GrantID: t.rec.GrantID, AccountsURL: t.rec.App.AccountsURL, Scopes: t.rec.Scopes,
 		IssuedAt: t.rec.IssuedAt, ExpiresAt: t.rec.ExpiresAt,
-		Readers: t.ledger.readership(),
+		Readers: t.ledger.Readership(),
 	}
-	info.Holders, info.Unnamed = t.ledger.count()
-	info.Roles = rolesOf(info.Readers)
+	info.Holders, info.Unnamed = t.ledger.Count()
+	info.Roles = ledger.Roles(info.Readers)
 	return info
 }
 
@@ -138,15 +139,15 @@ func zohoDomainOf(accountsURL string) string {
 // the cursor after on, and at most limit of them; 0 is all. next is the cursor
 // of the following page, empty if this is the last. There are none if there is
 // no such token.
-func (e *Engine) Holders(ctx context.Context, tokenID, after string, limit int) (holders []Holder, next string, err error) {
+func (e *Engine) Holders(ctx context.Context, tokenID, after string, limit int) (holders []ledger.Holder, next string, err error) {
 	t, err := e.token(ctx, tokenID)
 	if err != nil || t == nil || t.isOver(e.now()) {
 		return nil, "", err
 	}
-	all := t.ledger.list()
-	holders = pageOf(all, after, limit, Holder.cursor)
+	all := t.ledger.Holders()
+	holders = pageOf(all, after, limit, ledger.Holder.Cursor)
 	if last := len(holders) - 1; last >= 0 && holders[last].ID != all[len(all)-1].ID {
-		next = holders[last].cursor()
+		next = holders[last].Cursor()
 	}
 	return holders, next, nil
 }
@@ -160,7 +161,7 @@ func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, e
 		return nil, err
 	}
 	if t != nil && !t.isOver(e.now()) {
-		return nil, e.detach(ctx, func(ctx context.Context) error { return e.kill(ctx, t) })
+		return nil, e.work.Do(ctx, func(ctx context.Context) error { return e.endNow(ctx, t) })
 	}
 	ended, err := e.endedToken(ctx, id)
 	switch {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
@@ -57,7 +58,7 @@ func (w *world) ids(after string, limit int) []string {
 	return ids
 }
 
-func entities(readers []backend.Readership) (ids []string) {
+func entities(readers []ledger.Readership) (ids []string) {
 	for _, r := range readers {
 		ids = append(ids, r.EntityID)
 	}

@@ -45,7 +45,7 @@ func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*t
 		return proof, err
 	}
 	if r.Exclusive { // its readers get tokens of their own
-		e.spawn(func() { e.endIfUnheld(e.life, t) })
+		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
 	}
 	return t, nil
 }

@@ -1,4 +1,4 @@
-package backend
+package ledger
 
 import (
 	"cmp"
@@ -20,9 +20,9 @@ type Readership struct {
 
 type readerKey struct{ role, entityID, displayName string }
 
-// sawReader counts a lease; mu is held. It is not taken back: a lease that
+// countReaderLocked counts a lease. It is not taken back: a lease that
 // never began is one too many, which an auditor can live with.
-func (l *ledger) sawReader(h Holder) {
+func (l *Ledger) countReaderLocked(h Holder) {
 	key := readerKey{h.Role, h.EntityID, h.DisplayName}
 	r := l.readers[key]
 	if r == nil {
@@ -35,8 +35,8 @@ func (l *ledger) sawReader(h Holder) {
 	}
 }
 
-// readership lists everybody who was given the token, the latest last.
-func (l *ledger) readership() []Readership {
+// Readership lists everybody who was given the token, the latest last.
+func (l *Ledger) Readership() []Readership {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]Readership, 0, len(l.readers))
@@ -49,8 +49,8 @@ func (l *ledger) readership() []Readership {
 	return all
 }
 
-// rolesOf names the roles of a readership.
-func rolesOf(readers []Readership) []string {
+// Roles names the roles of a readership.
+func Roles(readers []Readership) []string {
 	var roles []string
 	for _, r := range readers {
 		if !slices.Contains(roles, r.Role) {

@@ -1,17 +1,17 @@
-package backend
+package ledger
 
 import "fmt"
 
 // places are what the leases on a token stand in, each in one of its own: see the
-// package comment. Who takes a reserved place is stored already, so the name can
-// be written behind, and the reader need not wait.
+// package comment. The holder in a reserved place is stored already, so the reader
+// does not wait until the name is written.
 type places struct {
-	series  string // of this ledger in this process: no other has places of these names
-	next    int    // the first place that nobody has taken; they begin with 1
-	limit   int    // from next up to here places are reserved, whatever storage says during a write or after one that failed
-	stored  int    // where the latest reservation ends that was written without an error
-	counted int    // next, when a reservation was thought of last
-	hurry   int    // readers since when writes follow closely on each other
+	series   string // of this ledger in this process: no other has places of these names
+	next     int    // the first place that nobody has taken; they begin with 1
+	limit    int    // from next up to here places are reserved, whatever storage says during a write or after one that failed
+	stored   int    // where the latest reservation ends that was written without an error
+	counted  int    // next, when a reservation was thought of last
+	arrivals int    // readers since when writes follow closely on each other
 }
 
 // reservation is a range of places, From included and To not, that storage
@@ -58,11 +58,11 @@ func (p *places) isOpen() bool { return min(p.next, p.limit) < p.stored }
 func (p *places) nextReservation() *reservation {
 	came := p.next - p.counted
 	p.counted = p.next
-	if p.hurry += came; came == 0 {
-		p.hurry = 0
+	if p.arrivals += came; came == 0 {
+		p.arrivals = 0
 	}
 	n := 0
-	if p.hurry >= crowd {
+	if p.arrivals >= crowd {
 		n = min(2*came, maxReserved)
 	}
 	if n == 0 && !p.isOpen() {

@@ -1,15 +1,15 @@
-package backend
+package work
 
 import (
 	"context"
 	"sync"
 )
 
-// slots serialises work on one named thing at a time. Unlike a mutex a slot
+// Slots serialise work on one named thing at a time. Unlike a mutex a slot
 // may be held over a storage call, because a waiter leaves when its context
 // ends; unlike striped locks two names never share a slot, so no pair of names
 // can block each other.
-type slots struct {
+type Slots struct {
 	mu   sync.Mutex
 	held map[string]*slot
 }
@@ -19,9 +19,9 @@ type slot struct {
 	waiters int           // including the one who is in
 }
 
-// acquire waits for the slot of name. The release function must be called
+// Acquire waits for the slot of name. The release function must be called
 // exactly once.
-func (s *slots) acquire(ctx context.Context, name string) (release func(), err error) {
+func (s *Slots) Acquire(ctx context.Context, name string) (release func(), err error) {
 	s.mu.Lock()
 	if s.held == nil {
 		s.held = make(map[string]*slot)
@@ -50,15 +50,27 @@ func (s *slots) acquire(ctx context.Context, name string) (release func(), err e
 	}
 }
 
-// tryAcquire is acquire for those who do not wait; free is false if somebody has
+// TryAcquire is Acquire for those who do not wait; free is false if somebody has
 // the slot.
-func (s *slots) tryAcquire(name string) (release func(), free bool) {
+func (s *Slots) TryAcquire(name string) (release func(), free bool) {
 	s.mu.Lock()
 	taken := s.held[name] != nil
 	s.mu.Unlock()
 	if taken {
 		return nil, false
 	}
-	release, err := s.acquire(context.Background(), name) // at most a moment
+	release, err := s.Acquire(context.Background(), name) // at most a moment
 	return release, err == nil
+}
+
+// Waiting counts those who are in, or wait for, the slots whose names match.
+func (s *Slots) Waiting(matches func(name string) bool) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, sl := range s.held {
+		if matches(name) {
+			n += sl.waiters
+		}
+	}
+	return n
 }

@@ -1,4 +1,4 @@
-package backend
+package ledger
 
 import (
 	"context"
@@ -57,7 +57,7 @@ func newChange(records ...record) *change {
 	return c
 }
 
-// done tells everybody who waits; mu is held.
+// done tells everybody who waits.
 func (c *change) done(err error) {
 	if err != nil {
 		c.undo()
@@ -69,49 +69,49 @@ func (c *change) done(err error) {
 // commitLimit bounds the time of one commit.
 const commitLimit = 20 * time.Second
 
-// commit queues a change for the writer; mu is held.
-func (l *ledger) commit(c *change) {
-	if c.err == nil && !l.startWriter() {
-		c.err = errClosed
+// commitLocked queues a change for the writer.
+func (l *Ledger) commitLocked(c *change) {
+	if c.err == nil && !l.startWriterLocked() {
+		c.err = l.options.Closed
 	}
 	if c.err != nil {
 		c.done(c.err)
 		return
 	}
 	l.queue = append(l.queue, c)
-	l.hasten()
+	l.endPauseLocked()
 }
 
-// commitBehind leaves a change to the writer; mu is held. One that no write
+// deferLocked leaves a change to the writer. One that no write
 // would take is dropped, since it would keep back all those that come after it.
-func (l *ledger) commitBehind(c *change) {
+func (l *Ledger) deferLocked(c *change) {
 	switch {
 	case l.closed:
 	case c.err != nil:
-		l.log().Error("dropped what storage can never take of a token's holders", "token_id", l.tokenID, "error", c.err)
+		l.options.Log().Error("dropped what storage can never take of a token's holders", "token_id", l.options.TokenID, "error", c.err)
 	default:
-		l.behind = append(l.behind, c)
-		l.startWriter()
+		l.deferred = append(l.deferred, c)
+		l.startWriterLocked()
 	}
 }
 
-// flush gives what could not be written behind another try.
-func (l *ledger) flush() {
+// Flush gives what could not be written, and for which nobody waits, another try.
+func (l *Ledger) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mustWrite() {
-		l.startWriter()
+	if l.mustWriteLocked() {
+		l.startWriterLocked()
 	}
 }
 
-// mustWrite reports whether there is something to write; mu is held.
-func (l *ledger) mustWrite() bool {
-	return len(l.queue) > 0 || !l.closed && (len(l.behind) > 0 || l.places.isOpen())
+// mustWriteLocked reports whether there is something to write.
+func (l *Ledger) mustWriteLocked() bool {
+	return len(l.queue) > 0 || !l.closed && (len(l.deferred) > 0 || l.places.isOpen())
 }
 
-// startWriter reports whether a writer runs; mu is held.
-func (l *ledger) startWriter() bool {
-	if l.writing == nil && l.spawn(l.write) {
+// startWriterLocked reports whether a writer runs.
+func (l *Ledger) startWriterLocked() bool {
+	if l.writing == nil && l.options.Go(l.write) {
 		l.writing = make(chan struct{})
 	}
 	return l.writing != nil
@@ -120,30 +120,30 @@ func (l *ledger) startWriter() bool {
 // write empties the queue: what has gathered while one write ran goes into the
 // next one together, and what nobody waits for with it, or else at a measured
 // pace. It runs under no caller's context, since several callers share a write.
-func (l *ledger) write() {
+func (l *Ledger) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer func() {
 		close(l.writing)
 		l.writing = nil
 	}()
-	if l.isRested() {
-		l.places.hurry = 0
+	if l.isPauseOverLocked() {
+		l.places.arrivals = 0
 	}
-	for failed := false; l.mustWrite() && (len(l.queue) > 0 || !failed); {
-		l.pause()
-		changes, behind := fitting(l.queue), fitting(l.behind)
-		l.queue, l.behind = l.queue[len(changes):], l.behind[len(behind):]
-		err := l.writeBatch(changes, behind)
-		l.rest = l.pacing.after(pace)
+	for failed := false; l.mustWriteLocked() && (len(l.queue) > 0 || !failed); {
+		l.pauseLocked()
+		changes, deferred := fitting(l.queue), fitting(l.deferred)
+		l.queue, l.deferred = l.queue[len(changes):], l.deferred[len(deferred):]
+		err := l.writeBatchLocked(changes, deferred)
+		l.writePause = l.options.After(pace)
 		if failed = err != nil; failed {
-			l.behind = append(slices.Clone(behind), l.behind...)
+			l.deferred = append(slices.Clone(deferred), l.deferred...)
 		}
 		// The last change is undone first, so that each finds what it left.
 		for _, c := range slices.Backward(changes) {
 			c.done(err)
 		}
-		l.letGo()
+		l.completeReservedLocked()
 	}
 }
 
@@ -159,25 +159,25 @@ func fitting(changes []*change) []*change {
 	return changes
 }
 
-// letGo lets those wait no longer who have come during a write and whose places
-// it has reserved; mu is held.
-func (l *ledger) letGo() {
+// completeReservedLocked lets those wait no longer who have come during a write and whose places
+// it has reserved.
+func (l *Ledger) completeReservedLocked() {
 	l.queue = slices.DeleteFunc(l.queue, func(c *change) bool {
 		if c.place == 0 || !l.places.isReserved(c.place) {
 			return false
 		}
-		l.behind = append(l.behind, c)
+		l.deferred = append(l.deferred, c)
 		c.done(nil)
 		return true
 	})
 }
 
-// writeBatch adds records to the open segment, or to a new one if that is full.
-// mu is held, but not during the write.
-func (l *ledger) writeBatch(changes, behind []*change) error {
-	batch := slices.Concat(behind, changes)
+// writeBatchLocked adds records to the open segment, or to a new one if that is full.
+// The lock is released during the write.
+func (l *Ledger) writeBatchLocked(changes, deferred []*change) error {
+	batch := slices.Concat(deferred, changes)
 	var reserve *reservation
-	if len(l.behind) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
+	if len(l.deferred) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
 		reserve = l.places.nextReservation()
 	}
 	if reserve != nil {
@@ -190,7 +190,7 @@ func (l *ledger) writeBatch(changes, behind []*change) error {
 	if len(open) >= fullSegment {
 		segment, open = segment+1, nil
 	}
-	open, err := l.putSegment(segment, open, batch)
+	open, err := l.putSegmentLocked(segment, open, batch)
 	if err != nil {
 		return err
 	}
@@ -201,8 +201,8 @@ func (l *ledger) writeBatch(changes, behind []*change) error {
 	return nil
 }
 
-// putSegment stores what a segment has and batch; mu is held, but not meanwhile.
-func (l *ledger) putSegment(segment int, has []byte, batch []*change) (all []byte, err error) {
+// putSegmentLocked stores what a segment has and batch. The lock is released meanwhile.
+func (l *Ledger) putSegmentLocked(segment int, has []byte, batch []*change) (all []byte, err error) {
 	l.mu.Unlock()
 	defer l.mu.Lock()
 	size := len(has)
@@ -215,19 +215,13 @@ func (l *ledger) putSegment(segment int, has []byte, batch []*change) (all []byt
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
 	defer cancel()
-	return all, l.store.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: all})
+	return all, l.options.Storage.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: all})
 }
 
-// pacing is where a ledger has its pauses between writes from.
-type pacing struct {
-	after   func(time.Duration) <-chan time.Time
-	closing <-chan struct{} // closed when the mount closes: no pauses any more
-}
-
-// pause waits until the next write is due; at once if somebody waits for it. mu
+// pauseLocked waits until the next write is due; at once if somebody waits for it. mu
 // is held, but not during the wait.
-func (l *ledger) pause() {
-	if len(l.queue) > 0 || l.closed || l.isRested() {
+func (l *Ledger) pauseLocked() {
+	if len(l.queue) > 0 || l.closed || l.isPauseOverLocked() {
 		return
 	}
 	select {
@@ -237,25 +231,25 @@ func (l *ledger) pause() {
 	l.mu.Unlock()
 	defer l.mu.Lock()
 	select {
-	case <-l.rest:
+	case <-l.writePause:
 	case <-l.wake:
-	case <-l.pacing.closing:
+	case <-l.options.Closing:
 	}
 }
 
-// isRested reports whether the pause after the latest write is over, and notes
-// that it is; mu is held.
-func (l *ledger) isRested() bool {
+// isPauseOverLocked reports whether the pause after the latest write is over, and notes
+// that it is.
+func (l *Ledger) isPauseOverLocked() bool {
 	select {
-	case <-l.rest:
-		l.rest = nil
+	case <-l.writePause:
+		l.writePause = nil
 	default:
 	}
-	return l.rest == nil
+	return l.writePause == nil
 }
 
-// hasten ends a pause; mu is held.
-func (l *ledger) hasten() {
+// endPauseLocked ends a pause.
+func (l *Ledger) endPauseLocked() {
 	select {
 	case l.wake <- struct{}{}:
 	default:

@@ -1,4 +1,4 @@
-package backend
+package ledger
 
 import (
 	"bytes"
@@ -21,22 +21,20 @@ const fullSegment = 16 << 10
 // several in the time of one.
 const deletionsAtOnce = 8
 
-func (l *ledger) prefix() string { return prefixHolders + l.tokenID + "/" }
+func (l *Ledger) segmentKey(n int) string { return fmt.Sprintf("%s%08d", l.options.Prefix, n) }
 
-func (l *ledger) segmentKey(n int) string { return fmt.Sprintf("%s%08d", l.prefix(), n) }
-
-// load reads the ledger from storage into a new one. What cannot be decoded is no
+// Load reads the ledger from storage into a new one. What cannot be decoded is no
 // error, since nobody could end a lease on the token then. It counts as one more
 // holder, so that the token dies of age and not while somebody may have it.
-func (l *ledger) load(ctx context.Context) error {
-	keys, err := l.store.List(ctx, l.prefix())
+func (l *Ledger) Load(ctx context.Context) error {
+	keys, err := l.options.Storage.List(ctx, l.options.Prefix)
 	if err != nil {
 		return err
 	}
 	slices.Sort(keys)
 	var reserved reservation
 	for _, key := range keys {
-		entry, err := l.store.Get(ctx, path.Join(l.prefix(), key))
+		entry, err := l.options.Storage.Get(ctx, path.Join(l.options.Prefix, key))
 		if err != nil {
 			return err
 		}
@@ -47,7 +45,7 @@ func (l *ledger) load(ctx context.Context) error {
 		if err != nil || !l.replay(entry.Value, &reserved) {
 			l.damaged = true
 			l.unnamed[key] = true
-			l.log().Error("cannot decode who holds an access token; nobody new gets it, and it lives until it expires", "token_id", l.tokenID, "entry", l.prefix()+key)
+			l.options.Log().Error("cannot decode who holds an access token; nobody new gets it, and it lives until it expires", "token_id", l.options.TokenID, "entry", l.options.Prefix+key)
 		}
 	}
 	if l.damaged { // what is written after damage could not be told from it
@@ -58,7 +56,7 @@ func (l *ledger) load(ctx context.Context) error {
 
 // replay carries out the records of a segment, and reports whether all of them
 // could be read. reserved is the reservation that stands.
-func (l *ledger) replay(segment []byte, reserved *reservation) (whole bool) {
+func (l *Ledger) replay(segment []byte, reserved *reservation) (whole bool) {
 	l.open = segment
 	whole = bytes.HasSuffix(segment, []byte("\n"))
 	for line := range bytes.Lines(segment) {
@@ -69,7 +67,7 @@ func (l *ledger) replay(segment []byte, reserved *reservation) (whole bool) {
 		case r.Hold != nil:
 			l.holders[r.Hold.ID] = *r.Hold
 			delete(l.unnamed, r.Hold.ID)
-			l.sawReader(*r.Hold)
+			l.countReaderLocked(*r.Hold)
 		case r.Release != "":
 			delete(l.holders, r.Release)
 			delete(l.unnamed, r.Release)
@@ -88,7 +86,7 @@ func (l *ledger) replay(segment []byte, reserved *reservation) (whole bool) {
 
 // replayReservation counts the places of r in the stead of those of former,
 // which storage named before it.
-func (l *ledger) replayReservation(former, r reservation) {
+func (l *Ledger) replayReservation(former, r reservation) {
 	for place := former.From; place < former.To; place++ {
 		delete(l.unnamed, placeID(r.Series, place)) // those of another series stay
 	}
@@ -97,13 +95,13 @@ func (l *ledger) replayReservation(former, r reservation) {
 	}
 }
 
-// erase closes the ledger and deletes it from storage, when the token is gone.
+// Erase closes the ledger and deletes it from storage, when the token is gone.
 // A write that is under way is waited for: it would come back after the
 // deletion.
-func (l *ledger) erase(ctx context.Context) error {
+func (l *Ledger) Erase(ctx context.Context) error {
 	l.mu.Lock()
-	l.closed, l.behind = true, nil
-	l.hasten()
+	l.closed, l.deferred = true, nil
+	l.endPauseLocked()
 	writing := l.writing
 	l.mu.Unlock()
 	if writing != nil {
@@ -113,7 +111,7 @@ func (l *ledger) erase(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	keys, err := l.store.List(ctx, l.prefix())
+	keys, err := l.options.Storage.List(ctx, l.options.Prefix)
 	if err != nil {
 		return err
 	}
@@ -121,7 +119,7 @@ func (l *ledger) erase(ctx context.Context) error {
 	var group errgroup.Group
 	group.SetLimit(deletionsAtOnce)
 	for _, key := range keys {
-		group.Go(func() error { return l.store.Delete(ctx, path.Join(l.prefix(), key)) })
+		group.Go(func() error { return l.options.Storage.Delete(ctx, path.Join(l.options.Prefix, key)) })
 	}
 	return group.Wait()
 }

@@ -1,0 +1,110 @@
+package backend
+
+import (
+	"context"
+	"errors"
+
+	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// What becomes of an access token that Zoho has given: it is stored and published, or
+// revoked again.
+
+// adopt stores t and, unless it is exclusive, makes it current, and ends the
+// former current token if nobody holds it. If it fails, t is handed out to nobody,
+// and ends.
+func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
+	// Before it is stored: whoever finds it in storage must not load a second
+	// one, with a ledger that knows nothing of this one's holders.
+	e.mu.Lock()
+	_, known := e.tokens[t.rec.ID] // a server may answer with a token that it gave before
+	e.tokens[t.rec.ID] = t
+	e.mu.Unlock()
+	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
+		if known {
+			return err
+		}
+		return errors.Join(err, e.discardUnstored(ctx, t))
+	}
+	if err := e.publish(ctx, g, q, t); err != nil {
+		return errors.Join(err, e.discardStored(ctx, t))
+	}
+	if t.rec.Exclusive {
+		return nil
+	}
+	g.mu.Lock()
+	former := g.current
+	g.current = t
+	g.mu.Unlock()
+	if former != nil && former != t {
+		e.work.Go(func() { e.endIfUnheld(e.work.Life(), former) })
+	}
+	return nil
+}
+
+// publish enters a stored token in the records by which readers find it. The
+// quota is first: a token that is handed out and not counted could push Zoho over
+// its cap.
+func (e *Engine) publish(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
+	lists := !q.record().Listed && !g.credential().refreshToken.IsZero()
+	if lists {
+		if err := e.listRefreshToken(ctx, t.rec.App, q.id, ""); err != nil {
+			return err
+		}
+	}
+	if err := e.updateQuota(ctx, q, func(rec *quota.Record) {
+		rec.Succeeded(t.rec.ID, t.life()+2*margin)
+		rec.Listed = rec.Listed || lists
+	}); err != nil {
+		return err
+	}
+	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.succeeded(t) })
+}
+
+// revokeUnknown revokes an access token that could not even be looked up, because
+// storage has failed. One that the server gave before is left alone.
+func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token, config *Config, cause error) error {
+	var refused *GrantError
+	if errors.As(cause, &refused) {
+		return nil
+	}
+	client, err := e.accountsClient(config.CACert)
+	if err == nil {
+		_, err = client.RevokeAccessToken(ctx, g.credential().app, minted.AccessToken)
+	}
+	e.log().Warn("an access token was minted, could not be stored, and was revoked again unless there is an error here", "grant", g.id, "error", err)
+	return err
+}
+
+// discardUnstored revokes a token whose own record could not be stored. No other
+// record names it, so nobody can be given it, and nobody could revoke it later.
+func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
+	e.mu.Lock()
+	delete(e.tokens, t.rec.ID)
+	e.mu.Unlock()
+	log := e.log().With("grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
+	client, err := e.accountsClient(t.rec.CACert)
+	if err != nil {
+		return err
+	}
+	if _, err := client.RevokeAccessToken(ctx, t.rec.App, t.rec.AccessToken); err != nil {
+		log.Warn("an access token was minted, and could be neither stored nor revoked; it was given to nobody", "error", err)
+		return err
+	}
+	log.Warn("an access token was minted, could not be stored, and was revoked again")
+	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
+}
+
+// discardStored ends a token that could not be published. A write that failed
+// may have been carried out all the same, and another node may find the token by it:
+// so the decision has to be stored before Zoho is asked. What fails here is
+// left to Tick.
+func (e *Engine) discardStored(ctx context.Context, t *token) error {
+	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
+	if err == nil && ending {
+		err = e.revokeAtZoho(ctx, t)
+	}
+	e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+	return err
+}

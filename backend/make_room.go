@@ -1,0 +1,63 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// makeRoom ends the tokens that have to go before one more may live: package quota
+// says which. The caller has the turn of q.
+func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
+	limits := a.config.limits()
+	room := limits.MaxLive
+	if len(a.grant.waitingRoles()) == 0 {
+		room = limits.UnreservedLive() // a part is kept for readers who have no token
+	}
+	staying := make(map[string]bool) // somebody holds it by now, or Zoho could not be made to end it
+	for {
+		live, err := e.liveTokens(ctx, a.q)
+		if err != nil {
+			return err
+		}
+		rec := a.q.record()
+		decision := rec.Room(e.now(), limits, room, func(id string) (exists, held bool) {
+			t := live[id]
+			return t != nil, t != nil && (staying[id] || t.ledger.IsHeld())
+		})
+		if decision.Verdict == quota.Full {
+			return fullError(a.config, decision)
+		}
+		done, err := e.endAll(ctx, live, decision.End, staying)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// endAll ends tokens. It reports false if not all of them could be ended, and adds those
+// to staying.
+func (e *Engine) endAll(ctx context.Context, live map[string]*token, endings []quota.Ending, staying map[string]bool) (done bool, err error) {
+	done = true
+	for _, ending := range endings {
+		t := live[ending.Token]
+		ends, err := t.ledger.EndIfUnheld(ctx, e.now())
+		if err != nil {
+			return false, err
+		}
+		if ends {
+			err = e.revokeAtZoho(ctx, t)
+		}
+		if !ends || err != nil && ending.MustDie {
+			staying[ending.Token], done = true, false
+		}
+	}
+	return done, nil
+}
+
+func fullError(config *Config, full quota.Decision) error {
+	return &GrantError{Kind: zoho.Throttled, RetryAt: full.Until, Text: fmt.Sprintf(
+		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", full.Live, config.MaxLiveTokens)}
+}
