@@ -5,7 +5,8 @@
 //
 // "bench speed" sets it side by side with the floor: a plugin that only answers
 // with a lease; and the token server with the engine. It prints ratios, since times
-// say more about the machine than about the engine.
+// say more about the machine than about the engine. A run of both parts adds the ratios
+// to bench/history.md, so that what a change to the engine costs can be seen later.
 //
 // "bench scale" fills it with roles and leases, in several sizes, and prints how
 // the times grow, as a table in Markdown for docs/operating.md.
@@ -28,17 +29,20 @@ func main() {
 	grants := flag.Int("grants", 10_000, "speed: grants for the measurement of background work; 0 leaves it out")
 	sizes := flag.String("sizes", "1000,3000,10000", "scale: numbers of roles; there are ten leases for each")
 	idle := flag.Duration("idle", time.Minute, "scale: how long the work is measured that nobody asks for")
+	history := flag.String("history", "bench/history.md", "a run of both parts adds its ratios to this file; empty: to none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	this := newRun(ctx, *rounds) // before somebody goes on to work on the tree
 	parts := map[string]func() error{
-		"speed": func() error { return speed(ctx, *rounds, *slice, *grants) },
+		"speed": func() (err error) { this.ratios, err = speed(ctx, *rounds, *slice, *grants); return err },
 		"scale": func() error { return scale(ctx, *sizes, *idle) },
 	}
 	names := flag.Args()
 	if len(names) == 0 {
 		names = []string{"speed", "scale"}
 	}
+	isFull := flag.NArg() == 0
 	for _, name := range names {
 		part := parts[name]
 		if part == nil {
@@ -46,25 +50,34 @@ func main() {
 			os.Exit(2)
 		}
 		if err := part(); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
+			fail(err)
+		}
+	}
+	if isFull && *history != "" {
+		if err := this.appendTo(*history); err != nil {
+			fail(err)
 		}
 	}
 }
 
-func speed(ctx context.Context, rounds int, slice time.Duration, grants int) error {
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
+}
+
+func speed(ctx context.Context, rounds int, slice time.Duration, grants int) (ratios []ratio, err error) {
 	dir, err := os.MkdirTemp("", "zoho")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	b, err := newBench(ctx, filepath.Clean(dir), "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer b.close()
 	if err := b.mountFloor(ctx); err != nil {
-		return err
+		return nil, err
 	}
 
 	for _, m := range []struct {
@@ -77,22 +90,24 @@ func speed(ctx context.Context, rounds int, slice time.Duration, grants int) err
 		{"warm reads per second, 16 clients", 0.95, b.reads("zoho", 16, slice), b.reads("floor", 16, slice)},
 		{"revocations per second, 16 clients", 0.90, b.revocations("zoho", 16, slice), b.revocations("floor", 16, slice)},
 	} {
-		ratio, engine, floor, err := compare(ctx, rounds, m.engine, m.floor)
+		value, engine, floor, err := compare(ctx, rounds, m.engine, m.floor)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.what, err)
+			return nil, fmt.Errorf("%s: %w", m.what, err)
 		}
-		fmt.Printf("%-36s engine %7.0f   floor %7.0f   ratio %.2f   goal %.2f   %s\n", m.what, engine, floor, ratio, m.goal, verdict(ratio >= m.goal))
+		ratios = append(ratios, ratio{m.what, value})
+		fmt.Printf("%-36s engine %7.0f   floor %7.0f   ratio %.2f   goal %.2f   %s\n", m.what, engine, floor, value, m.goal, verdict(value >= m.goal))
 	}
-	if err := b.compareTokenServer(ctx, dir, rounds, slice); err != nil {
-		return err
+	server, err := b.compareTokenServer(ctx, dir, rounds, slice)
+	if err != nil {
+		return nil, err
 	}
 	if err := b.mintWait(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if grants > 0 {
-		return b.backgroundWork(ctx, grants)
+		err = b.backgroundWork(ctx, grants)
 	}
-	return nil
+	return append(ratios, server), err
 }
 
 func verdict(reached bool) string {

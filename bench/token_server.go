@@ -102,17 +102,18 @@ func (s *tokenServer) refresh(ctx context.Context, client *http.Client, form str
 }
 
 // compareTokenServer sets the token server side by side with the engine itself.
-func (b *bench) compareTokenServer(ctx context.Context, dir string, rounds int, slice time.Duration) (err error) {
+func (b *bench) compareTokenServer(ctx context.Context, dir string, rounds int, slice time.Duration) (_ ratio, err error) {
 	s, err := b.startTokenServer(ctx, dir)
 	if err != nil {
-		return err
+		return ratio{}, err
 	}
 	defer func() { err = errors.Join(err, s.process.Stop()) }()
 	const callers, goal = 16, 5.0
-	ratio, server, engine, err := compare(ctx, rounds, b.answers(s, callers, slice), b.reads("zoho", callers, slice))
+	value, server, engine, err := compare(ctx, rounds, b.answers(s, callers, slice), b.reads("zoho", callers, slice))
 	if err != nil {
-		return fmt.Errorf("token server: %w", err)
+		return ratio{}, fmt.Errorf("token server: %w", err)
 	}
-	fmt.Printf("%-36s server %7.0f   engine %6.0f   ratio %.2f   goal %.2f   %s\n", "tokens per second, 16 callers", server, engine, ratio, goal, verdict(ratio >= goal))
-	return nil
+	const what = "tokens per second, 16 callers"
+	fmt.Printf("%-36s server %7.0f   engine %6.0f   ratio %.2f   goal %.2f   %s\n", what, server, engine, value, goal, verdict(value >= goal))
+	return ratio{what, value}, nil
 }
