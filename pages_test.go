@@ -25,7 +25,7 @@ import (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "bench/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "bench/*.md"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)
@@ -219,5 +219,61 @@ func TestDocumentation_ExplainsEachStateInOneTable(t *testing.T) {
 			}
 		}
 		require.Equal(t, []string{"docs/operating.md"}, explained, state)
+	}
+}
+
+// A decision that nobody finds, or whose tests are gone, is made again.
+func TestDecisions_AreListedAndNameWhatExists(t *testing.T) {
+	t.Parallel()
+	const dir = "docs/decisions/"
+	texts, known := pages(t), tests(t)
+	listed := links(texts[dir+"README.md"])
+	require.Contains(t, links(texts["CONTRIBUTING.md"]), dir+"README.md")
+	decisions := 0
+	for name, text := range texts {
+		if path.Dir(name)+"/" != dir || name == dir+"README.md" {
+			continue
+		}
+		decisions++
+		require.Contains(t, listed, path.Base(name))
+		for _, part := range []string{"**Context.**", "**Decision.**", "**What it costs.**", "**What would change our mind.**", "\nShown by "} {
+			require.Equal(t, 1, strings.Count(text, part), "%s: %s", name, part)
+		}
+		require.Less(t, strings.Count(text, "\n"), 30, "%s is more than half a screen", name)
+		for _, test := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(text, -1) {
+			require.True(t, known[test[1]], "%s: %s", name, test[1])
+		}
+		for _, file := range regexp.MustCompile("`((?:backend|zohosim|tokenserver)/[\\w/.]+)`").FindAllStringSubmatch(text, -1) {
+			_, err := os.Stat(file[1])
+			require.NoError(t, err, name)
+		}
+	}
+	require.Equal(t, 9, decisions)
+}
+
+func TestDocumentation_TheSDKIsTheOneThatWasDecidedOn(t *testing.T) {
+	t.Parallel()
+	module, err := os.ReadFile("go.mod")
+	require.NoError(t, err)
+	version := regexp.MustCompile(`hashicorp/vault/sdk (v\S+)`).FindSubmatch(module)
+	require.NotNil(t, version)
+	require.Contains(t, pages(t)["docs/decisions/sdk-version.md"], "# The SDK is "+string(version[1])+"\n")
+}
+
+func TestContributing_NamesEveryDirectory(t *testing.T) {
+	t.Parallel()
+	_, layout, found := strings.Cut(pages(t)["CONTRIBUTING.md"], "## How the code is laid out")
+	require.True(t, found)
+	layout, _, _ = strings.Cut(layout, "## House rules")
+	for _, pattern := range []string{"*", "backend/*", "cmd/*"} {
+		entries, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, entry := range entries {
+			info, err := os.Stat(entry)
+			require.NoError(t, err)
+			if info.IsDir() && entry != "bin" && !strings.HasPrefix(entry, ".") { // bin is not in the repository
+				require.Contains(t, layout, filepath.ToSlash(entry))
+			}
+		}
 	}
 }
