@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/work"
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // Deauthorize revokes a role's refresh token at Zoho, and with it all its access
@@ -38,7 +40,11 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 	case role.GrantType != GrantTypeRefreshToken:
 		return nil, userErrorf("role %q mints with client_credentials and has no refresh token; end its current token with <mount>/roles/%s/rotate, or delete the role", name, name)
 	case !role.IsAuthorized():
-		return nil, e.retryRevocations(ctx, name)
+		found, err := e.endFormerRefreshTokens(ctx, name, "")
+		if err == nil && !found {
+			err = userErrorf("role %q has no refresh token, so there is nothing to revoke", name)
+		}
+		return nil, err
 	}
 	others, err := e.otherClaimants(ctx, role)
 	if err != nil {
@@ -57,6 +63,17 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 	updated.forgetRefreshToken()
 	updated.Deauthorized = &Deauthorization{At: e.now(), Requester: by.bounded()}
 	gone, err := e.revokeOf(ctx, role, &updated, others)
+	if err != nil && !role.isForgotten(ctx, e) {
+		return nil, err
+	}
+	// Those that it had before, and whose access tokens somebody still leases, go, too.
+	quotaID, idErr := e.quotaID(ctx, role)
+	if idErr != nil {
+		return nil, idErr
+	}
+	if _, former := e.endFormerRefreshTokens(ctx, name, quotaID); err == nil {
+		err = former
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,8 +147,30 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []s
 		return false, fmt.Errorf("the refresh token of role %q will be revoked at Zoho within minutes, but Vault could not store the role without it: %w; deauthorize the role again", role.Name, err)
 	}
 	defer e.leaveFormerGrant(context.WithoutCancel(ctx), role, updated)
+	e.refuseOthers(ctx, role.Name, expected, config)
 	gone, err = e.carryOutRevocation(ctx, quotaID, pending, config)
 	return gone, notRevokedYet(role.Name, err)
+}
+
+// refuseOthers lets the other roles that lose a refresh token know it at once, and not
+// at the cost of a token request. What fails here the next mint finds out.
+func (e *Engine) refuseOthers(ctx context.Context, by string, others []string, config *Config) {
+	for _, name := range others {
+		role, err := e.existingRole(ctx, name)
+		var g *grant
+		if err == nil {
+			g, err = e.grantOf(ctx, role, config)
+		}
+		if err == nil {
+			err = e.updateGrant(ctx, g, func(rec *grantRecord) {
+				rec.Failure = &failure{At: e.now(), Kind: zoho.Refused, InARow: 1, Text: fmt.Sprintf(
+					"The refresh token was revoked when role %q was deauthorized with force=true. Authorize the role again, or write another code or refresh_token to it.", by)}
+			})
+		}
+		if err != nil {
+			e.log().Debug("could not note that a role has lost its refresh token; its next mint finds out", "role", name, "error", err)
+		}
+	}
 }
 
 func notRevokedYet(role string, err error) error {
@@ -144,47 +183,60 @@ func notRevokedYet(role string, err error) error {
 	return appendText(asGrantError(err), fmt.Sprintf("Role %q has no refresh token any more, and nobody gets its access tokens; but Zoho has not revoked the refresh token yet. That is tried again by itself: see pending_revocations in the role's status. To try it now, deauthorize the role again", role))
 }
 
-// retryRevocations tries at once what Tick would try later: to revoke the refresh
-// tokens that were taken from a role.
-func (e *Engine) retryRevocations(ctx context.Context, name string) error {
+// isForgotten reports whether a role that was to be deauthorized has been stored
+// without its refresh token, so that what failed was to tell Zoho.
+func (r *Role) isForgotten(ctx context.Context, e *Engine) bool {
+	now, err := e.Role(ctx, r.Name)
+	return err == nil && now != nil && !now.IsAuthorized()
+}
+
+// endFormerRefreshTokens revokes at once the refresh tokens that were a role's: those
+// whose end is decided, and those that wait until nobody leases their access tokens. One
+// that another role has stays, and so does that of the quota except, which was tried
+// just now. found reports whether there was one to revoke.
+func (e *Engine) endFormerRefreshTokens(ctx context.Context, name, except string) (found bool, failed error) {
 	config, _, err := e.Config(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	ids, err := e.store.List(ctx, prefixRevocations)
 	if err != nil {
-		return err
+		return false, err
 	}
-	found := false
 	for _, id := range ids {
 		pending, err := e.pendingRevocation(ctx, id)
 		if err != nil {
-			return err
+			return found, err
 		}
-		if pending == nil || pending.Role != name || !pending.Decided {
+		if pending == nil || pending.Role != name || path.Base(id) == except {
 			continue
 		}
-		found = true
-		if err := e.retryRevocation(ctx, id, config); err != nil {
-			return notRevokedYet(name, err)
-		}
+		ends, err := e.endFormerRefreshToken(ctx, id, config)
+		found = found || ends
+		failed = firstError(failed, notRevokedYet(name, err))
 	}
-	if !found {
-		return userErrorf("role %q has no refresh token, so there is nothing to revoke now. Former ones that somebody still leases access tokens of are in pending_revocations of its status, with decided=false; they are revoked when the last of these leases ends", name)
-	}
-	return nil
+	return found, failed
 }
 
-func (e *Engine) retryRevocation(ctx context.Context, quotaID string, config *Config) error {
+func (e *Engine) endFormerRefreshToken(ctx context.Context, quotaID string, config *Config) (ends bool, err error) {
 	release, err := e.takeTurn(ctx, quotaID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer release()
 	pending, err := e.pendingRevocation(ctx, quotaID)
-	if err != nil || pending == nil || !pending.Decided {
-		return err // revoked meanwhile
+	if err != nil || pending == nil { // revoked meanwhile
+		return false, err
+	}
+	if !pending.Decided {
+		claimants, err := e.claimants(ctx, quotaID)
+		if err != nil || len(claimants) > 0 {
+			return false, err
+		}
+		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
+			return false, err
+		}
 	}
 	_, err = e.carryOutRevocation(ctx, quotaID, *pending, config)
-	return err
+	return true, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -69,10 +70,13 @@ func TestDeauthorize_ARefreshTokenThatOtherRolesHaveNeedsForce(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, joined(warnings), "books")
 	require.False(t, w.alive(lease))
+	require.Equal(t, backend.StateRefused, w.status("books").State, "before anybody has read it")
 	for range 3 {
-		require.Equal(t, "invalid_code", grantError(t, w.readError("books")).Code, "never the dead token")
+		failed := grantError(t, w.readError("books"))
+		require.Equal(t, zoho.Refused, failed.Kind, "never the dead token")
+		require.Contains(t, failed.Error(), `when role "crm-sync" was deauthorized with force=true`)
 	}
-	require.Equal(t, 2, w.asked())
+	require.Equal(t, 1, w.asked(), "that costs no token request")
 }
 
 func TestDeauthorize_WhatCannotBeMeantAsksNothing(t *testing.T) {
@@ -220,4 +224,42 @@ func TestDeauthorize_ARefusedClientSecretIsNoReasonToKeepTheRefreshToken(t *test
 	_, err := w.deauthorize("crm-sync", false)
 	require.NoError(t, err, "the older endpoint wants no secret")
 	require.False(t, w.formerLives())
+}
+
+// A refresh token that was replaced lives on as long as somebody leases its access
+// tokens. Whoever deauthorizes the role wants it dead as well.
+func TestDeauthorize_EndsTheRefreshTokensThatTheRoleHadBeforeToo(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.writeCode("x", w.code())
+	require.NoError(t, err)
+	first := w.read("x")
+	_, err = w.writeCode("x", w.code())
+	require.NoError(t, err)
+	second := w.read("x")
+	require.True(t, w.alive(first), "it is leased")
+	require.Len(t, w.status("x").Pending, 1)
+	_, err = w.deauthorize("x", false)
+	require.NoError(t, err)
+	require.False(t, w.alive(first))
+	require.False(t, w.alive(second))
+	require.Empty(t, w.keys("revocations/"))
+	require.Len(t, w.owned(), 1, "that of crm-sync")
+}
+
+func TestDeauthorize_OfARoleThatWasDeauthorizedEndsWhatIsLeft(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.writeCode("x", w.code())
+	require.NoError(t, err)
+	first := w.read("x")
+	_, err = w.writeCode("x", w.code())
+	require.NoError(t, err)
+	w.writeRole("also", backend.RoleChange{RefreshToken: ptr(w.owned()[1])})
+	stays := w.read("also")
+	w.writeRole("x", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
+	w.writeRole("x", backend.RoleChange{GrantType: ptr(backend.GrantTypeRefreshToken)})
+	require.True(t, w.alive(first))
+	_, err = w.deauthorize("x", false)
+	require.ErrorContains(t, err, "nothing to revoke", "another role has it")
+	require.True(t, w.alive(stays))
+	w.deleteRole("also")
 }

@@ -28,8 +28,12 @@ func (e *Engine) quotaID(ctx context.Context, r *Role) (string, error) {
 	case r.GrantType == GrantTypeClientCredentials:
 		return e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
 	default:
-		return e.fingerprint(ctx, "quota", r.Pin.AccountsURL, r.RefreshToken.Reveal())
+		return e.refreshTokenQuotaID(ctx, r.Pin.AccountsURL, r.RefreshToken.Reveal())
 	}
+}
+
+func (e *Engine) refreshTokenQuotaID(ctx context.Context, accountsURL, refreshToken string) (string, error) {
+	return e.fingerprint(ctx, "quota", accountsURL, refreshToken)
 }
 
 // clientQuotaID names the quota of the requests that carry no refresh token:

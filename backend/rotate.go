@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/work"
 )
 
@@ -15,10 +17,12 @@ type Rotated struct {
 	TokenID   string // of the new access token
 	ExpiresAt time.Time
 	Ended     []string // the token_ids of those that were revoked
+	Warnings  []string
 }
 
 // Rotate mints a new access token for a role's grant, and revokes every other one
-// of it at Zoho, whoever holds it. It is also the explicit retry after Zoho has refused
+// of it at Zoho, whoever holds it, and those that the role has handed out with former
+// credentials. It is also the explicit retry after Zoho has refused
 // the credentials. If no new one can be had, nothing is revoked, unless force is set:
 // a rotation out of habit must not take away the tokens that still work.
 func (e *Engine) Rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
@@ -47,17 +51,53 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
 	}
 	ended, err := e.revokeOthers(ctx, g, t)
+	left, warnings, formerErr := e.revokeLeftovers(ctx, name, g)
+	ended, err = append(ended, left...), firstError(err, formerErr)
 	if failed != nil {
 		text := "No access token of it was alive. "
 		if len(ended) > 0 {
 			text = fmt.Sprintf("These are given to nobody any more: %s. ", strings.Join(ended, ", "))
 		}
-		if err != nil {
-			text += err.Error() + " "
+		text = fmt.Sprintf("No new access token for role %q. %s", name, text)
+		if err != nil { // what matters most, since the tokens live on at Zoho
+			return nil, prependText(text+failed.Error()+" ", err)
 		}
-		return nil, prependText(fmt.Sprintf("No new access token for role %q. %s", name, text), failed)
+		return nil, prependText(text, failed)
 	}
-	return &Rotated{TokenID: t.rec.ID, ExpiresAt: t.rec.ExpiresAt, Ended: ended}, err
+	return &Rotated{TokenID: t.rec.ID, ExpiresAt: t.rec.ExpiresAt, Ended: ended, Warnings: warnings}, err
+}
+
+// revokeLeftovers revokes the access tokens that a role has handed out with its former
+// credentials, and that no other role can hand out. It warns of those that are another
+// role's as well.
+func (e *Engine) revokeLeftovers(ctx context.Context, role string, now *grant) (ended, warnings []string, failed error) {
+	ids, err := e.store.List(ctx, prefixTokens)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		t, err := e.token(ctx, id)
+		if err != nil {
+			return ended, warnings, err
+		}
+		if t == nil || t.rec.GrantID == now.id || t.isOver(e.now()) || !slices.Contains(ledger.Roles(t.ledger.Readership()), role) {
+			continue
+		}
+		g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
+		if err != nil {
+			return ended, warnings, err
+		}
+		users, err := e.users(ctx, g)
+		if err != nil {
+			return ended, warnings, err
+		}
+		if len(users) > 0 {
+			warnings = append(warnings, fmt.Sprintf("access token %s, which role %q has handed out with its former credentials, lives on, since %s can hand it out as well; to end it, delete it below <mount>/tokens/", id, role, strings.Join(users, ", ")))
+			continue
+		}
+		ended, failed = append(ended, id), firstError(failed, e.endNow(ctx, t))
+	}
+	return ended, warnings, failed
 }
 
 // mintAnother makes another token than former the current one, and gives refused

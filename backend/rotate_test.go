@@ -209,3 +209,49 @@ func TestRotate_StorageThatFailsNeverHandsOutADeadToken(t *testing.T) {
 		w.endsClean("rotate")
 	}
 }
+
+// A role that was authorized again has another grant. What it handed out before is no
+// less leaked.
+func TestRotate_EndsWhatTheRoleHasHandedOutWithFormerCredentials(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.writeCode("x", w.code())
+	require.NoError(t, err)
+	former := w.read("x")
+	_, err = w.writeCode("x", w.code())
+	require.NoError(t, err)
+	w.settle()
+	info, err := w.engine.Token(t.Context(), former.TokenID)
+	require.NoError(t, err)
+	require.Equal(t, backend.TokenSuperseded, info.State, "no role hands it out")
+	others := w.read("crm-sync")
+	rotated, err := w.rotate("x")
+	require.NoError(t, err)
+	require.Contains(t, rotated.Ended, former.TokenID)
+	require.False(t, w.alive(former))
+	require.True(t, w.alive(others))
+	require.Empty(t, rotated.Warnings)
+}
+
+func TestRotate_WarnsOfWhatAnotherRoleHandsOutAsWell(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("x", backend.RoleChange{RefreshToken: &w.refreshToken})
+	shared := w.read("x")
+	w.writeRole("x", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	rotated, err := w.rotate("x")
+	require.NoError(t, err)
+	require.True(t, w.alive(shared), "it is crm-sync's as well")
+	require.Len(t, rotated.Warnings, 1)
+	require.Contains(t, rotated.Warnings[0], shared.TokenID)
+	require.Contains(t, rotated.Warnings[0], "crm-sync")
+}
+
+func TestRotate_WithForceAnswersWhatMattersMost(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	w.read("crm-sync")
+	w.sim.SetDown(true)
+	_, err := w.engine.Rotate(t.Context(), "crm-sync", true)
+	failed := grantError(t, err)
+	require.Equal(t, zoho.Unreachable, failed.Kind, "the revocation failed, and not only the mint")
+	require.Contains(t, failed.Error(), "budget")
+}

@@ -76,11 +76,15 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	users, err := e.users(ctx, g)
+	if err != nil {
+		return nil, err
+	}
 	info := t.info()
 	switch {
 	case t.ledger.IsEnding():
 		info.State = TokenEnding
-	case g.record().Current == id:
+	case g.record().Current == id && len(users) > 0:
 		info.State = TokenCurrent
 	case t.rec.Exclusive:
 		info.State = TokenExclusive
@@ -88,9 +92,7 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 		info.State = TokenSuperseded
 	}
 	if len(info.Roles) == 0 && info.State == TokenCurrent { // nobody has read it yet
-		if info.Roles, err = e.users(ctx, g); err != nil {
-			return nil, err
-		}
+		info.Roles = users
 	}
 	return info, e.nameDataCenter(ctx, info)
 }
@@ -194,9 +196,42 @@ func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInf
 	}
 	info, err := e.KnownToken(ctx, id)
 	if err == nil && info == nil {
+		err = e.explainRefreshToken(ctx, plain)
+	}
+	if err == nil && info == nil {
 		err = userErrorf("This access token is not known here: it was not handed out by this mount, or it ended more than a day ago. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client. If it is a refresh token: it is not looked up here; write it to a role of another name, and a warning tells which roles have the same one.")
 	}
 	return info, err
+}
+
+// explainRefreshToken tells whose refresh token was found, as an error; nil if it is
+// none that a role has.
+func (e *Engine) explainRefreshToken(ctx context.Context, found string) error {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	servers := []string{config.AccountsURL()}
+	for _, dc := range zoho.DataCenters() {
+		servers = append(servers, dc.AccountsURL)
+	}
+	for _, server := range servers {
+		id, err := e.refreshTokenQuotaID(ctx, server, found)
+		if err != nil {
+			return err
+		}
+		owner, err := e.ownerOf(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case owner.Role == "":
+		case owner.Pending:
+			return userErrorf("this is a refresh token, which role %q had; it waits to be revoked at Zoho. To revoke it now: vault write -f <mount>/roles/%s/deauthorize", owner.Role, owner.Role)
+		default:
+			return userErrorf("this is the refresh token of role %q. To revoke it at Zoho, with all its access tokens: vault write -f <mount>/roles/%s/deauthorize", owner.Role, owner.Role)
+		}
+	}
+	return nil
 }
 
 // KnownToken tells of an access token, also if it ended less than a day ago;

@@ -304,7 +304,7 @@ func TestLookup_TakesWhatPeopleFind(t *testing.T) {
 		require.NotNil(t, info, found)
 		require.Equal(t, issued.TokenID, info.ID)
 	}
-	for _, other := range []string{"1000.0123.4567", issued.TokenID, token + "x", w.refreshToken} {
+	for _, other := range []string{"1000.0123.4567", issued.TokenID, token + "x"} {
 		require.Nil(t, w.lookup(other))
 	}
 	for _, bad := range []string{"", " \n", string(make([]byte, 1<<20))} {
@@ -329,4 +329,19 @@ func TestTokenID_IsOfTheMountAloneAndWorthNothing(t *testing.T) {
 	theirs := other.read("crm-sync")
 	require.Equal(t, issued.AccessToken.Reveal(), theirs.AccessToken.Reveal())
 	require.NotEqual(t, issued.TokenID, theirs.TokenID, "so nobody can tell by the IDs whether two mounts have the same token")
+}
+
+func TestLookup_OfARefreshTokenTellsWhoseItIs(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.engine.LookupToken(t.Context(), secret.New(w.refreshToken))
+	require.ErrorContains(t, err, `this is the refresh token of role "crm-sync"`)
+	require.NotContains(t, err.Error(), w.refreshToken)
+	_, err = w.writeCode("x", w.code())
+	require.NoError(t, err)
+	former := w.owned()[1]
+	w.read("x")
+	_, err = w.writeCode("x", w.code())
+	require.NoError(t, err)
+	_, err = w.engine.LookupToken(t.Context(), secret.New(former))
+	require.ErrorContains(t, err, `which role "x" had`)
 }
