@@ -211,6 +211,29 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 	return []string{text + ". Deauthorize roles that are no longer needed"}, nil
 }
 
+// selfClientWarning says that a consent cannot come back if all grant codes of a client
+// came without a redirect_uri, as those of a Self Client do.
+func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, error) {
+	clientID, err := e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids[:min(len(ids), mostRefreshTokens)] {
+		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, path.Base(id))))
+		if err != nil || listed != nil && listed.Origin == originConsent {
+			return nil, err
+		}
+		if listed != nil && listed.Origin == originCode {
+			return []string{fmt.Sprintf("grant codes of client %s came without a redirect_uri, as those of a Self Client do, and a Self Client has no redirect URI: if it is one, Zoho refuses the consent. Give the role a server-based client", r.Pin.ClientID)}, nil
+		}
+	}
+	return nil, nil
+}
+
 // lookAtRefreshTokens looks at each refresh token in the list of a client. One that
 // Zoho has refused as dead does not count.
 func (e *Engine) lookAtRefreshTokens(ctx context.Context, clientID string, ids []string) (*ClientTokens, error) {
@@ -299,7 +322,7 @@ func (t *ClientTokens) checkRoom(code grantCode, app zoho.App) error {
 	if t.Count < mostRefreshTokens || !t.OneOwner || code.redirectURI != "" || code.force {
 		return nil
 	}
-	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user, since no code of this client came with a redirect_uri. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code. If the oldest one may die, write the code with force=true",
+	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user, since no code of this client came with a redirect_uri. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",
 		t.Count, app.ClientID, mostRefreshTokens, t.Oldest, t.OldestSince.UTC().Format(time.DateOnly))
 }
 
