@@ -229,8 +229,8 @@ more, it asks at once.
 const pathRotateHelp = `
 Mints a new access token, which the role's readers get at their next read, and
 revokes every other one of the grant at Zoho, whatever the leases say. It also
-revokes those that the role has handed out with former credentials, unless another
-role can hand them out as well: then a warning names them. The answer names what was
+revokes those that the role has handed out with former credentials, unless they are
+another role's as well: then a warning names them. The answer names what was
 revoked. If no new one can be had, nothing is revoked, unless "force" is true.
 It also gives credentials another chance that Zoho has refused.
 `
