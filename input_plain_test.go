@@ -105,3 +105,39 @@ func TestInput_NoDataCentreIsChosenBySilence(t *testing.T) {
 	m.write("roles/crm-sync", client.with(fields{"refresh_token": "1000.r.t", "verify": false, "data_center": ".COM.AU"})).done(t)
 	require.Equal(t, "au", m.read("roles/crm-sync").Data["data_center"])
 }
+
+func TestInput_AFieldThatDoesNotExistIsNamedBesideTheError(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	got := m.write("config", fields{"client_id": "1000.ABC", "client_secret": "0123", "dc": "eu"})
+	m.requireRefused(got, map[string]string{}, "dc", "data_center is missing", `There is no field "dc" here`)
+}
+
+func TestInput_TheAddressBarOfAProductNamesTheDataCentre(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", fields{"client_id": "1000.ABC", "client_secret": "0123", "data_center": "crm.zoho.com.au"}).done(t)
+	require.Equal(t, "au", m.read("config").Data["data_center"])
+}
+
+func TestConfig_AServerOfZohosThatGivesNoTokensIsRefused(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	for _, url := range []string{"https://www.zohoapis.eu", "https://crm.zoho.eu", "https://zoho.com"} {
+		m.requireRefused(m.write("config", goodConfig().with(fields{"accounts_url": url})), map[string]string{}, url, "none of its Accounts servers")
+	}
+}
+
+func TestConfig_ACallbackThatBrowsersMayNotReachIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	for address, says := range map[string]string{
+		"https://vault.example.com/zoho/callback":   "has no /v1/",
+		"http://vault.example.com/v1/zoho/callback": "in clear",
+	} {
+		require.Contains(t, m.write("config", goodConfig().with(fields{"redirect_uri": address})).done(t).warnings(), says)
+	}
+	for _, address := range []string{"http://127.0.0.1:8200/v1/zoho/callback", "https://vault.example.com/v1/zoho/callback", ""} {
+		require.Empty(t, m.write("config", goodConfig().with(fields{"redirect_uri": address})).done(t).warnings())
+	}
+}

@@ -2,6 +2,9 @@ package zohosecrets
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -135,19 +138,36 @@ func (b *zohoBackend) pathConfigDelete(ctx context.Context, _ *logical.Request, 
 }
 
 // wrote answers a write: 204, unless there is something to warn of. Vault adds
-// its own warning of fields that it does not know, but only to an answer.
+// its own warning of fields that it does not know, but only to an answer without an
+// error.
 func wrote(d *framework.FieldData, warnings []string, err error) (*logical.Response, error) {
-	if err != nil {
-		return respond(err)
-	}
-	unknown := false
+	var unknown []string
 	for field := range d.Raw {
-		unknown = unknown || d.Schema[field] == nil
+		if d.Schema[field] == nil && len(field) <= 40 {
+			unknown = append(unknown, strconv.Quote(field))
+		}
 	}
-	if len(warnings) == 0 && !unknown {
+	slices.Sort(unknown)
+	if err != nil {
+		resp, err := respond(err)
+		if text, told := errorText(resp); told && len(unknown) > 0 {
+			resp.Data["error"] = text + ". There is no field " + strings.Join(unknown[:min(len(unknown), 5)], ", ") + " here"
+		}
+		return resp, err
+	}
+	if len(warnings) == 0 && len(unknown) == 0 {
 		return nil, nil
 	}
 	return &logical.Response{Warnings: warnings}, nil
+}
+
+// errorText returns the error of a response that has one.
+func errorText(resp *logical.Response) (text string, told bool) {
+	if resp == nil {
+		return "", false
+	}
+	text, told = resp.Data["error"].(string)
+	return text, told
 }
 
 const pathConfigHelp = `

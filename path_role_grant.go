@@ -219,18 +219,18 @@ revoked at Zoho when nobody holds its access tokens and no other role uses it.
 
 const pathDeauthorizeHelp = `
 Revokes the role's refresh token at Zoho, and all its access tokens with it,
-whoever leases them. The role stays, and can be authorized again. Refresh tokens
-that the role had before are not touched: write this before the role gets another
-one. If Zoho cannot be asked, the answer says so; nobody gets the access tokens any
-more, and the engine goes on asking: see "pending_revocations" in the role's status.
-Written once more, it asks at once.
+whoever leases them; and so those that the role had before and that still wait to be
+revoked, unless another role has them. The role stays, and can be authorized again. If
+Zoho cannot be asked, the answer says so; nobody gets the access tokens any more, and
+the engine goes on asking: see "pending_revocations" in the role's status. Written once
+more, it asks at once.
 `
 
 const pathRotateHelp = `
 Mints a new access token, which the role's readers get at their next read, and
-revokes every other one at Zoho that the same credentials have minted, whatever the
-leases say. The answer names them. Tokens that the role's former credentials have
-minted live on for those who lease them: find them in "tokens", under the role's
-name, and delete them there. If no new one can be had, nothing is revoked, unless
-"force" is true. It also gives credentials another chance that Zoho has refused.
+revokes every other one of the grant at Zoho, whatever the leases say. It also
+revokes those that the role has handed out with former credentials, unless they are
+another role's as well: then a warning names them. The answer names what was
+revoked. If no new one can be had, nothing is revoked, unless "force" is true.
+It also gives credentials another chance that Zoho has refused.
 `

@@ -57,6 +57,7 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		if err := e.checkCallback(updated.RedirectURI); err != nil {
 			return nil, err
 		}
+		warnings = append(warnings, callbackWarnings(updated.RedirectURI)...)
 	}
 	if change.wantsTrial(*old, updated) {
 		tried, err := e.tryClient(ctx, old, &updated)

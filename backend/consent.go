@@ -87,6 +87,11 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 		return nil, err
 	}
 	warnings = append(warnings, many...)
+	self, err := e.selfClientWarning(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	warnings = append(warnings, self...)
 	expires := e.now().Add(consentLife).Truncate(time.Second)
 	state, err := e.storeConsent(ctx, entry, expires)
 	if err != nil {

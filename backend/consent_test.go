@@ -232,3 +232,16 @@ func TestConsent_OfARoleThatWasDeletedDoesNotCompleteOneOfTheSameName(t *testing
 	w.writeRole("desk", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL"})})
 	w.refused(came, "not valid")
 }
+
+func TestAuthorize_OfASelfClientWarns(t *testing.T) {
+	w := newConsentWorld(t)
+	_, err := w.writeCode("self", w.code())
+	require.NoError(t, err)
+	w.writeRole("self", backend.RoleChange{Scopes: &scopes})
+	begun, err := w.engine.Authorize(t.Context(), "self")
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(begun.Warnings, "\n"), "a Self Client has no redirect URI")
+	begun, err = w.engine.Authorize(t.Context(), "desk")
+	require.NoError(t, err)
+	require.Empty(t, begun.Warnings)
+}

@@ -22,7 +22,8 @@
 //	revoke.go            the revocation of a lease; the last one ends the token at Zoho
 //	config_store.go      a write of the config; verify.go tries its new client secret
 //	role_write.go        a write or deletion of a role; role_change.go checks what is written
-//	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits
+//	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
+//	                     abandon.go the refresh token whose role could not be stored
 //	consent.go           authorize and callback; consent_check.go holds the one against the other
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
@@ -42,7 +43,7 @@
 // The records that they work on, each with its transitions:
 //
 //	grant.go, quota.go, token.go, ended.go, role*.go, config.go
-//	client_tokens.go      the refresh tokens of each client, of the twenty that Zoho allows
+//	client_tokens.go      the refresh tokens of each client; client_limit.go counts them
 //	role_index.go         which roles draw on a quota
 //	pending_revocation.go the write-ahead entry for the end of a refresh token
 //	stored.go, store.go, cache.go: how a record is kept in storage and in memory

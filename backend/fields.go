@@ -166,3 +166,18 @@ func (e *Engine) checkCallback(redirectURI string) error {
 	}
 	return userErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
 }
+
+// callbackWarnings tells of an address that browsers may not reach this mount by.
+func callbackWarnings(redirectURI string) (warnings []string) {
+	u, err := url.Parse(redirectURI)
+	if err != nil || redirectURI == "" {
+		return nil
+	}
+	if !strings.Contains(u.Path, "/v1/") {
+		warnings = append(warnings, "redirect_uri has no /v1/ in it, with which all paths of Vault's API begin; it works only if a proxy adds that")
+	}
+	if u.Scheme == "http" && !zoho.IsLoopback(u.Hostname()) {
+		warnings = append(warnings, "redirect_uri begins with http://, so that the grant code travels in clear from the browser to Vault; write https:// if Vault can be reached so")
+	}
+	return warnings
+}

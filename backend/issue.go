@@ -85,7 +85,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 		return nil, errRoleChanged // the refusal is of credentials that the role has no longer
 	}
 	if err != nil {
-		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), err)
+		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), role.tellWhoseClient(err))
 	}
 	issued, err := e.lease(ctx, t, role, reader)
 	if err != nil {

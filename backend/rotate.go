@@ -68,8 +68,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 }
 
 // revokeLeftovers revokes the access tokens that a role has handed out with its former
-// credentials, and that no other role can hand out. It warns of those that are another
-// role's as well.
+// credentials, and that no other role has handed out or can. It warns of the others.
 func (e *Engine) revokeLeftovers(ctx context.Context, role string, now *grant) (ended, warnings []string, failed error) {
 	ids, err := e.store.List(ctx, prefixTokens)
 	if err != nil {
@@ -80,7 +79,11 @@ func (e *Engine) revokeLeftovers(ctx context.Context, role string, now *grant) (
 		if err != nil {
 			return ended, warnings, err
 		}
-		if t == nil || t.rec.GrantID == now.id || t.isOver(e.now()) || !slices.Contains(ledger.Roles(t.ledger.Readership()), role) {
+		if t == nil || t.rec.GrantID == now.id || t.isOver(e.now()) {
+			continue
+		}
+		readers := ledger.Roles(t.ledger.Readership())
+		if !slices.Contains(readers, role) {
 			continue
 		}
 		g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
@@ -91,8 +94,9 @@ func (e *Engine) revokeLeftovers(ctx context.Context, role string, now *grant) (
 		if err != nil {
 			return ended, warnings, err
 		}
-		if len(users) > 0 {
-			warnings = append(warnings, fmt.Sprintf("access token %s, which role %q has handed out with its former credentials, lives on, since %s can hand it out as well; to end it, delete it below <mount>/tokens/", id, role, strings.Join(users, ", ")))
+		if also := others(append(readers, users...), role); len(also) > 0 {
+			slices.Sort(also)
+			warnings = append(warnings, fmt.Sprintf("access token %s, which role %q has handed out with its former credentials, lives on, since it is one of %s as well; to end it, delete it below <mount>/tokens/", id, role, strings.Join(slices.Compact(also), ", ")))
 			continue
 		}
 		ended, failed = append(ended, id), firstError(failed, e.endNow(ctx, t))

@@ -255,3 +255,19 @@ func TestRotate_WithForceAnswersWhatMattersMost(t *testing.T) {
 	require.Equal(t, zoho.Unreachable, failed.Kind, "the revocation failed, and not only the mint")
 	require.Contains(t, failed.Error(), "budget")
 }
+
+// Both roles have gone on to other credentials. The readers of the one are no business of
+// whoever may rotate the other.
+func TestRotate_LeavesATokenOfFormerCredentialsThatReadersOfAnotherRoleHave(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("x", backend.RoleChange{RefreshToken: &w.refreshToken})
+	mine, theirs := w.read("x"), w.read("crm-sync")
+	require.Equal(t, mine.TokenID, theirs.TokenID)
+	for _, role := range []string{"x", "crm-sync"} {
+		w.writeRole(role, backend.RoleChange{RefreshToken: ptr(w.consent())})
+	}
+	rotated, err := w.rotate("x")
+	require.NoError(t, err)
+	require.True(t, w.alive(theirs))
+	require.Contains(t, joined(rotated.Warnings), "crm-sync")
+}

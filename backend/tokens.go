@@ -199,7 +199,7 @@ func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInf
 		err = e.explainRefreshToken(ctx, plain)
 	}
 	if err == nil && info == nil {
-		err = userErrorf("This access token is not known here: it was not handed out by this mount, or it ended more than a day ago. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client. If it is a refresh token: it is not looked up here; write it to a role of another name, and a warning tells which roles have the same one.")
+		err = userErrorf("This token is not known here: as an access token it was not handed out by this mount, or it ended more than a day ago; as a refresh token it is no role's. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client.")
 	}
 	return info, err
 }

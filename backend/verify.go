@@ -23,11 +23,24 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 	case err == nil:
 		return append(r.scopeWarnings(t.rec.Scopes), t.domainWarnings()...), nil
 	case errors.As(err, &failed) && failed.Kind.Definite():
-		return nil, err
+		return nil, r.tellWhoseClient(err)
 	case errors.As(err, &failed):
 		return []string{"the credentials were written without having been tried; the next read does that. " + failed.Error()}, nil
 	default:
 		return nil, err
+	}
+}
+
+// tellWhoseClient says, where Zoho blames the client, where it has to be corrected.
+func (r *Role) tellWhoseClient(err error) error {
+	var failed *GrantError
+	switch {
+	case !errors.As(err, &failed) || failed.Kind != zoho.Misconfigured || zoho.IsOfRole(failed.Code):
+		return err
+	case r.ClientID == "":
+		return appendText(err, "The client is the mount's: correct it in <mount>/config")
+	default:
+		return appendText(err, fmt.Sprintf("The client is role %q's own: correct it there", r.Name))
 	}
 }
 

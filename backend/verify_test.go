@@ -224,3 +224,13 @@ func TestVerify_StorageThatFailsAfterTheTrialLeavesTheFormerRoleAndNoToken(t *te
 	require.True(t, w.alive(w.read("crm-sync")))
 	require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
 }
+
+func TestVerify_ARefusedClientSaysWhereItIsToBeCorrected(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr("wrong")})
+	_, err := w.write("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	require.ErrorContains(t, err, "The client is the mount's: correct it in <mount>/config")
+	require.ErrorContains(t, w.readError("crm-sync"), "The client is the mount's")
+	_, err = w.write("own", backend.RoleChange{RefreshToken: ptr(w.consent()), ClientID: &w.client.ID, ClientSecret: ptr("wrong-too")})
+	require.ErrorContains(t, err, `The client is role "own"'s own`)
+}

@@ -58,7 +58,7 @@ func DataCenterNames() []string {
 }
 
 // LookupDataCenter finds a region by its name, or by what an address in it ends
-// with: eu, EU, .eu, zoho.eu, accounts.zoho.eu and https://accounts.zoho.eu are one.
+// with: eu, EU, .eu, zoho.eu, crm.zoho.eu and https://accounts.zoho.eu are one.
 func LookupDataCenter(name string) (DataCenter, error) {
 	wanted := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "https://")
 	wanted = strings.TrimPrefix(strings.TrimSuffix(wanted, "/"), ".")
@@ -66,7 +66,7 @@ func LookupDataCenter(name string) (DataCenter, error) {
 		server := strings.TrimPrefix(dc.AccountsURL, "https://") // accounts.zoho.com.au
 		_, domain, _ := strings.Cut(server, ".")                 // zoho.com.au
 		_, ending, _ := strings.Cut(domain, ".")                 // com.au
-		if slices.Contains([]string{dc.Name, server, domain, ending}, wanted) {
+		if slices.Contains([]string{dc.Name, server, domain, ending}, wanted) || strings.HasSuffix(wanted, "."+domain) && plainHost.MatchString(wanted) {
 			return dc, nil
 		}
 	}
@@ -129,7 +129,7 @@ func ParseAccountsURL(raw string) (string, error) {
 		return "", fmt.Errorf("accounts_url must not hold a user name or password; the client goes into client_id and client_secret")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", fmt.Errorf("accounts_url must end after the host or path; leave out everything from the ? or # on")
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())):
 		return "", fmt.Errorf("accounts_url must begin with https://, since client secrets are sent there; http:// is taken for a loopback address only")
 	}
 	u.Host = strings.ToLower(u.Host)
@@ -140,6 +140,9 @@ func ParseAccountsURL(raw string) (string, error) {
 	parsed := strings.TrimRight(u.String(), "/")
 	if server := withoutEndpoint(parsed); server != parsed {
 		return "", fmt.Errorf("accounts_url has the path of an endpoint, too, which Vault adds by itself; write %s", clip(printable(server), 200))
+	}
+	if !IsZohos(parsed) && isZohoDomain(u.Hostname()) && !strings.HasPrefix(u.Hostname(), "accounts.") {
+		return "", fmt.Errorf("accounts_url is a server of Zoho's, and none of its Accounts servers, which give tokens; leave it empty and write data_center, or write an Accounts server such as https://accounts.zoho.eu")
 	}
 	return parsed, nil
 }
@@ -170,7 +173,8 @@ func isBareIPv6(host string) bool {
 	return strings.Count(host, ":") > 1 && !strings.HasPrefix(host, "[")
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host is this machine.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }

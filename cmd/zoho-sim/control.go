@@ -38,6 +38,7 @@ func withControl(sim *zohosim.Sim, clock *zohosim.Clock, client *zohosim.Client,
 	mux.HandleFunc("POST /sim/advance", c.advance)
 	mux.HandleFunc("POST /sim/code", c.newCode)
 	mux.HandleFunc("POST /sim/client", c.newWebClient)
+	mux.HandleFunc("POST /sim/secret", c.newSecret)
 	mux.HandleFunc("GET /sim/evicted", c.evicted)
 	mux.HandleFunc("POST /sim/remove-user", c.removeUser)
 	zoho := sim.Handler(dc)
@@ -74,6 +75,8 @@ POST   /sim/code             a grant code for the client, as from the API consol
                                soid          which one, as ZohoCRM.600123434
 POST   /sim/client           register a server-based client, for the consent page; form field:
                                redirect_uri  where the page leads back to
+POST   /sim/secret           give the client a new secret, as in the API console: the former
+                             one and the client's refresh tokens are dead
 POST   /sim/remove-user      kill what belongs to a user, not to the organisation;
                              form field user
 
@@ -88,6 +91,10 @@ func (c control) requests(w http.ResponseWriter, _ *http.Request) { sayJSON(w, c
 func (c control) tokens(w http.ResponseWriter, _ *http.Request) { sayJSON(w, c.sim.Tokens()) }
 
 func (c control) evicted(w http.ResponseWriter, _ *http.Request) { sayJSON(w, c.sim.Evicted()) }
+
+func (c control) newSecret(w http.ResponseWriter, _ *http.Request) {
+	say(w, http.StatusOK, c.client.RegenerateSecret(c.dc)+"\n")
+}
 
 func (c control) removeUser(w http.ResponseWriter, r *http.Request) {
 	user := r.FormValue("user")

@@ -63,3 +63,15 @@ func TestControl_ShowsWhatWasPushedOut(t *testing.T) {
 	_, evicted := send(t, http.MethodGet, env["ACCOUNTS_URL"]+"/sim/evicted", nil)
 	assert.Contains(t, evicted, "other@example.com")
 }
+
+func TestControl_ANewSecretEndsTheFormerOneAndTheRefreshTokens(t *testing.T) {
+	t.Parallel()
+	env := start(t)
+	status, secret := send(t, http.MethodPost, env["ACCOUNTS_URL"]+"/sim/secret", nil)
+	assert.Equal(t, 200, status)
+	_, body := refresh(t, env)
+	assert.Contains(t, body, "invalid_client_secret")
+	env["ZOHO_CLIENT_SECRET"] = strings.TrimSpace(secret)
+	_, body = refresh(t, env)
+	assert.Contains(t, body, "invalid_code")
+}
