@@ -218,7 +218,7 @@ func TestDocumentation_ExplainsEachStateInOneTable(t *testing.T) {
 				explained = append(explained, name)
 			}
 		}
-		require.Equal(t, []string{"docs/operating.md"}, explained, state)
+		require.Equal(t, []string{"docs/troubleshooting.md"}, explained, state)
 	}
 }
 

@@ -9,7 +9,7 @@
 // to bench/history.md, so that what a change to the engine costs can be seen later.
 //
 // "bench scale" fills it with roles and leases, in several sizes, and prints how
-// the times grow, as a table in Markdown for docs/operating.md.
+// the times grow, as a table in Markdown for docs/scale.md.
 package main
 
 import (

@@ -36,7 +36,7 @@ path "zoho/roles/+/rotate" {
 }
 
 # For a leaked access token: whose it is, and to end it now. Whoever is called at
-# night has to be able to do all of docs/operating.md.
+# night has to be able to do all of docs/troubleshooting.md.
 path "zoho/tokens" {
   capabilities = ["list"]
 }

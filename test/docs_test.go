@@ -17,8 +17,11 @@ import (
 )
 
 const (
-	operating = "docs/operating.md"
-	using     = "docs/using.md"
+	install         = "docs/install.md"
+	settings        = "docs/settings.md"
+	troubleshooting = "docs/troubleshooting.md"
+	operating       = "docs/operating.md"
+	using           = "docs/using.md"
 )
 
 // pageReader is a reader of a page of docs/ who has what it speaks of at hand:
@@ -122,7 +125,7 @@ func TestUsing_EveryCommandWorksOrIsRunElsewhere(t *testing.T) {
 	r := newPageReader(t)
 	r.release("0.1.0")
 	for _, heading := range []string{"Install", "Set up"} {
-		for _, command := range section(t, operating, heading) {
+		for _, command := range section(t, install, heading) {
 			r.runs(command)
 		}
 	}
@@ -185,7 +188,7 @@ func page(t *testing.T, name string) string {
 // What there is to be alarmed by, or to be looked up, is on the page.
 func TestOperating_NamesEveryWarningEventStateAndWordOfZohos(t *testing.T) {
 	t.Parallel()
-	text, source := page(t, operating), sources(t)
+	text, source := page(t, troubleshooting), sources(t)
 	for _, found := range regexp.MustCompile(`\.(?:Warn|Error)\("([^"]+)`).FindAllStringSubmatch(source, -1) {
 		require.True(t, strings.Contains(text, "`"+found[1]+"`"), "a line of the log is not on the page: %s", found[1])
 	}
@@ -206,14 +209,19 @@ func TestOperating_NamesEveryWarningEventStateAndWordOfZohos(t *testing.T) {
 			require.Contains(t, text, "`"+strings.Trim(code, `"`)+"`", "a word of Zoho's")
 		}
 	}
-	for _, field := range []string{"config", "roles/:name"} {
-		require.Contains(t, text, "### `"+field+"`")
+}
+
+func TestOperating_ExplainsEverySetting(t *testing.T) {
+	t.Parallel()
+	text := page(t, settings)
+	for _, path := range []string{"config", "roles/:name"} {
+		require.Contains(t, text, "\n## `"+path+"`")
 	}
 	answer := newMount(t, zohosim.Options{})
 	for _, path := range []string{"config", "roles/crm-sync"} {
-		settings, err := answer.root.Logical().ReadWithContext(t.Context(), answer.path+"/"+path)
+		read, err := answer.root.Logical().ReadWithContext(t.Context(), answer.path+"/"+path)
 		require.NoError(t, err)
-		for setting := range settings.Data {
+		for setting := range read.Data {
 			if setting != "name" {
 				require.Contains(t, text, "`"+setting+"`", path)
 			}
@@ -225,8 +233,9 @@ func TestOperating_NamesEveryWarningEventStateAndWordOfZohos(t *testing.T) {
 // message finds it.
 func TestOperating_QuotesMessagesThatExist(t *testing.T) {
 	t.Parallel()
-	_, errors, found := strings.Cut(page(t, operating), "## Every error")
+	_, errors, found := strings.Cut(page(t, troubleshooting), "\n## Every error")
 	require.True(t, found)
+	errors, _, _ = strings.Cut(errors, "\n## ")
 	source := strings.ReplaceAll(sources(t), `%q`, `"…"`)
 	quoted := 0
 	quote := regexp.MustCompile("`([^`]+ [^`]+)`") // words, and not the name of a field

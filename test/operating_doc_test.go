@@ -3,6 +3,7 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,14 +12,14 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-// Every command of the page, from the first to the last, as it stands.
+// Every command of the operators' pages, from the first to the last, as it stands.
 func TestOperating_EveryCommandWorks(t *testing.T) {
 	t.Parallel()
 	r := newPageReader(t)
 	r.release("0.1.0")
 	r.release("0.2.0")
 	seen := map[string]string{}
-	for _, command := range commandsOf(t, operating) {
+	for _, command := range slices.Concat(commandsOf(t, install), commandsOf(t, settings), commandsOf(t, troubleshooting), commandsOf(t, operating)) {
 		if r.lacksToolOf(command) {
 			continue
 		}
@@ -40,7 +41,7 @@ func TestOperating_EveryCommandWorks(t *testing.T) {
 // listOfMounts is the command that finds them.
 func listOfMounts(t *testing.T) string {
 	t.Helper()
-	for _, command := range section(t, operating, "Upgrade") {
+	for _, command := range section(t, install, "Upgrade") {
 		if strings.HasPrefix(command, "vault secrets list") {
 			return command
 		}
@@ -180,7 +181,7 @@ func TestOperating_AMountWhoseVersionIsDeregisteredStopsAtTheNextReloadUntilItIs
 	r := newPageReader(t)
 	r.release("0.1.0")
 	r.release("0.2.0")
-	for _, command := range append(section(t, operating, "Install"), section(t, operating, "Upgrade")[:2]...) {
+	for _, command := range append(section(t, install, "Install"), section(t, install, "Upgrade")[:2]...) {
 		r.runs(command)
 	}
 	r.runs("vault secrets enable -path=zoho-eu -plugin-version=v0.2.0 vault-plugin-secrets-zoho")
