@@ -35,7 +35,7 @@ func (p consentPage) Passages() (passages []passage) {
 		}
 	}
 	// Its words are options, paths and fields: a sentence that goes on has none of them.
-	command := regexp.MustCompile(`vault (?:delete|list|patch|read|write)(?: -[a-z]+| [^\s,()]*[/=][^\s,()]*)+`)
+	command := regexp.MustCompile(`vault (?:delete|list|patch|read|write)(?: -[a-z]+| [^\s,;()]*[/=][^\s,;()]*)+`)
 	rest := p.Text
 	for at := command.FindStringIndex(rest); at != nil; at = command.FindStringIndex(rest) {
 		found := rest[at[0]:at[1]]

@@ -2,6 +2,8 @@ package zohosecrets
 
 import (
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,8 +66,32 @@ func TestCallbackPage_SetsCommandsApartFromSentences(t *testing.T) {
 	}
 }
 
-// Each command that the engine's messages have is one that the page can tell from a
-// sentence.
+// The page can tell each command of the engine's messages from the sentences around it.
+func TestCallbackPage_KnowsEveryCommandOfAMessage(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("backend/*.go")
+	require.NoError(t, err)
+	commands := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, text := range sentencesIn(t, file) {
+			text = strings.NewReplacer("%s", "app", "%q", `"app"`, "<mount>/", "zoho/").Replace(text)
+			shown := 0
+			for _, passage := range (consentPage{Text: text}).Passages() {
+				if passage.IsCommand {
+					require.NotContains(t, passage.Text, ". ", text)
+					shown++
+				}
+			}
+			require.Equal(t, len(regexp.MustCompile(`vault \w+ (-\w+ )?zoho/`).FindAllString(text, -1)), shown, text)
+			commands += shown
+		}
+	}
+	require.Greater(t, commands, 5)
+}
+
 func TestCallbackPage_KnowsTheCommandsOfAnAccountElsewhere(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
