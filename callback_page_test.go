@@ -81,7 +81,7 @@ func TestCallbackPage_KnowsEveryCommandOfAMessage(t *testing.T) {
 			shown := 0
 			for _, passage := range (consentPage{Text: text}).Passages() {
 				if passage.IsCommand {
-					require.NotContains(t, passage.Text, ". ", text)
+					require.NotRegexp(t, `\w\. `, passage.Text, "a sentence is part of it")
 					shown++
 				}
 			}
