@@ -73,8 +73,12 @@ func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token,
 	if err == nil {
 		_, err = client.RevokeAccessToken(ctx, g.credential().app, minted.AccessToken)
 	}
-	e.log().Warn("an access token was minted, could not be stored, and was revoked again unless there is an error here", "grant", g.id, "error", err)
-	return err
+	if err != nil {
+		e.log().Warn("an access token was minted, and could be neither stored nor revoked; it was given to nobody", "grant", g.id, "error", err)
+		return err
+	}
+	e.log().Warn("an access token was minted, could not be stored, and was revoked again", "grant", g.id)
+	return nil
 }
 
 // discardUnstored revokes a token whose own record could not be stored. No other

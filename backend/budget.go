@@ -113,7 +113,7 @@ func (e *Engine) isAloneOn(ctx context.Context, q *quotaRecord, role string, con
 // writes ever new ones into a role would otherwise ask Zoho without a limit. (A limit
 // for each client could be used up by others than those who have its secret.)
 func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config) error {
-	trials, err := e.trialsOf(ctx, role)
+	trials, err := e.refusalsOf(ctx, role)
 	if err != nil {
 		return err
 	}
@@ -133,16 +133,16 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 	if role == "" {
 		return nil
 	}
-	trials, err := e.trialsOf(ctx, role)
+	trials, err := e.refusalsOf(ctx, role)
 	if err != nil {
 		return err
 	}
 	return e.countRequest(ctx, trials, config, quota.Request{At: e.now(), Over: true})
 }
 
-// trialsOf is the record of a role's credentials that were refused. It has a
+// refusalsOf is the record of a role's credentials that were refused. It has a
 // quota's form, since it counts requests in a window as well, and is none of Zoho's.
-func (e *Engine) trialsOf(ctx context.Context, role string) (*quotaRecord, error) {
+func (e *Engine) refusalsOf(ctx context.Context, role string) (*quotaRecord, error) {
 	id, err := e.fingerprint(ctx, "trials", role)
 	if err != nil {
 		return nil, err
@@ -171,8 +171,8 @@ func (p mintPurpose) cause(config *Config) string {
 	switch {
 	case p.exclusive:
 		return fmt.Sprintf("Role %q is exclusive, so each read of it is a token request: let its readers keep their token, or share one (exclusive=false).", p.role)
-	case p.asked >= long:
-		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.asked, zoho.MaxLife-p.asked)
+	case p.minTTL >= long:
+		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.minTTL, zoho.MaxLife-p.minTTL)
 	case p.ttl > 0 && p.ttl < config.RequestWindow:
 		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none.", p.role, p.ttl)
 	default:
@@ -182,6 +182,6 @@ func (p mintPurpose) cause(config *Config) string {
 
 func reservedError(limits quota.Limits, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, reserved: true, Text: fmt.Sprintf(
-		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: one for each role in that time, if its credentials have worked, and no living token has as much time left as the role's own min_ttl asks for.",
+		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: in that time a role gets one of them, if its credentials have worked and all its tokens have less time left than its own min_ttl.",
 		limits.Unreserved(), limits.Budget, limits.Window, limits.Reserve())}
 }

@@ -18,10 +18,11 @@ type ClientTokens struct {
 	ClientID    string
 	Count       int
 	Limit       int       // of Zoho, for one user
-	OneOwner    bool      // all codes of the client were those of a Self Client
+	OneOwner    bool      // there were grant codes of the client, and all of them without a redirect_uri: it is a Self Client
 	Oldest      string    // role of the one that is known for longest; empty: not looked for
 	OldestSince time.Time // since when it is known
 	Pending     int       // of Count, those that wait to be revoked
+	consented   bool      // a refresh token of it came of a person's consent
 }
 
 // refreshTokensOf counts the refresh tokens of a client. As long as there are few, or
@@ -39,6 +40,7 @@ func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientT
 	for _, id := range ids {
 		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, path.Base(id))))
 		if err != nil || listed != nil && listed.Origin == originConsent {
+			tokens.consented = true
 			return tokens, err
 		}
 	}
@@ -63,7 +65,7 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 	}
 	text := fmt.Sprintf("this mount knows %d refresh tokens of client %s, and Zoho lets a user have %d", tokens.Count, r.Pin.ClientID, mostRefreshTokens)
 	switch {
-	case !tokens.OneOwner:
+	case tokens.consented:
 		text += "; for one more of the same user it deletes that user's oldest, whether or not it is in use. Vault does not know which of them are of one user"
 	case tokens.Count > mostRefreshTokens:
 		text += fmt.Sprintf("; Zoho has deleted the oldest, or will: as far as this mount knows that of role %q", tokens.Oldest)
@@ -99,7 +101,7 @@ func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, erro
 // lookAtRefreshTokens looks at each refresh token in the list of a client. One that
 // Zoho has refused as dead does not count.
 func (e *Engine) lookAtRefreshTokens(ctx context.Context, clientID string, ids []string) (*ClientTokens, error) {
-	tokens := &ClientTokens{Limit: mostRefreshTokens, OneOwner: true}
+	tokens := &ClientTokens{Limit: mostRefreshTokens}
 	for _, id := range ids {
 		if err := e.addListed(ctx, tokens, clientID, path.Base(id)); err != nil {
 			return nil, err
@@ -136,9 +138,8 @@ func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientID, 
 		return err
 	}
 	tokens.AccountsURL, tokens.ClientID = listed.AccountsURL, listed.ClientID
-	if listed.Origin == originConsent {
-		tokens.OneOwner = false
-	}
+	tokens.consented = tokens.consented || listed.Origin == originConsent
+	tokens.OneOwner = !tokens.consented && (tokens.OneOwner || listed.Origin == originCode)
 	owner, err := e.ownerOf(ctx, quotaID)
 	if err != nil || owner == (tokenOwner{}) {
 		return err
@@ -178,13 +179,13 @@ func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error
 	return f != nil && f.needsPerson(), nil
 }
 
-// checkRoom refuses a code of a Self Client whose refresh token would make Zoho delete
+// refuseTwentyFirst refuses a code of a Self Client whose refresh token would make Zoho delete
 // the oldest one of the same owner.
-func (t *ClientTokens) checkRoom(code grantCode, app zoho.App) error {
-	if t.Count < mostRefreshTokens || !t.OneOwner || code.redirectURI != "" || code.force {
+func (t *ClientTokens) refuseTwentyFirst(code grantCode, app zoho.App) error {
+	if t.Count < mostRefreshTokens || t.consented || code.redirectURI != "" || code.force {
 		return nil
 	}
-	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user, since no code of this client came with a redirect_uri. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",
+	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user: the code came without a redirect_uri, so the client is a Self Client, which has one owner. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",
 		t.Count, app.ClientID, mostRefreshTokens, t.Oldest, t.OldestSince.UTC().Format(time.DateOnly))
 }
 

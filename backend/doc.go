@@ -51,7 +51,8 @@
 // Below them are packages that know nothing of the engine: ledger (who holds a token),
 // quota (what Zoho allows, as a pure decision), work (what runs once and is waited for),
 // clock (how far a stored time is believed), zoho (HTTP, and Zoho's words: a new error
-// word goes into lookupRemedy of zoho/errors.go), secret. What the engine promises is
+// word goes into lookupRemedy of zoho/errors.go, with its kind, which is all that mints,
+// exchanges and revocations go by), secret. What the engine promises is
 // listed in docs/invariants.md.
 //
 // # What a reader sees of a grant
@@ -79,9 +80,10 @@
 // A token whose times a wrong clock wrote is never handed out: it lives for those
 // who hold it.
 //
-// A token of an exclusive role never becomes current: it has its one holder, or,
-// if that reader is gone, none, and is then ended like a superseded one. The same
-// goes for a current token once no role uses its grant.
+// A token that was minted for a reader of an exclusive role never becomes current: it
+// has its one holder, or, if that reader is gone, none, and is then ended like a
+// superseded one. One that came of a trial or a grant code of such a role is ended at
+// once. The same goes for a current token once no role uses its grant.
 //
 // # The life of a refresh token
 //

@@ -198,7 +198,7 @@ func (e *Engine) admitExchange(ctx context.Context, client *quotaRecord, role st
 	if err != nil {
 		return err
 	}
-	if err := known.checkRoom(code, app); err != nil {
+	if err := known.refuseTwentyFirst(code, app); err != nil {
 		return err
 	}
 	if err := e.mayExchange(client, config); err != nil {

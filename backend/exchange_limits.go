@@ -51,8 +51,8 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 				"%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", made, limit.in)}
 		}
 	}
-	if decision.Verdict != quota.Go {
-		return reservedError(limits, decision.Until)
+	if free := rec.UnreservedAt(now, limits); free.After(now) {
+		return reservedError(limits, free)
 	}
 	return nil
 }

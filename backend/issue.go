@@ -81,7 +81,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 		return nil, err
 	}
 	t, warnings, err := e.tokenFor(ctx, role, config, g, reader)
-	if err != nil && e.hasMoved(ctx, role, g) {
+	if err != nil && e.hasOtherGrant(ctx, role, g) {
 		return nil, errRoleChanged // the refusal is of credentials that the role has no longer
 	}
 	if err != nil {
@@ -95,8 +95,8 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	return issued, nil
 }
 
-// hasMoved reports whether a role was given another grant since it was looked at.
-func (e *Engine) hasMoved(ctx context.Context, role *Role, from *grant) bool {
+// hasOtherGrant reports whether a role was given another grant since it was looked at.
+func (e *Engine) hasOtherGrant(ctx context.Context, role *Role, from *grant) bool {
 	now, err := e.Role(ctx, role.Name)
 	if err != nil || now == nil {
 		return false

@@ -20,7 +20,7 @@ type mintPurpose struct {
 	exclusive bool          // for one lease, not to become the grant's current token
 	trial     bool          // to try the credential: a refusal is told, not remembered
 	role      string        // whose credentials these are; empty: a mint ahead
-	asked     time.Duration // min_ttl of the read, or of its role or mount
+	minTTL    time.Duration // of the read, or of its role or mount
 	ttl       time.Duration // of the role
 	config    *Config       // of a trial: the one that is being written; nil: the stored one
 	needed    func() bool   // asked when it is the mint's turn; nil: needed
@@ -36,7 +36,7 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 	}
 	mint := func() error {
 		return e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, asked: minTTL, needed: func() bool {
+			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, minTTL: minTTL, needed: func() bool {
 				_, state := g.currentToken(e.now(), minTTL)
 				return state == invalid
 			}})

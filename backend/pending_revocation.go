@@ -46,12 +46,12 @@ type pendingRevocation struct {
 }
 
 const (
-	// longestRevocationPause is the pause after the tenth failure and later ones; the
+	// longestRevocationPause is the pause after the eleventh failure and later ones; the
 	// first is a minute, and each is twice as long as the one before.
 	longestRevocationPause = 1024 * time.Minute
 
-	// mostRevocationFailures is when the engine gives up: after six days and a half.
-	mostRevocationFailures = 18
+	// mostRevocationFailures is when the engine gives up: after seven days.
+	mostRevocationFailures = 20
 )
 
 func (p pendingRevocation) app() zoho.App {

@@ -10,12 +10,12 @@ import (
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// relieveAfter is how long Vault is told that a revocation has failed. Vault
+// stopFailingAfter is how long Vault is told that a revocation has failed. Vault
 // asks six times, the last time 310 seconds after the first at the earliest,
 // and then declares the lease irrevocable. Before that the engine takes over:
 // the holder is out of the ledger, and Tick ends the token if it was the last.
 // Source: Vault's vault/expiration.go, maxRevokeAttempts and revokeRetryBase.
-const relieveAfter = 5 * time.Minute
+const stopFailingAfter = 5 * time.Minute
 
 // taintedTimeout bounds a revocation on a mount that is being disabled: best
 // effort, one token after the other.
@@ -37,7 +37,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 	asked := e.now()
 	if !lease.ExpiresAt.After(asked) {
 		e.log().Debug("a lease has ended with its access token", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt)
-		e.releaseOver(lease)
+		e.forgetFailedRelease(lease)
 		return nil // Zoho has ended it; Tick sweeps what is stored
 	}
 	t, err := e.token(ctx, lease.TokenID)
@@ -48,7 +48,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 	case err == nil:
 	case tainted():
 		e.log().Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
-	case asked.Sub(e.failingSince(t, lease, asked)) < relieveAfter:
+	case asked.Sub(e.failingSince(t, lease, asked)) < stopFailingAfter:
 		return err
 	default:
 		if t != nil { // otherwise the holder is overdue some time after its lease's end
@@ -56,7 +56,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 		}
 		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
 	}
-	e.releaseOver(lease)
+	e.forgetFailedRelease(lease)
 	return nil
 }
 
@@ -107,8 +107,8 @@ func (e *Engine) sweepFailingLocked(now time.Time) {
 	}
 }
 
-// releaseOver forgets that a release has failed: Vault asks no more for it.
-func (e *Engine) releaseOver(lease Lease) {
+// forgetFailedRelease forgets that a release has failed: Vault asks no more for it.
+func (e *Engine) forgetFailedRelease(lease Lease) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.failing, lease.HolderID)

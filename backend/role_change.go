@@ -70,7 +70,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
 		r.forgetRefreshToken()
 	}
-	if err := firstError(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkOrigin(&r, old)); err != nil {
+	if err := firstError(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkHasCredential(&r, old)); err != nil {
 		return nil, nil, err
 	}
 	pin, err := r.choosePin(old, ch, config)
@@ -165,9 +165,9 @@ func (ch RoleChange) checkCode(r *Role) error {
 	return nil
 }
 
-// checkOrigin demands a way to a refresh token. A role that has given up its
+// checkHasCredential demands a way to a refresh token. A role that has given up its
 // own may stay without one.
-func (ch RoleChange) checkOrigin(r, old *Role) error {
+func (ch RoleChange) checkHasCredential(r, old *Role) error {
 	switch {
 	case r.IsAuthorized() || ch.Code != nil:
 		return nil

@@ -455,3 +455,35 @@ func TestRefreshTokens_OneConsentIsEnoughToKnowThatTheClientHasManyUsers(t *test
 	_, err := w.write("one-more", change)
 	require.Equal(t, "invalid_redirect_uri", grantError(t, err).Code, "Zoho was asked")
 }
+
+// With the budget used up, the time that is told is when a code may be exchanged, and
+// not when the first request leaves the window.
+func TestExchange_TheTimeThatIsToldIsWhenACodeIsTaken(t *testing.T) {
+	w := newWorld(t)
+	w.robot("robot", "ZohoCRM.modules.READ")
+	w.writeRole("own", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Exclusive: ptr(true)})
+	for range 10 {
+		_, _ = w.engine.Issue(t.Context(), "own", backend.Reader{})
+		w.clock.Advance(5 * time.Second)
+	}
+	_, err := w.writeCode("x", w.code())
+	failed := grantError(t, err)
+	w.clock.Advance(failed.RetryAt.Sub(w.clock.Now()))
+	_, err = w.writeCode("x", w.code())
+	require.NoError(t, err)
+}
+
+// Refresh tokens that were written by hand do not tell of whom they are.
+func TestRefreshTokens_WrittenByHandMakeNobodyTheOnlyOwner(t *testing.T) {
+	w := hardest(t)
+	w.writeRole("x", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
+	w.read("x")
+	clients, err := w.engine.Clients(t.Context())
+	require.NoError(t, err)
+	require.False(t, clients[0].OneOwner)
+	_, err = w.writeCode("y", w.code())
+	require.NoError(t, err)
+	clients, err = w.engine.Clients(t.Context())
+	require.NoError(t, err)
+	require.True(t, clients[0].OneOwner, "its code was a Self Client's")
+}

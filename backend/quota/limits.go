@@ -13,9 +13,9 @@ type Limits struct {
 	MaxLive int           // live access tokens
 }
 
-// counts is how long a request counts: a timeout longer than Zoho's window, because a
+// countedFor is how long a request counts: a timeout longer than Zoho's window, because a
 // request can reach Zoho that much later than it was counted here.
-func (l Limits) counts() time.Duration { return l.Window + l.Timeout }
+func (l Limits) countedFor() time.Duration { return l.Window + l.Timeout }
 
 // Reserve is the part of the budget that is kept for readers who have no token.
 func (l Limits) Reserve() int { return min(max(1, l.Budget*3/10), l.Budget-1) }

@@ -55,7 +55,7 @@ func (r Record) Clone() Record {
 // sender has noted what came of it.
 func (r *Record) Count(sent Request, limits Limits) {
 	now := sent.At
-	keep := max(limits.counts(), MaxLife)
+	keep := max(limits.countedFor(), MaxLife)
 	r.Requests = slices.DeleteFunc(r.Requests, func(old Request) bool { return !old.at(now).Add(keep).After(now) })
 	// A clock that is behind for a moment must not make it look old later.
 	if latest := r.latest().At; latest.After(now) {
@@ -121,6 +121,13 @@ func (r *Record) Left(now time.Time, limits Limits) (left int, free time.Time) {
 	return limits.Budget - used, free
 }
 
+// UnreservedAt is when a request may be made that is not entitled to the reserve; now or
+// before if it may be made at once.
+func (r *Record) UnreservedAt(now time.Time, limits Limits) time.Time {
+	_, free := r.used(now, limits, limits.Unreserved())
+	return free
+}
+
 // Exchanges counts the grant codes that were exchanged in the time before now, up to
 // limit. If there are that many, free is when the first of them leaves it.
 func (r *Record) Exchanges(now time.Time, in time.Duration, limit int) (made int, free time.Time) {
@@ -129,7 +136,7 @@ func (r *Record) Exchanges(now time.Time, in time.Duration, limit int) (made int
 
 // used counts the requests in the window, up to limit.
 func (r *Record) used(now time.Time, limits Limits, limit int) (used int, free time.Time) {
-	return r.sent(now, limits.counts(), limit, func(Request) bool { return true })
+	return r.sent(now, limits.countedFor(), limit, func(Request) bool { return true })
 }
 
 func (r *Record) sent(now time.Time, window time.Duration, limit int, matches func(Request) bool) (sent int, free time.Time) {
@@ -149,14 +156,14 @@ func (r *Record) sent(now time.Time, window time.Duration, limit int, matches fu
 // the readers of a role.
 func (r *Record) HasTakenReserve(role string, now time.Time, limits Limits) bool {
 	return slices.ContainsFunc(r.Requests, func(sent Request) bool {
-		return sent.ReserveOf == role && sent.at(now).Add(limits.counts()).After(now)
+		return sent.ReserveOf == role && sent.at(now).Add(limits.countedFor()).After(now)
 	})
 }
 
 // IsNeedless reports whether the record tells nothing that matters, also not to what has
 // begun less than settled ago.
 func (r *Record) IsNeedless(now time.Time, limits Limits, settled time.Duration) bool {
-	keep := max(limits.counts(), MaxLife) + settled
+	keep := max(limits.countedFor(), MaxLife) + settled
 	for _, sent := range r.Requests {
 		if now.Sub(sent.at(now)) <= keep {
 			return false

@@ -28,7 +28,7 @@ func NewSilence(now time.Time, code, text string, former *Silence, limits Limits
 
 // Forbids reports whether Zoho must not be asked again yet.
 func (s *Silence) Forbids(now time.Time, limits Limits) bool {
-	return s != nil && clock.IsWithin(now, s.until(now), limits.counts())
+	return s != nil && clock.IsWithin(now, s.until(now), limits.countedFor())
 }
 
 // until is when the silence is over; zero if a wrong clock wrote that.

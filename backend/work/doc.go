@@ -7,7 +7,7 @@
 //
 // # The life of a group
 //
-//	open ───Close───► closing ───all work has ended, or the grace is over───► closed
+//	open ───Close───► closing ───all work has ended; after a grace its context ends───► closed
 //
 // While a group closes, work that is under way may begin what it needs for its own
 // end: a token that Zoho has given is stored by work that begins later. When nothing

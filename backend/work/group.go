@@ -107,8 +107,8 @@ func (g *Group) Go(fn func()) (began bool) {
 	return true
 }
 
-// Close lets nothing new begin and waits for what is under way. After grace the
-// context of that ends.
+// Close lets nothing begin but what the work under way needs for its own end, and waits
+// for all of it. After grace its context ends.
 func (g *Group) Close(grace time.Duration) {
 	g.mu.Lock()
 	if !g.closed {

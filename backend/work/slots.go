@@ -23,29 +23,18 @@ type slot struct {
 // exactly once.
 func (s *Slots) Acquire(ctx context.Context, name string) (release func(), err error) {
 	s.mu.Lock()
-	if s.held == nil {
-		s.held = make(map[string]*slot)
-	}
 	sl := s.held[name]
 	if sl == nil {
-		sl = &slot{busy: make(chan struct{}, 1)}
-		s.held[name] = sl
+		defer s.mu.Unlock()
+		return s.enterLocked(name), nil
 	}
 	sl.waiters++
 	s.mu.Unlock()
-
-	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if sl.waiters--; sl.waiters == 0 {
-			delete(s.held, name)
-		}
-	}
 	select {
 	case sl.busy <- struct{}{}:
-		return func() { <-sl.busy; leave() }, nil
+		return func() { <-sl.busy; s.leave(name, sl) }, nil
 	case <-ctx.Done():
-		leave()
+		s.leave(name, sl)
 		return nil, ctx.Err()
 	}
 }
@@ -54,13 +43,30 @@ func (s *Slots) Acquire(ctx context.Context, name string) (release func(), err e
 // the slot.
 func (s *Slots) TryAcquire(name string) (release func(), free bool) {
 	s.mu.Lock()
-	taken := s.held[name] != nil
-	s.mu.Unlock()
-	if taken {
+	defer s.mu.Unlock()
+	if s.held[name] != nil {
 		return nil, false
 	}
-	release, err := s.Acquire(context.Background(), name) // at most a moment
-	return release, err == nil
+	return s.enterLocked(name), true
+}
+
+// enterLocked takes a slot that nobody has or waits for.
+func (s *Slots) enterLocked(name string) (release func()) {
+	if s.held == nil {
+		s.held = make(map[string]*slot)
+	}
+	sl := &slot{busy: make(chan struct{}, 1), waiters: 1}
+	sl.busy <- struct{}{}
+	s.held[name] = sl
+	return func() { <-sl.busy; s.leave(name, sl) }
+}
+
+func (s *Slots) leave(name string, sl *slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sl.waiters--; sl.waiters == 0 {
+		delete(s.held, name)
+	}
 }
 
 // Waiting counts those who are in, or wait for, the slots whose names match.

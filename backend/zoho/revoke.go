@@ -97,6 +97,8 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 		v.err = errorThrottled(call, got.status)
 	case got.status == http.StatusOK && isPage(got.body):
 		v.err = errorBadAnswer(call, got.status, "a web page")
+	case decodeErr == nil && ans.brokeDown():
+		v.err = ans.failure(call, got)
 	case got.status == http.StatusOK && decodeErr == nil && ans.saysNo():
 		// Zoho's habit of errors in HTTP 200: this endpoint did not revoke.
 	case got.status == http.StatusOK && decodeErr != nil && startsLikeJSON(got.body):
@@ -104,8 +106,10 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 	case got.status == http.StatusOK:
 		// The newer endpoint's body is not documented, so none is demanded.
 		v.revoked = true
-	case got.status == http.StatusBadRequest && decodeErr == nil && ans.brokeDown():
-		v.err = ans.failure(call, got)
+	case got.status == http.StatusBadRequest && decodeErr == nil && !ans.blamesToken():
+		// The word is not repeated: the client's secret was sent in a header, and a broken
+		// server may echo it.
+		v.err = errorBadAnswer(call, got.status, "an error word that is not known")
 	case got.status == http.StatusBadRequest && !isPage(got.body):
 		v.unknown = true
 	case got.status >= 400 && got.status < 500:
@@ -126,10 +130,27 @@ func (a answer) throttledRevocation() bool {
 	return phrase || word == "access_denied" || strings.Contains(strings.ToLower(string(a.Description)), "too many")
 }
 
-// brokeDown tells an error of Zoho's own, which says nothing of the token.
+// brokeDown reports whether an error word says that it may pass, and nothing of the
+// token.
 func (a answer) brokeDown() bool {
 	known, ok := lookupRemedy(strings.ToLower(strings.TrimSpace(string(a.Error))))
-	return ok && known.kind == BadAnswer
+	return ok && !known.kind.Definite()
+}
+
+// blamesToken reports whether a refused revocation can be read as "there is no such
+// token". The body of that answer is not documented. A word that nobody knows must not
+// pass for it: the token would be forgotten, and live.
+func (a answer) blamesToken() bool {
+	word := strings.ToLower(strings.TrimSpace(string(a.Error)))
+	if _, known := lookupRemedy(word); known || word == "" {
+		return true // of both endpoints, it is the 400 that counts: see RevokeAccessToken
+	}
+	for _, part := range []string{"invalid", "expired", "revoked", "unknown", "not_found", "no_such"} {
+		if strings.Contains(word, part) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a answer) saysNo() bool {
