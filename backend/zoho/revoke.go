@@ -106,18 +106,24 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 	case got.status == http.StatusOK:
 		// The newer endpoint's body is not documented, so none is demanded.
 		v.revoked = true
-	case got.status == http.StatusBadRequest && decodeErr == nil && !ans.blamesToken():
-		// The word is not repeated: the client's secret was sent in a header, and a broken
-		// server may echo it.
-		v.err = errorBadAnswer(call, got.status, "an error word that is not known")
 	case got.status == http.StatusBadRequest && !isPage(got.body):
-		v.unknown = true
+		v.unknown, v.err = ans.refusal(call, got, decodeErr)
 	case got.status >= 400 && got.status < 500:
 		// A path or credential that this server does not take.
 	default:
 		v.err = errorBadAnswer(call, got.status, "something unexpected")
 	}
 	return v
+}
+
+// refusal reads a 400: the endpoint does not know the token, or says what nobody
+// understands. Such a word is not repeated: the client's secret was sent in a header, and
+// a broken server may echo it.
+func (a answer) refusal(call call, got reply, decodeErr error) (unknown bool, err error) {
+	if decodeErr != nil || a.blamesToken() {
+		return true, nil
+	}
+	return false, errorBadAnswer(call, got.status, "an error word that is not known")
 }
 
 // throttledRevocation is narrower than throttled: the body of a revocation's
