@@ -107,7 +107,7 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 		// The newer endpoint's body is not documented, so none is demanded.
 		v.revoked = true
 	case got.status == http.StatusBadRequest && !isPage(got.body):
-		v.unknown, v.err = ans.refusal(call, got, decodeErr)
+		v.unknown, v.err = ans.refusal(call, got, decodeErr == nil)
 	case got.status >= 400 && got.status < 500:
 		// A path or credential that this server does not take.
 	default:
@@ -119,8 +119,8 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 // refusal reads a 400: the endpoint does not know the token, or says what nobody
 // understands. Such a word is not repeated: the client's secret was sent in a header, and
 // a broken server may echo it.
-func (a answer) refusal(call call, got reply, decodeErr error) (unknown bool, err error) {
-	if decodeErr != nil || a.blamesToken() {
+func (a answer) refusal(call call, got reply, isJSON bool) (unknown bool, err error) {
+	if !isJSON || a.blamesToken() {
 		return true, nil
 	}
 	return false, errorBadAnswer(call, got.status, "an error word that is not known")
