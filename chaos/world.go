@@ -1,0 +1,244 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"vault-plugin-secrets-zoho/bootstrap"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+const (
+	nodeCount = 3
+	// budget and window are the engine's defaults and its shortest window; Zoho's are the same.
+	budget = 10
+	window = time.Minute
+	// requestTimeout is how much later than it was counted a request may reach Zoho. No freeze is as long.
+	requestTimeout = 10 * time.Second
+	// callLimit is how long a reader or an operator waits for Vault.
+	callLimit = 12 * time.Second
+	// afterEffect is how long a request without an answer may still be carried out.
+	afterEffect = 20 * time.Second
+)
+
+// world is the cluster, Zoho, and what is known of them.
+type world struct {
+	seed    uint64
+	life    time.Duration // of an access token
+	harder  bool          // Zoho counts the harder way
+	cluster *bootstrap.Cluster
+	clients []*api.Client // of the nodes
+	network *network
+	sim     *zohosim.Sim
+	url     string // of the Accounts server
+	logs    *logScan
+	totals  *totals
+	grants  []*grant
+	h       *history // of the present round
+	quiet   []period // after restores: see the package comment
+	evicted int      // how many evictions are known
+
+	mu     sync.Mutex
+	owners int
+	broken error // the first rule that was broken
+	stop   context.CancelFunc
+}
+
+// period is a time between two moments.
+type period struct{ from, til time.Time }
+
+func (p period) has(at time.Time) bool { return !at.Before(p.from) && !at.After(p.til) }
+
+// random is one actor's random numbers.
+func (w *world) random(actor string, round int) *rand.Rand {
+	stream := uint64(round) << 32
+	for _, r := range actor {
+		stream = stream*31 + uint64(r)
+	}
+	return rand.New(rand.NewPCG(w.seed, stream))
+}
+
+func newWorld(ctx context.Context, seed uint64, dir string) (*world, error) {
+	w := &world{seed: seed, totals: newTotals(seed)}
+	rng := w.random("world", 0)
+	w.life = time.Duration(60+rng.IntN(61)) * time.Second
+	options := zohosim.Options{}
+	if w.harder = rng.IntN(2) == 0; w.harder {
+		options = zohosim.Hardest()
+	}
+	options.TokenLife = w.life
+	options.Throttle.Limit, options.Throttle.Window, options.Throttle.Block = budget, window, window
+	w.sim = zohosim.New(options)
+	accounts, err := w.sim.Listen("us")
+	if err != nil {
+		return nil, err
+	}
+	w.url = accounts.URL
+	if err := w.startCluster(ctx, dir); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, w.mount(ctx)
+}
+
+func (w *world) startCluster(ctx context.Context, dir string) error {
+	var dirs []string
+	for i := range nodeCount {
+		dirs = append(dirs, filepath.Join(dir, fmt.Sprintf("node%d", i+1)))
+	}
+	w.network = newNetwork(func(peer, proxy net.Addr) string {
+		if found := processAt(peer, proxy, dirs); found != "" {
+			return filepath.Base(found)
+		}
+		return ""
+	})
+	var err error
+	// The lines of the leases are at debug, which tells more of a failure and may leak more.
+	w.cluster, err = bootstrap.StartCluster(ctx, bootstrap.VaultOptions{Dir: dir, Audit: true, LogLevel: "debug", ClusterProxy: w.network.reach}, nodeCount)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for _, node := range w.cluster.Nodes {
+		w.clients = append(w.clients, node.Client(w.cluster.Nodes[0].RootToken()))
+		files = append(files, node.LogFile())
+	}
+	w.logs = newLogScan(append(files, w.cluster.Nodes[0].AuditLog())...)
+	return nil
+}
+
+func (w *world) mount(ctx context.Context) error {
+	first := w.cluster.Nodes[0]
+	plugin, err := bootstrap.BuildPlugin(ctx, first.PluginDir())
+	if err != nil {
+		return err
+	}
+	for _, node := range w.cluster.Nodes[1:] {
+		if err := node.InstallPlugin(plugin); err != nil {
+			return err
+		}
+	}
+	if err := first.RegisterPlugin(ctx, plugin); err != nil {
+		return err
+	}
+	if err := first.Mount(ctx, "zoho"); err != nil {
+		return err
+	}
+	config := map[string]any{
+		"accounts_url": w.url, "request_budget": budget, "request_window": int(window.Seconds()),
+		"request_timeout": int(requestTimeout.Seconds()), "client_id": "1000.NOBODY", "client_secret": "unused",
+	}
+	if w.harder {
+		config["count_requests_per"] = "client"
+	}
+	_, err = w.clients[0].Logical().WriteWithContext(ctx, "zoho/config", config)
+	return err
+}
+
+func (w *world) close() {
+	if w.cluster != nil {
+		w.heal()
+		w.cluster.Kill()
+	}
+	if w.network != nil {
+		w.network.stop()
+	}
+	w.sim.Close()
+}
+
+// fail notes that a rule is broken, and ends the run.
+func (w *world) fail(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken == nil {
+		w.broken = fmt.Errorf(format, args...)
+	}
+	if w.stop != nil {
+		w.stop()
+	}
+}
+
+func (w *world) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken
+}
+
+// outcome is what an answer of Vault's leaves to think.
+type outcome int
+
+const (
+	done    outcome = iota
+	refused         // Vault has said no, so nothing has happened
+	unclear         // it may have happened, or may happen still
+)
+
+func outcomeOf(err error) outcome {
+	var answer *api.ResponseError
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, errForced):
+		return unclear
+	case errors.As(err, &answer) && answer.StatusCode >= http.StatusBadRequest && answer.StatusCode < http.StatusInternalServerError:
+		return refused
+	default:
+		return unclear
+	}
+}
+
+// write sends one request through a node.
+func (w *world) write(ctx context.Context, node int, path string, data map[string]any) (*api.Secret, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	return w.clients[node].Logical().WriteWithContext(ctx, path, data)
+}
+
+func (w *world) delete(ctx context.Context, node int, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	_, err := w.clients[node].Logical().DeleteWithContext(ctx, path)
+	return err
+}
+
+// active is the index of the active node.
+func (w *world) active(ctx context.Context) (int, error) {
+	v, err := w.cluster.Active(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i, node := range w.cluster.Nodes {
+		if node == v {
+			return i, nil
+		}
+	}
+	return 0, os.ErrNotExist
+}
+
+// wait returns false when ctx has ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func between(rng *rand.Rand, from, til time.Duration) time.Duration {
+	return from + time.Duration(rng.Int64N(int64(til-from)))
+}
