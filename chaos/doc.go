@@ -43,6 +43,6 @@
 // As docs/operating.md says, a restored Vault knows nothing of what came after the snapshot.
 // From the beginning of the restore until a role has been rotated, its readers may get dead tokens, and
 // leases from before may be on dead tokens. Tokens that were read between the snapshot and the restore
-// may live until they expire. Until all of these have expired and the requests of the time between
-// no longer count, Zoho may throttle and evict, so nobody reads for so long afterwards (quiet).
+// may live until they expire. Vault does not know of them, and of the requests of the time between, so with the
+// clients of that time Zoho may throttle and evict. In the next round all roles have other clients.
 package main

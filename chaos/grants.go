@@ -43,7 +43,7 @@ func newGrants() []*grant {
 
 // readRoles are the roles as often as they are read: an exclusive one costs a token request each time.
 func readRoles() []string {
-	return []string{"crm-sync", "crm-sync", "crm-sync", "crm-report", "crm-report", "books", "books", "books", "short", "short", "robot", "robot", exclusiveRole}
+	return []string{"crm-sync", "crm-sync", "crm-sync", "crm-report", "crm-report", "books", "books", "books", "short", "short", "robot", "robot", exclusiveRole, exclusiveRole}
 }
 
 // ownerNames are those that the roles may have.

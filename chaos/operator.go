@@ -18,22 +18,22 @@ var errForced = errors.New("carried out in spite of the error")
 var errRefused = errors.New("refused")
 
 func (w *world) operatorEvents(run context.Context) []event {
-	any := func(do func(context.Context, *rand.Rand, *grant) error) func(context.Context, *rand.Rand) error {
+	onAny := func(do func(context.Context, *rand.Rand, *grant) error) func(context.Context, *rand.Rand) error {
 		return func(_ context.Context, rng *rand.Rand) error { // what is begun is done to its end
 			return do(run, rng, w.grants[rng.IntN(len(w.grants))])
 		}
 	}
 	return []event{
-		{"role written with a new refresh token", 3, any(func(ctx context.Context, rng *rand.Rand, g *grant) error {
+		{"role written with a new refresh token", 3, onAny(func(ctx context.Context, rng *rand.Rand, g *grant) error {
 			return w.written(w.newCredentials(ctx, rng, g, false))
 		})},
-		{"role authorized again with a code", 2, any(func(ctx context.Context, rng *rand.Rand, g *grant) error {
+		{"role authorized again with a code", 2, onAny(func(ctx context.Context, rng *rand.Rand, g *grant) error {
 			return w.written(w.newCredentials(ctx, rng, g, true))
 		})},
-		{"role written without new credentials", 3, any(w.touch)},
-		{"role rotated", 3, any(w.rotate)},
-		{"role deauthorized and authorized again", 2, any(w.deauthorize)},
-		{"role deleted and written again", 1, any(w.deleteRole)},
+		{"role written without new credentials", 3, onAny(w.touch)},
+		{"role rotated", 3, onAny(w.rotate)},
+		{"role deauthorized and authorized again", 2, onAny(w.deauthorize)},
+		{"role deleted and written again", 1, onAny(w.deleteRole)},
 		{"token ended by its token_id", 2, func(_ context.Context, rng *rand.Rand) error { return w.endToken(run, rng) }},
 	}
 }

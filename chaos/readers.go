@@ -34,9 +34,6 @@ func (w *world) reader(ctx, run context.Context, n int, rng *rand.Rand) {
 			for range 2 + rng.IntN(6) {
 				next := w.nextUsage(rng)
 				next.role = uses[0].role
-				if next.role == exclusiveRole {
-					break
-				}
 				uses = append(uses, next)
 			}
 		}

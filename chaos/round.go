@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	readers      = 10
+	readers      = 14
 	longestRound = 45 * time.Second
 	// Every third round, beginning with the second, a snapshot is restored.
 	restoreEvery, restoreFirst = 3, 2
@@ -24,25 +24,14 @@ func (w *world) rounds(ctx context.Context, out io.Writer, length time.Duration)
 	length, disturbed := max(length, time.Second), min(max(length/2, 10*time.Second), longestRound)
 	for begun, n := time.Now(), 1; n == 1 || time.Since(begun) < length; n++ {
 		start := time.Now()
-		if n > 1 {
-			w.keepQuiet(ctx)
-		}
 		if err := w.round(ctx, n, disturbed); err != nil {
 			return err
 		}
 		w.totals.add("rounds", 1)
-		w.totals.add("seconds", int(time.Since(start).Seconds()))
 		fmt.Fprintf(out, "%s round %d: %d leases, %d token requests, %d crashes and the like, %d acts that end tokens, in %s\n", time.Now().Format(time.TimeOnly), n,
 			len(w.h.leases), w.tokenRequests(w.h.begun), len(w.h.crashes), len(w.h.acts), time.Since(start).Round(time.Second))
 	}
 	return nil
-}
-
-// keepQuiet waits until a restore is no excuse any more.
-func (w *world) keepQuiet(ctx context.Context) {
-	for _, p := range w.quiet {
-		wait(ctx, time.Until(p.til))
-	}
 }
 
 func (w *world) round(ctx context.Context, n int, disturbed time.Duration) error {
@@ -87,6 +76,7 @@ func (w *world) disturb(run context.Context, n int, length time.Duration) error 
 	}
 	stopReading()
 	reads.Wait()
+	w.totals.add("seconds of disturbance", int(time.Since(w.h.begun).Seconds()))
 	return err
 }
 
@@ -97,14 +87,15 @@ func (w *world) happen(run context.Context, n int, length time.Duration) (s *sna
 	var actors sync.WaitGroup
 	for _, actor := range []struct {
 		name   string
-		least  time.Duration
+		least  time.Duration // between two events
+		most   time.Duration
 		events []event
 	}{
-		{"nodes", 500 * time.Millisecond, w.nodeEvents(run)},
-		{"zoho", 500 * time.Millisecond, w.zohoEvents()},
-		{"operator", time.Second, w.operatorEvents(run)},
+		{"nodes", 500 * time.Millisecond, 9 * time.Second, w.nodeEvents(run)},
+		{"zoho", 500 * time.Millisecond, 6 * time.Second, w.zohoEvents()},
+		{"operator", time.Second, 6 * time.Second, w.operatorEvents(run)},
 	} {
-		actors.Go(func() { w.befall(ctx, w.random(actor.name, n), actor.least, 5*time.Second, actor.events) })
+		actors.Go(func() { w.befall(ctx, w.random(actor.name, n), actor.least, actor.most, actor.events) })
 	}
 	if n%restoreEvery == restoreFirst%restoreEvery {
 		actors.Go(func() { s = w.takeSnapshot(ctx, w.random("snapshot", n), length) })

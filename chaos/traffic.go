@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,7 +28,7 @@ func (w *world) checkTraffic() error {
 		if fresh {
 			w.totals.add("token requests", 1)
 		}
-		if fresh && r.Error == "Access Denied" && r.Fault == "" && !w.isQuiet(r.Time) {
+		if fresh && r.Error == "Access Denied" && r.Fault == "" && !w.forgiven[r.ClientID] {
 			w.totals.add(throttled, 1)
 			return fmt.Errorf("rule 3: Zoho had to throttle at %s\n%s", clock(r.Time), w.h.story(r.Token, r.Time.Add(-window), r.Time, requests))
 		}
@@ -61,7 +60,7 @@ func (w *world) checkBudget(requests []zohosim.Request) error {
 	slices.SortFunc(requests, func(a, b zohosim.Request) int { return a.Time.Compare(b.Time) })
 	for i := budget; i < len(requests); i++ {
 		first, last := requests[i-budget].Time, requests[i].Time
-		if last.Sub(first) < window && !w.isQuiet(last) {
+		if last.Sub(first) < window && !w.forgiven[requests[i].ClientID] {
 			return fmt.Errorf("rule 2: %d token requests of one quota in %s, until %s\n%s", budget+1, last.Sub(first), clock(last), w.h.story(requests[i].Token, first, last, requests))
 		}
 	}
@@ -70,17 +69,15 @@ func (w *world) checkBudget(requests []zohosim.Request) error {
 
 func (w *world) checkEvictions() error {
 	all := w.sim.Evicted()
-	if fresh := all[min(w.evicted, len(all)):]; len(fresh) > 0 {
-		if w.evicted = len(all); len(w.quiet) > 0 && w.isQuiet(time.Now()) {
-			w.totals.add("tokens that Zoho evicted after a restore", len(fresh))
-			return nil
+	fresh := all[min(w.evicted, len(all)):]
+	w.evicted = len(all)
+	for _, token := range fresh {
+		if w.forgiven[token.ClientID] {
+			w.totals.add("tokens that Zoho evicted after a restore", 1)
+			continue
 		}
-		w.totals.add(evicted, len(fresh))
-		return errors.New(w.h.story(fresh[0].Fingerprint, w.h.begun, time.Now(), w.sim.Requests()) + "\nrule 3: Zoho has evicted " + fresh[0].Fingerprint)
+		w.totals.add(evicted, 1)
+		return fmt.Errorf("rule 3: Zoho has evicted %s\n%s", token.Fingerprint, w.h.story(token.Fingerprint, w.h.begun, time.Now(), w.sim.Requests()))
 	}
 	return nil
-}
-
-func (w *world) isQuiet(at time.Time) bool {
-	return slices.ContainsFunc(w.quiet, func(p period) bool { return p.has(at) })
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -35,20 +36,20 @@ const (
 
 // world is the cluster, Zoho, and what is known of them.
 type world struct {
-	seed    uint64
-	life    time.Duration // of an access token
-	harder  bool          // Zoho counts the harder way
-	cluster *bootstrap.Cluster
-	clients []*api.Client // of the nodes
-	network *network
-	sim     *zohosim.Sim
-	url     string // of the Accounts server
-	logs    *logScan
-	totals  *totals
-	grants  []*grant
-	h       *history // of the present round
-	quiet   []period // after restores: see the package comment
-	evicted int      // how many evictions are known
+	seed     uint64
+	life     time.Duration // of an access token
+	harder   bool          // Zoho counts the harder way
+	cluster  *bootstrap.Cluster
+	clients  []*api.Client // of the nodes
+	network  *network
+	sim      *zohosim.Sim
+	url      string // of the Accounts server
+	logs     *logScan
+	totals   *totals
+	grants   []*grant
+	h        *history        // of the present round
+	forgiven map[string]bool // clients whose roles were restored from a snapshot, by their ID
+	evicted  int             // how many evictions are known
 
 	mu     sync.Mutex
 	owners int
@@ -63,15 +64,13 @@ func (p period) has(at time.Time) bool { return !at.Before(p.from) && !at.After(
 
 // random is one actor's random numbers.
 func (w *world) random(actor string, round int) *rand.Rand {
-	stream := uint64(round) << 32
-	for _, r := range actor {
-		stream = stream*31 + uint64(r)
-	}
-	return rand.New(rand.NewPCG(w.seed, stream))
+	hash := fnv.New64a()
+	fmt.Fprintf(hash, "%s %d", actor, round)
+	return rand.New(rand.NewPCG(w.seed, hash.Sum64())) //nolint:gosec // They have to be the same for the same seed.
 }
 
 func newWorld(ctx context.Context, seed uint64, dir string) (*world, error) {
-	w := &world{seed: seed, totals: newTotals(seed)}
+	w := &world{seed: seed, totals: newTotals(seed), forgiven: map[string]bool{}}
 	rng := w.random("world", 0)
 	w.life = time.Duration(60+rng.IntN(61)) * time.Second
 	options := zohosim.Options{}
