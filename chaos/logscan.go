@@ -10,15 +10,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
-// logScan looks through log files for what must not be in them: each byte once.
+// logScan looks through log files for what must not be in them, and for changes of the active node: at each byte once.
 type logScan struct {
 	files   []string
 	read    map[string]int64 // how far
 	secrets []string         // beside what looks like a token
 	token   *regexp.Regexp
 	panics  *regexp.Regexp
+	active  *regexp.Regexp
+	changes []time.Time // when a node became the active one
 	bytes   int64
 }
 
@@ -27,6 +30,7 @@ func newLogScan(files ...string) *logScan {
 		files: files, read: map[string]int64{},
 		// Every access token, refresh token and grant code of the simulator has this form.
 		token:  regexp.MustCompile(`100[05]\.[0-9a-f]{32}\.[0-9a-f]{32}`),
+		active: regexp.MustCompile(`(?m)^(\S+Z) .*core: acquired lock, enabling active operation`),
 		panics: regexp.MustCompile(`panic: |panic in|panicked|goroutine [0-9]+ \[|DATA RACE`),
 	}
 }
@@ -55,6 +59,11 @@ func (s *logScan) look() (found []string, err error) {
 
 func (s *logScan) check(file string, text []byte) (found []string) {
 	where := filepath.Base(filepath.Dir(file)) + "/" + filepath.Base(file)
+	for _, line := range s.active.FindAllSubmatch(text, -1) {
+		if at, err := time.Parse(time.RFC3339, string(line[1])); err == nil {
+			s.changes = append(s.changes, at)
+		}
+	}
 	if s.token.Match(text) {
 		found = append(found, "rule 6: something that looks like a token is in "+where)
 	}

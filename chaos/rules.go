@@ -18,6 +18,25 @@ const (
 	crowdSize = 3
 )
 
+// changeTime is how long a cluster may be without an active node when one has lost its office.
+const changeTime = 15 * time.Second
+
+// addChanges counts as crashes the changes of the active node that none of the noted ones has caused: on a
+// machine that is busy with other things a leader may lose its followers by itself.
+func (h *history) addChanges(changes []time.Time) (added int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, at := range changes {
+		isCause := func(c *crash) bool { return !at.Before(c.from) && at.Before(c.til.Add(changeTime)) }
+		if at.After(h.begun) && !slices.ContainsFunc(h.crashes, isCause) {
+			h.noteLocked("a node has become active at %s, and nobody knows why", clock(at))
+			h.crashes = append(h.crashes, &crash{what: "a change of the active node", from: at.Add(-changeTime), til: at})
+			added++
+		}
+	}
+	return added
+}
+
 // mayLive names the crash by which a token may live until it expires; empty if there is none.
 func (h *history) mayLive(mark string) string {
 	h.mu.Lock()

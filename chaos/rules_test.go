@@ -65,6 +65,14 @@ func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 	}
 }
 
+func TestAddChanges_CountsThoseThatNoCrashHasCaused(t *testing.T) {
+	t.Parallel()
+	h := &history{begun: at(0), crashes: []*crash{{from: at(10), til: at(11)}}}
+	require.Equal(t, 1, h.addChanges([]time.Time{at(-5), at(10), at(20), at(40)}))
+	require.Len(t, h.crashes, 2)
+	require.Equal(t, at(40), h.crashes[1].til)
+}
+
 func TestBudget_CountsInEveryWindowAndForgivesOnlyAfterARestore(t *testing.T) {
 	t.Parallel()
 	var requests []zohosim.Request

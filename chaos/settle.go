@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/zohosim"
@@ -26,25 +27,23 @@ func (w *world) settle(ctx context.Context) error {
 	if err := w.revokeAll(ctx); err != nil {
 		return err
 	}
-	n, err := w.count(ctx, "sys/leases/count?type=irrevocable")
+	n, err := w.irrevocable(ctx)
 	if err != nil {
 		return err
 	}
-	if w.totals.add(irrevocable, n); n > 0 {
+	if w.totals.add(irrevocable, int(n)); n > 0 {
 		return fmt.Errorf("rule 5: %d leases are irrevocable\n%s", n, w.h.story("", w.h.begun, time.Now(), nil))
-	}
-	if err := w.checkTheDead(ctx); err != nil {
-		return err
-	}
-	if err := w.checkTraffic(); err != nil {
-		return err
 	}
 	found, err := w.logs.look()
 	if err != nil || len(found) > 0 {
-		return errors.Join(err, errors.New(fmt.Sprint(found)))
+		return errors.Join(err, errors.New(strings.Join(found, "\n")))
 	}
 	w.totals.set("log bytes searched", int(w.logs.bytes))
-	return nil
+	w.totals.add("changes of the active node that nobody asked for", w.h.addChanges(w.logs.changes))
+	if err := w.checkTheDead(ctx); err != nil {
+		return err
+	}
+	return w.checkTraffic()
 }
 
 // revokeAll revokes all leases that are left, and waits until Vault has none.
@@ -54,16 +53,7 @@ func (w *world) revokeAll(ctx context.Context) error {
 	}
 	w.h.note("operator revokes all leases")
 	for begun := time.Now(); ; {
-		left, err := 0, error(nil)
-		for _, g := range w.grants {
-			for _, role := range g.roles {
-				if _, failed := w.write(ctx, 0, "sys/leases/revoke-prefix/zoho/creds/"+role, map[string]any{"sync": true}); failed != nil {
-					err = errors.Join(err, failed)
-				}
-				n, failed := w.leasesOf(ctx, role)
-				left, err = left+n, errors.Join(err, failed)
-			}
-		}
+		left, err := w.revokeOnce(ctx)
 		if left == 0 && err == nil {
 			w.h.note("all leases are gone")
 			return nil
@@ -73,6 +63,18 @@ func (w *world) revokeAll(ctx context.Context) error {
 			return fmt.Errorf("rule 5: %d leases are left %s after everything is well: %w\n%s", left, endLimit, err, w.h.story("", w.h.begun, time.Now(), w.sim.Requests()))
 		}
 	}
+}
+
+// revokeOnce revokes the leases of each role, and counts those that are left.
+func (w *world) revokeOnce(ctx context.Context) (left int, err error) {
+	for _, g := range w.grants {
+		for _, role := range g.roles {
+			_, failed := w.write(ctx, 0, "sys/leases/revoke-prefix/zoho/creds/"+role, map[string]any{"sync": true})
+			n, alsoFailed := w.leasesOf(ctx, role)
+			left, err = left+n, errors.Join(err, failed, alsoFailed)
+		}
+	}
+	return left, err
 }
 
 func (w *world) leasesOf(ctx context.Context, role string) (int, error) {
@@ -86,17 +88,16 @@ func (w *world) leasesOf(ctx context.Context, role string) (int, error) {
 	return len(keys), nil
 }
 
-func (w *world) count(ctx context.Context, path string) (int, error) {
+func (w *world) irrevocable(ctx context.Context) (int64, error) {
 	answer, err := w.clients[0].Logical().ReadWithDataWithContext(ctx, "sys/leases/count", map[string][]string{"type": {"irrevocable"}})
-	if err != nil || answer == nil {
-		return 0, errors.Join(err, fmt.Errorf("no answer from %s", path))
+	if err != nil {
+		return 0, err
 	}
 	n, ok := answer.Data["lease_count"].(json.Number)
 	if !ok {
-		return 0, fmt.Errorf("%s: no lease_count", path)
+		return 0, errors.New("sys/leases/count tells no lease_count")
 	}
-	count, err := n.Int64()
-	return int(count), err
+	return n.Int64()
 }
 
 // checkTheDead is rule 4.
