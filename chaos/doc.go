@@ -12,11 +12,12 @@
 //	                 ╰──────────── a rule is broken ──────────────────────┴─────► exit 1
 //
 // In each round every role gets new credentials, so that no round is judged by the
-// unknown outcomes of the one before. While a round is disturbed, four kinds of actors work at
+// unknown outcomes of the one before. While a round is disturbed, five kinds of actors work at
 // the same time, each with random numbers of its own from the seed:
 //
+//   - an auditor compares the engine's count of a token's holders with the leases that are known;
 //   - readers read a role through any node, alone or in a crowd, look at Zoho whether the token
-//     lives as long as they hold it, and give it back, or let its lease run out;
+//     lives as long as they hold it, and give it back, or let its lease run out; two of them are in a hurry, so that a crash often meets one;
 //   - the operator writes, rotates, deauthorizes, authorizes again and deletes roles, and ends tokens;
 //   - bad luck with nodes: see nodeEvents;
 //   - bad luck with Zoho: see zohoEvents.
@@ -37,6 +38,8 @@
 //  5. No lease is irrevocable, and all can be revoked.
 //  6. No log holds anything that looks like a token or a grant code, or a client's secret.
 //  7. No log tells of a panic.
+//  8. The engine never counts fewer holders of a token than there are. This is asked all the time, and finds a
+//     holder that was lost long before its token is ended under it.
 //
 // # Restoring a snapshot
 //

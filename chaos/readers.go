@@ -45,6 +45,22 @@ func (w *world) reader(ctx, run context.Context, n int, rng *rand.Rand) {
 	}
 }
 
+// hurriedReader reads one role all the time, and mostly gives the lease back at once.
+func (w *world) hurriedReader(ctx, run context.Context, n int, rng *rand.Rand) {
+	var kept sync.WaitGroup
+	defer kept.Wait()
+	for wait(ctx, between(rng, 5*time.Millisecond, 100*time.Millisecond)) {
+		use := w.nextUsage(rng)
+		use.role, use.hold = "crm-sync", between(rng, time.Millisecond, 200*time.Millisecond)
+		if use.keep = rng.IntN(20) == 0; use.keep {
+			use.hold = time.Hour
+			kept.Go(func() { w.use(ctx, run, n, use) })
+			continue
+		}
+		w.use(ctx, run, n, use)
+	}
+}
+
 func (w *world) nextUsage(rng *rand.Rand) usage {
 	use := usage{role: readRoles()[rng.IntN(len(readRoles()))], node: rng.IntN(nodeCount), back: rng.IntN(nodeCount)}
 	switch kind := rng.IntN(100); {

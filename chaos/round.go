@@ -13,6 +13,7 @@ import (
 
 const (
 	readers      = 14
+	hurried      = 2
 	longestRound = 45 * time.Second
 	// Every third round, beginning with the second, a snapshot is restored.
 	restoreEvery, restoreFirst = 3, 2
@@ -52,6 +53,9 @@ func (w *world) round(ctx context.Context, n int, disturbed time.Duration) error
 		if broken := w.failure(); broken != nil {
 			return broken
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
@@ -67,6 +71,10 @@ func (w *world) disturb(run context.Context, n int, length time.Duration) error 
 	for i := range readers {
 		reads.Go(func() { w.reader(reading, run, i+1, w.random(fmt.Sprint("reader", i), n)) })
 	}
+	for i := range hurried {
+		reads.Go(func() { w.hurriedReader(reading, run, readers+i+1, w.random(fmt.Sprint("hurried", i), n)) })
+	}
+	reads.Go(func() { w.auditor(reading, w.random("auditor", n)) })
 	s := w.happen(run, n, length)
 	var err error
 	if s != nil {
