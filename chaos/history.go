@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -193,6 +195,21 @@ func (h *history) endGiveBack(l *lease) {
 	defer h.mu.Unlock()
 	l.backTil = time.Now()
 	h.noteLocked("reader %d has given %s back", l.reader, l.mark)
+}
+
+// save appends the lines to a file, if there is to be one.
+func (h *history) save(file string) error {
+	if file == "" {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strings.Join(h.lines, "\n") + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // held are the leases that somebody holds now.

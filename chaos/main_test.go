@@ -14,7 +14,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestChaos_BreaksNoRuleInAMinute(t *testing.T) {
 	t.Parallel()
-	totals, err := chaos(t.Context(), t.Output(), 7, 40*time.Second)
+	totals, err := chaos(t.Context(), t.Output(), 7, 40*time.Second, "")
 	require.NoError(t, err)
 	// So that the test does not pass because nothing has happened.
 	require.Positive(t, totals.get("snapshots restored"))

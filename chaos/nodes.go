@@ -70,6 +70,7 @@ func (w *world) killNode(ctx, run context.Context, rng *rand.Rand) error {
 		return err
 	}
 	node, alone, away := w.cluster.Nodes[i], rng.IntN(2) == 0, between(rng, 0, 4*time.Second)
+	w.rush(ctx, rng)
 	c := w.h.beginCrash("the death of " + name(i))
 	if alone {
 		if err := syscall.Kill(node.PID(), syscall.SIGKILL); err != nil {
@@ -117,11 +118,12 @@ func (w *world) freeze(ctx context.Context, rng *rand.Rand, pluginOnly bool) err
 // leaderChange is how long after an event the active node may still lose its office because of it.
 const leaderChange = 3 * time.Second
 
-func (w *world) stepDown(ctx context.Context, _ *rand.Rand) error {
+func (w *world) stepDown(ctx context.Context, rng *rand.Rand) error {
 	i, err := w.active(ctx)
 	if err != nil {
 		return err
 	}
+	w.rush(ctx, rng)
 	c := w.h.beginCrash("the step down of " + name(i))
 	defer w.h.endCrash(c, leaderChange)
 	_, err = w.write(ctx, i, "sys/step-down", nil)
@@ -133,6 +135,7 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
+	w.rush(ctx, rng)
 	c := w.h.beginCrash("the cut of " + name(i))
 	w.network.cutOff(name(i))
 	wait(ctx, between(rng, time.Second, 8*time.Second))
@@ -141,7 +144,7 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 	return nil
 }
 
-func (w *world) killPlugin(ctx context.Context, _ *rand.Rand) error {
+func (w *world) killPlugin(ctx context.Context, rng *rand.Rand) error {
 	i, err := w.active(ctx)
 	if err != nil {
 		return err
@@ -150,6 +153,7 @@ func (w *world) killPlugin(ctx context.Context, _ *rand.Rand) error {
 	if err != nil {
 		return err
 	}
+	w.rush(ctx, rng)
 	c := w.h.beginCrash("the death of the plugin of " + name(i))
 	defer w.h.endCrash(c, time.Second)
 	return syscall.Kill(process.PID, syscall.SIGKILL)

@@ -45,21 +45,29 @@ func (w *world) reader(ctx, run context.Context, n int, rng *rand.Rand) {
 	}
 }
 
-// hurriedReader reads one role all the time, and mostly gives the lease back at once.
+// hurriedReader reads one role all the time, and gives the lease back at once, or keeps it if something is about to happen.
 func (w *world) hurriedReader(ctx, run context.Context, n int, rng *rand.Rand) {
 	var kept sync.WaitGroup
 	defer kept.Wait()
-	for wait(ctx, between(rng, 5*time.Millisecond, 100*time.Millisecond)) {
+	for wait(ctx, between(rng, time.Millisecond, 100*time.Millisecond)) {
 		use := w.nextUsage(rng)
-		use.role, use.hold = "crm-sync", between(rng, time.Millisecond, 200*time.Millisecond)
-		if use.keep = rng.IntN(20) == 0; use.keep {
-			use.hold = time.Hour
-			kept.Go(func() { w.use(ctx, run, n, use) })
-			continue
-		}
+		use.role, use.keep, use.hold = "crm-sync", false, between(rng, time.Millisecond, 100*time.Millisecond)
 		w.use(ctx, run, n, use)
+		for wait(ctx, time.Millisecond) && w.inRush() {
+			use.keep, use.hold = true, time.Hour
+			l := w.read(run, n, use)
+			kept.Go(func() { w.hold(ctx, run, l, use) })
+		}
 	}
 }
+
+// rush lets the hurried readers read without a pause, so that what is about to happen meets some of them.
+func (w *world) rush(ctx context.Context, rng *rand.Rand) {
+	w.rushUntil.Store(time.Now().Add(time.Second).UnixNano())
+	wait(ctx, between(rng, 200*time.Millisecond, 600*time.Millisecond))
+}
+
+func (w *world) inRush() bool { return time.Now().UnixNano() < w.rushUntil.Load() }
 
 func (w *world) nextUsage(rng *rand.Rand) usage {
 	use := usage{role: readRoles()[rng.IntN(len(readRoles()))], node: rng.IntN(nodeCount), back: rng.IntN(nodeCount)}
@@ -76,7 +84,10 @@ func (w *world) nextUsage(rng *rand.Rand) usage {
 
 // use is one lease: read, held, given back.
 func (w *world) use(ctx, run context.Context, n int, use usage) {
-	l := w.read(run, n, use)
+	w.hold(ctx, run, w.read(run, n, use), use)
+}
+
+func (w *world) hold(ctx, run context.Context, l *lease, use usage) {
 	if l == nil {
 		return
 	}

@@ -25,7 +25,8 @@ func (w *world) rounds(ctx context.Context, out io.Writer, length time.Duration)
 	length, disturbed := max(length, time.Second), min(max(length/2, 10*time.Second), longestRound)
 	for begun, n := time.Now(), 1; n == 1 || time.Since(begun) < length; n++ {
 		start := time.Now()
-		if err := w.round(ctx, n, disturbed); err != nil {
+		err := w.round(ctx, n, disturbed)
+		if err := errors.Join(err, w.h.save(w.historyFile)); err != nil {
 			return err
 		}
 		w.totals.add("rounds", 1)

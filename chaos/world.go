@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -36,20 +37,23 @@ const (
 
 // world is the cluster, Zoho, and what is known of them.
 type world struct {
-	seed     uint64
-	life     time.Duration // of an access token
-	harder   bool          // Zoho counts the harder way
-	cluster  *bootstrap.Cluster
-	clients  []*api.Client // of the nodes
-	network  *network
-	sim      *zohosim.Sim
-	url      string // of the Accounts server
-	logs     *logScan
-	totals   *totals
-	grants   []*grant
-	h        *history        // of the present round
-	forgiven map[string]bool // clients whose roles were restored from a snapshot, by their ID
-	evicted  int             // how many evictions are known
+	seed        uint64
+	life        time.Duration // of an access token
+	harder      bool          // Zoho counts the harder way
+	cluster     *bootstrap.Cluster
+	clients     []*api.Client // of the nodes
+	network     *network
+	sim         *zohosim.Sim
+	url         string // of the Accounts server
+	logs        *logScan
+	totals      *totals
+	grants      []*grant
+	h           *history        // of the present round
+	forgiven    map[string]bool // clients whose roles were restored from a snapshot, by their ID
+	historyFile string          // empty: none
+	evicted     int             // how many evictions are known
+
+	rushUntil atomic.Int64 // in nanoseconds: see rush
 
 	mu     sync.Mutex
 	owners int
