@@ -38,8 +38,8 @@
 //  5. No lease is irrevocable, and all can be revoked.
 //  6. No log holds anything that looks like a token or a grant code, or a client's secret.
 //  7. No log tells of a panic.
-//  8. The engine never counts fewer holders of a token than there are. This is asked all the time, and finds a
-//     holder that was lost long before its token is ended under it.
+//  8. The engine forgets no holder of a token: it knows each by name, or as one of those whose names a crash has
+//     taken. This is asked all the time, and shows a holder that was lost long before its token is ended under it.
 //
 // # Restoring a snapshot
 //

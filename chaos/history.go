@@ -19,6 +19,7 @@ type lease struct {
 	reader            int
 	role, node        string
 	id, tokenID       string
+	requestID         string
 	token             string
 	mark              string // the token's fingerprint, as the simulator's journal has it
 	owner             string // of the grant at Zoho; each refresh token here has an owner of its own

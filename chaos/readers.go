@@ -127,7 +127,7 @@ func (w *world) read(ctx context.Context, n int, use usage) *lease {
 	}
 	text := func(key string) string { return fmt.Sprint(answer.Data[key]) }
 	l := &lease{
-		reader: n, role: use.role, node: fmt.Sprintf("node%d", use.node+1), id: answer.LeaseID, tokenID: text("token_id"), token: text("access_token"),
+		reader: n, role: use.role, node: fmt.Sprintf("node%d", use.node+1), id: answer.LeaseID, requestID: answer.RequestID, tokenID: text("token_id"), token: text("access_token"),
 		sent: sent, got: got, end: sent.Add(time.Duration(answer.LeaseDuration) * time.Second),
 	}
 	if l.expires, err = time.Parse(time.RFC3339, text("expires_at")); err != nil {
