@@ -12,7 +12,10 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-const exclusiveRole = "own"
+const (
+	exclusiveRole = "own"
+	hurriedRole   = "crm-sync" // is read by readers in a hurry, beside others
+)
 
 // grant is what one or two roles mint from. Each refresh token is of another user, so that a
 // token tells from which one it came. The operator alone uses it.

@@ -3,15 +3,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"vault-plugin-secrets-zoho/zohosim"
 )
 
 // lease is one answer to a read.
@@ -27,6 +23,7 @@ type lease struct {
 	end               time.Time // no later than the lease's end at Vault
 	expires           time.Time // of the token, as the answer says
 	backFrom, backTil time.Time // when it was given back
+	recalled          int       // the node through which it is to be given back now, beginning with 1; 0: none
 }
 
 // act is an operator's word that ends tokens whoever holds them.
@@ -160,30 +157,6 @@ func (a *act) concerns(l *lease) bool {
 	}
 }
 
-// story tells what is known of a token, or without a mark of everything: who had it, what happened
-// meanwhile, and what Zoho was asked.
-func (h *history) story(mark string, from, til time.Time, requests []zohosim.Request) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var b strings.Builder
-	start, stop := from.Format("15:04:05.000"), til.Format("15:04:05.000")
-	for _, line := range h.lines {
-		at, text, _ := strings.Cut(line, " ")
-		isOfAnother := strings.HasPrefix(text, "reader ") && mark != "" && !strings.Contains(text, mark)
-		if !isOfAnother && at >= start && at <= stop {
-			fmt.Fprintln(&b, line)
-		}
-	}
-	for _, r := range requests {
-		if !r.Time.Before(from) && !r.Time.After(til) && (mark == "" || r.Token == mark || r.Endpoint == zohosim.EndpointToken) {
-			fmt.Fprintf(&b, "%s Zoho was asked: %s %s client=%.12s token=%s: %d %s %s\n", clock(r.Time), r.Endpoint, r.GrantType, r.ClientID, r.Token, r.Status, r.Error, r.Fault)
-		}
-	}
-	return b.String()
-}
-
-func clock(at time.Time) string { return at.Format("15:04:05.000") }
-
 func (h *history) beginGiveBack(l *lease) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -198,19 +171,22 @@ func (h *history) endGiveBack(l *lease) {
 	h.noteLocked("reader %d has given %s back", l.reader, l.mark)
 }
 
-// save appends the lines to a file, if there is to be one.
-func (h *history) save(file string) error {
-	if file == "" {
-		return nil
-	}
+// recall lets all who hold a token of one of the roles give it back through a node.
+func (h *history) recall(roles []string, node int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+	for _, l := range h.leases {
+		if l.backFrom.IsZero() && slices.Contains(roles, l.role) {
+			l.recalled = node + 1
+		}
 	}
-	_, err = f.WriteString(strings.Join(h.lines, "\n") + "\n")
-	return errors.Join(err, f.Close())
+	h.noteLocked("all who hold tokens of %v give them back through %s", roles, name(node))
+}
+
+func (h *history) recalledTo(l *lease) (node int, recalled bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return l.recalled - 1, l.recalled > 0
 }
 
 // held are the leases that somebody holds now.

@@ -71,6 +71,8 @@ func (w *world) killNode(ctx, run context.Context, rng *rand.Rand) error {
 	}
 	node, alone, away := w.cluster.Nodes[i], rng.IntN(2) == 0, between(rng, 0, 4*time.Second)
 	w.rush(ctx, rng)
+	w.recall(rng, i)
+	wait(ctx, between(rng, 0, 2*checkEvery))
 	c := w.h.beginCrash("the death of " + name(i))
 	if alone {
 		if err := syscall.Kill(node.PID(), syscall.SIGKILL); err != nil {
@@ -138,10 +140,19 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 	w.rush(ctx, rng)
 	c := w.h.beginCrash("the cut of " + name(i))
 	w.network.cutOff(name(i))
+	w.recall(rng, i)
 	wait(ctx, between(rng, time.Second, 8*time.Second))
 	w.network.cutOff("")
 	w.h.endCrash(c, leaderChange)
 	return nil
+}
+
+// recall lets the readers of a grant, which is not that of the hurried ones, give their tokens back at once, so that the
+// end of a token meets what happens to a node.
+func (w *world) recall(rng *rand.Rand, node int) {
+	if g := w.grants[rng.IntN(len(w.grants))]; g.roles[0] != hurriedRole {
+		w.h.recall(g.roles, node)
+	}
 }
 
 func (w *world) killPlugin(ctx context.Context, rng *rand.Rand) error {

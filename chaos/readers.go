@@ -51,7 +51,7 @@ func (w *world) hurriedReader(ctx, run context.Context, n int, rng *rand.Rand) {
 	defer kept.Wait()
 	for wait(ctx, between(rng, time.Millisecond, 100*time.Millisecond)) {
 		use := w.nextUsage(rng)
-		use.role, use.keep, use.hold = "crm-sync", false, between(rng, time.Millisecond, 100*time.Millisecond)
+		use.role, use.keep, use.hold = hurriedRole, false, between(rng, time.Millisecond, 100*time.Millisecond)
 		w.use(ctx, run, n, use)
 		for wait(ctx, time.Millisecond) && w.inRush() {
 			use.keep, use.hold = true, time.Hour
@@ -93,6 +93,10 @@ func (w *world) hold(ctx, run context.Context, l *lease, use usage) {
 	}
 	until := l.got.Add(use.hold)
 	for w.look(l) && time.Now().Before(until) && time.Now().Before(l.end) && wait(ctx, checkEvery) {
+		if node, recalled := w.h.recalledTo(l); recalled {
+			use.back, use.keep = node, false
+			break
+		}
 	}
 	switch {
 	case w.failure() != nil:
