@@ -147,11 +147,16 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 	return nil
 }
 
-// recall lets the readers of a grant, which is not that of the hurried ones, give their tokens back at once, so that the
-// end of a token meets what happens to a node.
+// recall lets all readers but the hurried ones give their tokens back at once, or at other times none, so that the end of
+// tokens meets what happens to a node.
 func (w *world) recall(rng *rand.Rand, node int) {
-	if g := w.grants[rng.IntN(len(w.grants))]; g.roles[0] != hurriedRole {
-		w.h.recall(g.roles, node)
+	if rng.IntN(3) == 0 {
+		return
+	}
+	for _, g := range w.grants {
+		if g.roles[0] != hurriedRole {
+			w.h.recall(g.roles, node)
+		}
 	}
 }
 
