@@ -3,6 +3,11 @@
 # The plugin's packages link no C. Only `make test` uses a C compiler, where there is one, for the race detector.
 .POSIX:
 
+# Of make chaos: how long, what is done (0: another time something else), and the document in whose table the counts are added.
+FOR = 10m
+SEED = 0
+RECORD =
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
@@ -25,6 +30,10 @@ bench: ## measure the engine on a real Vault: beside a plugin that does nothing,
 	@go build -o bin/bench ./bench
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/bench
 
+chaos: ## break everything on three nodes and check what readers get: make chaos FOR=1h SEED=7
+	@go build -o bin/chaos ./chaos
+	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/chaos -for=$(FOR) -seed=$(SEED) -record=$(RECORD)
+
 check: ## gofmt, go vet and golangci-lint
 	scripts/lint
 
@@ -41,4 +50,4 @@ fmt: ## format the Go files
 clean: ## remove what was built in this repository (the cached Vault stays)
 	rm -rf bin
 
-.PHONY: help build demo dev test bench check release-check docs fmt clean
+.PHONY: help build demo dev test bench chaos check release-check docs fmt clean

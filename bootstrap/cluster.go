@@ -137,6 +137,20 @@ func (c *Cluster) Active(ctx context.Context) (*Vault, error) {
 	}
 }
 
+// Restart stops a node if it runs, starts it on the same data and the same ports, and unseals it. It does not wait for an active
+// node: the others may be away, too.
+func (c *Cluster) Restart(ctx context.Context, v *Vault) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := v.relaunch(ctx); err != nil {
+		return err
+	}
+	if _, err := v.Client("").Sys().UnsealWithContext(ctx, v.unsealKey); err != nil {
+		return v.explain("unseal", err)
+	}
+	return v.await(ctx, "to be unsealed", func(health *api.HealthResponse) bool { return !health.Sealed })
+}
+
 // Kill ends all nodes at once.
 func (c *Cluster) Kill() {
 	for _, v := range c.Nodes {

@@ -17,7 +17,7 @@ func (v *Vault) config() string {
 	fmt.Fprintf(&b, "storage \"raft\" {\n  path = %q\n  node_id = %q\n  performance_multiplier = 1\n}\n\n", v.file("raft"), v.opts.NodeID)
 	fmt.Fprintf(&b, "listener \"tcp\" {\n  address = %q\n  cluster_address = %q\n  tls_disable = true\n}\n\n", v.apiPort, v.clusterPort)
 	fmt.Fprintf(&b, "api_addr = %q\n", v.Addr())
-	fmt.Fprintf(&b, "cluster_addr = %q\n", "https://"+v.clusterPort)
+	fmt.Fprintf(&b, "cluster_addr = %q\n", "https://"+v.reachable)
 	fmt.Fprintf(&b, "plugin_directory = %q\n", v.PluginDir())
 	fmt.Fprintf(&b, "log_level = %q\n", v.opts.LogLevel)
 	// A test server has nothing to hide from swap, and mlock takes a privilege that containers lack.

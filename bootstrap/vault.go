@@ -39,6 +39,9 @@ type VaultOptions struct {
 	Audit bool
 	// Config is appended to the configuration file.
 	Config string
+	// ClusterProxy is told, before a node starts, the address at which it will listen for the other nodes, and gives the one by which
+	// these are to reach it. Nil: the same.
+	ClusterProxy func(nodeID, listens string) (reachable string, err error)
 	// Env is added to the server's environment, and so to its plugins'; entries are NAME=value.
 	Env []string
 }
@@ -49,6 +52,7 @@ type Vault struct {
 	opts                 VaultOptions
 	openBao              bool
 	apiPort, clusterPort string
+	reachable            string // by the other nodes of the cluster
 	rootToken, unsealKey string
 	process              *Process
 	logStart             int64 // where in the log file the present process begins
@@ -132,6 +136,12 @@ func (v *Vault) launchFresh(ctx context.Context) error {
 	var err error
 	if v.apiPort, v.clusterPort, err = freePorts(ctx); err != nil {
 		return err
+	}
+	v.reachable = v.clusterPort
+	if v.opts.ClusterProxy != nil {
+		if v.reachable, err = v.opts.ClusterProxy(v.opts.NodeID, v.clusterPort); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(v.file("raft")); err != nil {
 		return err
@@ -222,13 +232,21 @@ func (v *Vault) Seal(ctx context.Context) error {
 
 // Restart stops the server if it runs, starts it on the same data and the same ports, and unseals it.
 func (v *Vault) Restart(ctx context.Context) error {
+	if err := v.relaunch(ctx); err != nil {
+		return err
+	}
+	return v.Unseal(ctx)
+}
+
+// relaunch stops the server if it runs, and starts it on the same data and the same ports. It is sealed then.
+func (v *Vault) relaunch(ctx context.Context) error {
 	if err := v.Stop(); err != nil {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
 		err := v.launch(ctx)
 		if err == nil {
-			return v.Unseal(ctx)
+			return nil
 		}
 		if !errors.Is(err, errPortTaken) || attempt == portAttempts {
 			return err

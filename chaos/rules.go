@@ -1,0 +1,110 @@
+//go:build unix
+
+package main
+
+import (
+	"slices"
+	"time"
+
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// These decide which exceptions of rule 4 a token has: see crash.
+
+const (
+	// crowdTime is how close to one another, and to a crash, reads are a crowd. The engine writes what nobody
+	// waits for within 50 ms, unless the machine is slow.
+	crowdTime = 2 * time.Second
+	crowdSize = 3
+)
+
+// changeTime is how long a cluster may be without an active node when one has lost its office.
+const changeTime = 15 * time.Second
+
+// addChanges counts as crashes the changes of the active node that none of the noted ones has caused: on a
+// machine that is busy with other things a leader may lose its followers by itself.
+func (h *history) addChanges(changes []time.Time) (added int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, at := range changes {
+		isCause := func(c *crash) bool { return !at.Before(c.from) && at.Before(c.til.Add(changeTime)) }
+		if at.After(h.begun) && !slices.ContainsFunc(h.crashes, isCause) {
+			h.noteLocked("a node has become active at %s, and nobody knows why", clock(at))
+			h.crashes = append(h.crashes, &crash{what: "a change of the active node", from: at.Add(-changeTime), til: at})
+			added++
+		}
+	}
+	return added
+}
+
+// mayLive names the crash by which a token may live until it expires; empty if there is none.
+func (h *history) mayLive(mark string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mine := h.leasesOnLocked(mark)
+	for _, c := range h.crashes {
+		if c.til.Before(mine[0].sent) || c.from.After(mine[0].expires) {
+			continue
+		}
+		switch around := (period{c.from.Add(-crowdTime), c.til}); {
+		case h.failedDuringLocked(mine, around):
+			return "a read of it was under way at " + c.what
+		case countIn(mine, around, func(l *lease) time.Time { return l.got }) >= crowdSize:
+			return "it was read in a crowd at " + c.what
+		case countIn(mine, around, func(l *lease) time.Time { return l.backTil }) > 0:
+			return "a lease was given back at " + c.what
+		}
+	}
+	return ""
+}
+
+// failedDuringLocked: a read without an answer, of a role by which the token was handed out, was under way in a period.
+func (h *history) failedDuringLocked(mine []*lease, p period) bool {
+	return slices.ContainsFunc(h.failed, func(a attempt) bool {
+		return !a.fail.Before(p.from) && !a.sent.After(p.til) && sharesToken(a.role, mine)
+	})
+}
+
+// sharesToken: crm-sync and crm-report have one grant.
+func sharesToken(role string, mine []*lease) bool {
+	return slices.ContainsFunc(newGrants(), func(g *grant) bool { return slices.Contains(g.roles, role) && slices.Contains(g.roles, mine[0].role) })
+}
+
+func countIn(leases []*lease, p period, at func(*lease) time.Time) (n int) {
+	for _, l := range leases {
+		if p.has(at(l)) {
+			n++
+		}
+	}
+	return n
+}
+
+// isLost: a lease on the token began after the snapshot that was restored.
+func (h *history) isLost(mark string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.leasesOnLocked(mark), func(l *lease) bool {
+		return slices.ContainsFunc(h.lost, func(p period) bool { return p.has(l.sent) || p.has(l.got) })
+	})
+}
+
+// mayBeLate: a revocation of the token has failed at Zoho, or a read failed that may have been about to get it.
+func (h *history) mayBeLate(mark string, requests []zohosim.Request) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mine := h.leasesOnLocked(mark)
+	failed := slices.ContainsFunc(requests, func(r zohosim.Request) bool {
+		return r.Token == mark && (r.Endpoint == zohosim.EndpointRevoke || r.Endpoint == zohosim.EndpointLegacyRevoke)
+	})
+	return failed || h.failedDuringLocked(mine, period{mine[0].sent, mine[0].expires})
+}
+
+// leasesOnLocked are the leases on a token, the first one first.
+func (h *history) leasesOnLocked(mark string) (mine []*lease) {
+	for _, l := range h.leases {
+		if l.mark == mark {
+			mine = append(mine, l)
+		}
+	}
+	return mine
+}
