@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -14,6 +15,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestChaos_BreaksNoRuleInAMinute(t *testing.T) {
 	t.Parallel()
+	if os.Getenv("CHAOS") == "" {
+		t.Skip("three servers are broken for a minute only where CHAOS=1 says so")
+	}
 	totals, err := chaos(t.Context(), t.Output(), 7, 40*time.Second, "")
 	require.NoError(t, err)
 	// So that the test does not pass because nothing has happened.

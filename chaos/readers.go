@@ -54,9 +54,10 @@ func (w *world) hurriedReader(ctx, run context.Context, n int, rng *rand.Rand) {
 		use.role, use.keep, use.hold = hurriedRole, false, between(rng, time.Millisecond, 100*time.Millisecond)
 		w.use(ctx, run, n, use)
 		for wait(ctx, time.Millisecond) && w.inRush() {
-			use.keep, use.hold = true, time.Hour
-			l := w.read(run, n, use)
-			kept.Go(func() { w.hold(ctx, run, l, use) })
+			held := use // of its own for each goroutine
+			held.keep, held.hold = true, time.Hour
+			l := w.read(run, n, held)
+			kept.Go(func() { w.hold(ctx, run, l, held) })
 		}
 	}
 }
