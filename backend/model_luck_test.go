@@ -17,7 +17,8 @@ func (m *model) rotate(t *rapid.T) {
 	require.NoError(m.t, err)
 	if stored != nil && !stored.Exclusive {
 		grant := stored.RefreshToken.Reveal() + robots[role]
-		m.killed(func(l *lease) bool { return l.grant == grant })
+		// Of former credentials, what no other role has handed out or can.
+		m.killed(func(l *lease) bool { return l.grant == grant || l.Role == role })
 	}
 	_, _ = m.engine.Rotate(m.t.Context(), role, rapid.Bool().Draw(t, "force"))
 	m.settle()
