@@ -29,20 +29,20 @@ const (
 
 // Config holds the defaults of a mount.
 type Config struct {
-	DataCenter     string // empty: none was chosen
-	CustomURL      string // accounts_url as written; empty: the data centre's
-	ClientID       string
-	ClientSecret   secret.Value
-	RedirectURI    string
-	MinTTL         time.Duration // 0: a sixth of the token's life
-	RefreshAhead   bool
-	RequestBudget  int           // token requests per RequestWindow and grant
-	RequestWindow  time.Duration //
-	MaxLiveTokens  int           // live access tokens per grant
-	RequestTimeout time.Duration // of one call to Zoho
-	CACert         string        // PEM
+	DataCenter     string        `json:"data_center"`            // empty: none was chosen
+	CustomURL      string        `json:"accounts_url,omitempty"` // accounts_url as written; empty: the data centre's
+	ClientID       string        `json:"client_id,omitempty"`
+	ClientSecret   secret.Value  `json:"-"`
+	RedirectURI    string        `json:"redirect_uri,omitempty"`
+	MinTTL         time.Duration `json:"min_ttl,omitempty"` // 0: a sixth of the token's life
+	RefreshAhead   bool          `json:"refresh_ahead"`
+	RequestBudget  int           `json:"request_budget"`    // token requests per RequestWindow and quota
+	RequestWindow  time.Duration `json:"request_window"`    //
+	MaxLiveTokens  int           `json:"max_live_tokens"`   // live access tokens per quota
+	RequestTimeout time.Duration `json:"request_timeout"`   // of one call to Zoho
+	CACert         string        `json:"ca_cert,omitempty"` // PEM
 	// CountRequestsPer is CountPerGrant or CountPerClient.
-	CountRequestsPer string
+	CountRequestsPer string `json:"count_requests_per,omitempty"`
 }
 
 // AccountsURL is the mount's Accounts server; empty if none was chosen.

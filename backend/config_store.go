@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/work"
@@ -67,7 +66,7 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		warnings = append(warnings, tried...)
 	}
 	defer e.config.forget(keyConfig)
-	return warnings, e.store.put(ctx, keyConfig, updated.entry())
+	return warnings, e.store.put(ctx, keyConfig, configEntry{updated, updated.ClientSecret.Reveal()})
 }
 
 // wantsTrial: a new secret of the client that roles use is tried before the one
@@ -90,31 +89,10 @@ func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
 	return e.store.Delete(ctx, keyConfig)
 }
 
-// configEntry is the config as it is stored.
+// configEntry is the config as it is stored: with the secret.
 type configEntry struct {
-	DataCenter       string        `json:"data_center"`
-	CustomURL        string        `json:"accounts_url,omitempty"`
-	ClientID         string        `json:"client_id,omitempty"`
-	ClientSecret     string        `json:"client_secret,omitempty"`
-	RedirectURI      string        `json:"redirect_uri,omitempty"`
-	MinTTL           time.Duration `json:"min_ttl,omitempty"`
-	RefreshAhead     bool          `json:"refresh_ahead"`
-	RequestBudget    int           `json:"request_budget"`
-	RequestWindow    time.Duration `json:"request_window"`
-	MaxLiveTokens    int           `json:"max_live_tokens"`
-	RequestTimeout   time.Duration `json:"request_timeout"`
-	CACert           string        `json:"ca_cert,omitempty"`
-	CountRequestsPer string        `json:"count_requests_per,omitempty"`
-}
-
-func (c *Config) entry() configEntry {
-	return configEntry{
-		DataCenter: c.DataCenter, CustomURL: c.CustomURL,
-		ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(),
-		RedirectURI: c.RedirectURI, MinTTL: c.MinTTL, RefreshAhead: c.RefreshAhead,
-		RequestBudget: c.RequestBudget, RequestWindow: c.RequestWindow,
-		MaxLiveTokens: c.MaxLiveTokens, RequestTimeout: c.RequestTimeout, CACert: c.CACert, CountRequestsPer: c.CountRequestsPer,
-	}
+	Config
+	ClientSecret string `json:"client_secret,omitempty"`
 }
 
 func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
@@ -122,12 +100,7 @@ func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
 	if err != nil || s == nil {
 		return nil, err
 	}
-	return &Config{
-		DataCenter: s.DataCenter, CustomURL: s.CustomURL,
-		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
-		RedirectURI: s.RedirectURI, MinTTL: s.MinTTL, RefreshAhead: s.RefreshAhead,
-		RequestBudget: s.RequestBudget, RequestWindow: s.RequestWindow,
-		MaxLiveTokens: s.MaxLiveTokens, RequestTimeout: s.RequestTimeout, CACert: s.CACert,
-		CountRequestsPer: firstText(s.CountRequestsPer, CountPerGrant),
-	}, nil
+	s.Config.ClientSecret = secret.New(s.ClientSecret)
+	s.CountRequestsPer = firstText(s.CountRequestsPer, CountPerGrant)
+	return &s.Config, nil
 }

@@ -24,37 +24,37 @@ const (
 // Role is an operator's name for a grant, with the rules for handing out its
 // tokens.
 type Role struct {
-	Name         string
-	GrantType    string
-	DataCenter   string // as written; empty: the mount's
-	ClientID     string // the role's own client; empty: the mount's
-	ClientSecret secret.Value
-	RefreshToken secret.Value  // zero: no person has authorised the role yet
-	AuthorizedAs string        // whose Zoho account the refresh token belongs to; empty: not known
-	SOID         string        // the organisation, of client_credentials or of ConsentOrg
-	Scopes       []string      // asked for at the consent, or with client_credentials
-	Consent      string        // ConsentUser or ConsentOrg
-	TTL          time.Duration // 0: the token's life
-	MinTTL       time.Duration // 0: the config's
-	Exclusive    bool          // each lease gets a token of its own
+	Name         string        `json:"-"`
+	GrantType    string        `json:"grant_type"`
+	DataCenter   string        `json:"data_center,omitempty"` // as written; empty: the mount's
+	ClientID     string        `json:"client_id,omitempty"`   // the role's own client; empty: the mount's
+	ClientSecret secret.Value  `json:"-"`
+	RefreshToken secret.Value  `json:"-"`                       // zero: no person has authorised the role yet
+	AuthorizedAs string        `json:"authorized_as,omitempty"` // whose Zoho account the refresh token belongs to; empty: not known
+	SOID         string        `json:"soid,omitempty"`          // the organisation, of client_credentials or of ConsentOrg
+	Scopes       []string      `json:"scopes,omitempty"`        // asked for at the consent, or with client_credentials
+	Consent      string        `json:"consent,omitempty"`       // ConsentUser or ConsentOrg
+	TTL          time.Duration `json:"ttl,omitempty"`           // 0: the token's life
+	MinTTL       time.Duration `json:"min_ttl,omitempty"`       // 0: the config's
+	Exclusive    bool          `json:"exclusive,omitempty"`     // each lease gets a token of its own
 
 	// Deauthorized is who gave up the role's refresh token, and when; nil if the role
 	// has one, or never had.
-	Deauthorized *Deauthorization
+	Deauthorized *Deauthorization `json:"deauthorized,omitempty"`
 
 	// Metadata is what an operator notes for the readers of the role, such as the
 	// ID of an organisation. It is not changed in place.
-	Metadata map[string]string
+	Metadata map[string]string `json:"metadata,omitempty"`
 
 	// Pin is where the credentials belong: decided when they are written, and
 	// from then on independent of the config.
-	Pin Pin
+	Pin
 }
 
 // Pin ties credentials to one Accounts server and one client.
 type Pin struct {
-	AccountsURL string
-	ClientID    string
+	AccountsURL string `json:"pinned_accounts_url"`
+	ClientID    string `json:"pinned_client_id"`
 }
 
 // Deauthorization is who had a role's refresh token revoked, and when.

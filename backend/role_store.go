@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"time"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -35,7 +34,7 @@ func (e *Engine) storeRole(ctx context.Context, r *Role) error {
 	if r.IsAuthorized() {
 		r.Deauthorized = nil
 	}
-	return e.store.put(ctx, prefixRoles+r.Name, r.entry())
+	return e.store.put(ctx, prefixRoles+r.Name, roleEntry{*r, r.ClientSecret.Reveal(), r.RefreshToken.Reveal()})
 }
 
 func (e *Engine) dropRole(ctx context.Context, name string) error {
@@ -43,37 +42,11 @@ func (e *Engine) dropRole(ctx context.Context, name string) error {
 	return e.store.Delete(ctx, prefixRoles+name)
 }
 
-// roleEntry is a role as it is stored.
+// roleEntry is a role as it is stored: with its secrets.
 type roleEntry struct {
-	GrantType    string        `json:"grant_type"`
-	DataCenter   string        `json:"data_center,omitempty"`
-	ClientID     string        `json:"client_id,omitempty"`
-	ClientSecret string        `json:"client_secret,omitempty"`
-	RefreshToken string        `json:"refresh_token"`
-	AuthorizedAs string        `json:"authorized_as,omitempty"`
-	SOID         string        `json:"soid,omitempty"`
-	Scopes       []string      `json:"scopes,omitempty"`
-	Consent      string        `json:"consent,omitempty"` // empty: of a build that knew only ConsentUser
-	TTL          time.Duration `json:"ttl,omitempty"`
-	MinTTL       time.Duration `json:"min_ttl,omitempty"`
-	Exclusive    bool          `json:"exclusive,omitempty"`
-	AccountsURL  string        `json:"pinned_accounts_url"`
-	PinnedClient string        `json:"pinned_client_id"`
-
-	Deauthorized *Deauthorization `json:"deauthorized,omitempty"`
-
-	Metadata map[string]string `json:"metadata,omitempty"`
-}
-
-func (r *Role) entry() roleEntry {
-	return roleEntry{
-		GrantType: r.GrantType, DataCenter: r.DataCenter,
-		ClientID: r.ClientID, ClientSecret: r.ClientSecret.Reveal(),
-		RefreshToken: r.RefreshToken.Reveal(), AuthorizedAs: r.AuthorizedAs, SOID: r.SOID, Scopes: r.Scopes, Consent: r.Consent,
-		TTL: r.TTL, MinTTL: r.MinTTL, Exclusive: r.Exclusive,
-		AccountsURL: r.Pin.AccountsURL, PinnedClient: r.Pin.ClientID,
-		Deauthorized: r.Deauthorized, Metadata: r.Metadata,
-	}
+	Role
+	ClientSecret string `json:"client_secret,omitempty"`
+	RefreshToken string `json:"refresh_token"`
 }
 
 func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
@@ -81,14 +54,10 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 	if err != nil || s == nil {
 		return nil, err
 	}
-	return &Role{
-		Name: name, GrantType: s.GrantType, DataCenter: s.DataCenter,
-		ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret),
-		RefreshToken: secret.New(s.RefreshToken), AuthorizedAs: s.AuthorizedAs, SOID: s.SOID, Scopes: s.Scopes, Consent: firstText(s.Consent, ConsentUser),
-		TTL: s.TTL, MinTTL: s.MinTTL, Exclusive: s.Exclusive,
-		Deauthorized: s.Deauthorized, Metadata: copied(s.Metadata),
-		Pin: Pin{AccountsURL: s.AccountsURL, ClientID: s.PinnedClient},
-	}, nil
+	r := &s.Role
+	r.Name, r.ClientSecret, r.RefreshToken = name, secret.New(s.ClientSecret), secret.New(s.RefreshToken)
+	r.Consent, r.Metadata = firstText(r.Consent, ConsentUser), copied(r.Metadata)
+	return r, nil
 }
 
 // Overview is a role at a glance, for lists.

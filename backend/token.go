@@ -15,23 +15,40 @@ import (
 )
 
 // tokenRecord is one access token with all that is needed to revoke it after
-// its role and the config are gone. It never changes.
+// its role and the config are gone. Nothing of it changes but SeenInFuture.
 type tokenRecord struct {
-	ID        string // fingerprint of the access token
-	GrantID   string
-	QuotaID   string // where Zoho counts it among the live tokens
-	Exclusive bool   // minted for one lease
+	ID        string `json:"-"` // fingerprint of the access token
+	GrantID   string `json:"grant_id"`
+	QuotaID   string `json:"quota_id"`            // where Zoho counts it among the live tokens
+	Exclusive bool   `json:"exclusive,omitempty"` // minted for one lease
 	// SeenInFuture is when its times were first seen in the future: nobody gets it
 	// any more. Zero: they were not.
-	SeenInFuture time.Time
-	AccessToken  secret.Value
-	App          zoho.App
-	CACert       string
-	TokenType    string
-	APIDomain    string
-	Scopes       []string
-	IssuedAt     time.Time
-	ExpiresAt    time.Time // whole seconds; margin is off already
+	SeenInFuture time.Time    `json:"seen_in_future,omitzero"`
+	AccessToken  secret.Value `json:"-"`
+	zoho.App
+	CACert    string    `json:"ca_cert,omitempty"`
+	TokenType string    `json:"token_type,omitempty"`
+	APIDomain string    `json:"api_domain,omitempty"`
+	Scopes    []string  `json:"scopes,omitempty"`
+	IssuedAt  time.Time `json:"issued_at"`
+	ExpiresAt time.Time `json:"expires_at"` // whole seconds; margin is off already
+}
+
+// tokenEntry is a token as it is stored: with its secrets.
+type tokenEntry struct {
+	tokenRecord
+	AccessToken  string `json:"access_token"`
+	ClientSecret string `json:"client_secret"`
+}
+
+func (r tokenRecord) entry() tokenEntry {
+	return tokenEntry{r, r.AccessToken.Reveal(), r.ClientSecret.Reveal()}
+}
+
+func (s tokenEntry) record(id string) tokenRecord {
+	r := s.tokenRecord
+	r.ID, r.AccessToken, r.ClientSecret = id, secret.New(s.AccessToken), secret.New(s.ClientSecret)
+	return r
 }
 
 // token is a live access token in memory.
@@ -209,40 +226,4 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 		e.tokens[id] = t
 	}
 	return nil
-}
-
-// tokenEntry is a token as it is stored.
-type tokenEntry struct {
-	GrantID      string    `json:"grant_id"`
-	QuotaID      string    `json:"quota_id"`
-	Exclusive    bool      `json:"exclusive,omitempty"`
-	SeenInFuture time.Time `json:"seen_in_future,omitzero"`
-	AccessToken  string    `json:"access_token"`
-	AccountsURL  string    `json:"accounts_url"`
-	ClientID     string    `json:"client_id"`
-	ClientSecret string    `json:"client_secret"`
-	CACert       string    `json:"ca_cert,omitempty"`
-	TokenType    string    `json:"token_type,omitempty"`
-	APIDomain    string    `json:"api_domain,omitempty"`
-	Scopes       []string  `json:"scopes,omitempty"`
-	IssuedAt     time.Time `json:"issued_at"`
-	ExpiresAt    time.Time `json:"expires_at"`
-}
-
-func (r tokenRecord) entry() tokenEntry {
-	return tokenEntry{
-		GrantID: r.GrantID, QuotaID: r.QuotaID, Exclusive: r.Exclusive, SeenInFuture: r.SeenInFuture, AccessToken: r.AccessToken.Reveal(),
-		AccountsURL: r.App.AccountsURL, ClientID: r.App.ClientID, ClientSecret: r.App.ClientSecret.Reveal(),
-		CACert: r.CACert, TokenType: r.TokenType, APIDomain: r.APIDomain, Scopes: r.Scopes,
-		IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt,
-	}
-}
-
-func (s tokenEntry) record(id string) tokenRecord {
-	return tokenRecord{
-		ID: id, GrantID: s.GrantID, QuotaID: s.QuotaID, Exclusive: s.Exclusive, SeenInFuture: s.SeenInFuture, AccessToken: secret.New(s.AccessToken),
-		App:    zoho.App{AccountsURL: s.AccountsURL, ClientID: s.ClientID, ClientSecret: secret.New(s.ClientSecret)},
-		CACert: s.CACert, TokenType: s.TokenType, APIDomain: s.APIDomain, Scopes: s.Scopes,
-		IssuedAt: s.IssuedAt, ExpiresAt: s.ExpiresAt,
-	}
 }

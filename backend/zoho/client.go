@@ -34,9 +34,9 @@ const maxAnswer = 64 << 10
 
 // App is a client registered in Zoho's API console, at one Accounts server.
 type App struct {
-	AccountsURL  string
-	ClientID     string
-	ClientSecret secret.Value
+	AccountsURL  string       `json:"accounts_url"`
+	ClientID     string       `json:"client_id"`
+	ClientSecret secret.Value `json:"-"`
 }
 
 // Client calls Accounts servers. It is safe for concurrent use.
