@@ -9,9 +9,11 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
+const pathInfoName = "info"
+
 func (b *zohoBackend) pathInfo() []*framework.Path {
 	return []*framework.Path{{
-		Pattern:      "info",
+		Pattern:      pathInfoName,
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{

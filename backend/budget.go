@@ -100,8 +100,8 @@ func (e *Engine) isAloneOn(ctx context.Context, q *quotaRecord, role string, con
 		if r == nil || name == role || !r.IsAuthorized() {
 			return false, nil
 		}
-		if id, err := e.quotaID(ctx, r); err != nil || id != q.id {
-			return false, err
+		if e.quotaID(r) != q.id {
+			return false, nil
 		}
 		return e.hasWorked(ctx, r, config)
 	})
@@ -143,20 +143,12 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 // refusalsOf is the record of a role's credentials that were refused. It has a
 // quota's form, since it counts requests in a window as well, and is none of Zoho's.
 func (e *Engine) refusalsOf(ctx context.Context, role string) (*quotaRecord, error) {
-	id, err := e.fingerprint(ctx, "trials", role)
-	if err != nil {
-		return nil, err
-	}
-	return e.quota(ctx, id)
+	return e.quota(ctx, e.fingerprint("trials", role))
 }
 
 // clientQuota is the quota of a client: see clientQuotaID.
 func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quotaRecord, error) {
-	id, err := e.clientQuotaID(ctx, app.AccountsURL, app.ClientID)
-	if err != nil {
-		return nil, err
-	}
-	return e.quota(ctx, id)
+	return e.quota(ctx, e.clientQuotaID(app.AccountsURL, app.ClientID))
 }
 
 func budgetError(config *Config, purpose mintPurpose, free time.Time) error {

@@ -49,11 +49,7 @@ func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientT
 
 // refreshTokensBeside counts the refresh tokens of a role's client.
 func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (*ClientTokens, error) {
-	clientID, err := e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
-	if err != nil {
-		return nil, err
-	}
-	return e.refreshTokensOf(ctx, clientID)
+	return e.refreshTokensOf(ctx, e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID))
 }
 
 // manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
@@ -78,10 +74,7 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 // selfClientWarning says that a consent cannot come back if all grant codes of a client
 // came without a redirect_uri, as those of a Self Client do.
 func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, error) {
-	clientID, err := e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
-	if err != nil {
-		return nil, err
-	}
+	clientID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
 	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
 	if err != nil {
 		return nil, err

@@ -51,11 +51,7 @@ func listKey(clientID, quotaID string) string { return prefixClientTokens + clie
 // listRefreshToken enters a refresh token in the list of its client, unless it is
 // there.
 func (e *Engine) listRefreshToken(ctx context.Context, app zoho.App, quotaID, origin string) error {
-	clientID, err := e.clientQuotaID(ctx, app.AccountsURL, app.ClientID)
-	if err != nil {
-		return err
-	}
-	key := listKey(clientID, quotaID)
+	key := listKey(e.clientQuotaID(app.AccountsURL, app.ClientID), quotaID)
 	if known, err := orNone(get[listedToken](ctx, e.store, key)); err != nil || known != nil {
 		return err
 	}
@@ -106,11 +102,7 @@ func (e *Engine) unlistFormer(ctx context.Context, former *Role, quotaID string)
 	if former.RefreshToken.IsZero() {
 		return nil
 	}
-	clientID, err := e.clientQuotaID(ctx, former.Pin.AccountsURL, former.Pin.ClientID)
-	if err != nil {
-		return err
-	}
-	return e.unlistUnknown(ctx, clientID, quotaID)
+	return e.unlistUnknown(ctx, e.clientQuotaID(former.Pin.AccountsURL, former.Pin.ClientID), quotaID)
 }
 
 // sweepList goes through the list of a client for what the mount knows no longer.

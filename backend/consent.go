@@ -74,10 +74,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err := firstError(role.checkCanAsk(config), e.checkCallback(config.RedirectURI)); err != nil {
 		return nil, err // or the mount was moved since the address was written
 	}
-	entry, err := e.newConsent(ctx, role, config)
-	if err != nil {
-		return nil, err
-	}
+	entry := e.newConsent(role, config)
 	var warnings []string
 	if role.IsAuthorized() {
 		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
@@ -113,10 +110,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 
 // storeConsent keeps an authorization under a new state.
 func (e *Engine) storeConsent(ctx context.Context, entry consentEntry, expires time.Time) (state string, err error) {
-	prefix, err := e.consentPrefix(ctx, entry.Role)
-	if err != nil {
-		return "", err
-	}
+	prefix := e.consentPrefix(entry.Role)
 	pending, err := e.store.List(ctx, prefix)
 	if err != nil {
 		return "", err
@@ -132,21 +126,15 @@ func (e *Engine) storeConsent(ctx context.Context, entry consentEntry, expires t
 		return "", err
 	}
 	state = path.Base(prefix) + "." + base64.RawURLEncoding.EncodeToString(random[:])
-	hash, err := e.fingerprint(ctx, "state", state)
-	if err != nil {
-		return "", err
-	}
-	return state, e.store.put(ctx, fmt.Sprintf("%s%011d-%s", prefix, expires.Unix(), hash), entry)
+	key := fmt.Sprintf("%s%011d-%s", prefix, expires.Unix(), e.fingerprint("state", state))
+	return state, e.store.put(ctx, key, entry)
 }
 
-func (e *Engine) consentPrefix(ctx context.Context, role string) (string, error) {
-	id, err := e.fingerprint(ctx, "consents of", role)
-	return prefixConsent + id + "/", err
+func (e *Engine) consentPrefix(role string) string {
+	return prefixConsent + e.fingerprint("consents of", role) + "/"
 }
 
-func (e *Engine) scopesID(ctx context.Context, r *Role) (string, error) {
-	return e.fingerprint(ctx, "scopes", r.Scopes...)
-}
+func (e *Engine) scopesID(r *Role) string { return e.fingerprint("scopes", r.Scopes...) }
 
 // Callback is what Zoho sent the browser back with. All of it may be forged.
 type Callback struct {
@@ -179,6 +167,9 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 }
 
 func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role string, err error) {
+	if err := e.Open(ctx); err != nil {
+		return "", err
+	}
 	key, err := e.findConsent(ctx, callback.State)
 	if err != nil {
 		return "", err
@@ -207,17 +198,14 @@ func (e *Engine) findConsent(ctx context.Context, state string) (key string, err
 	if !stateForm.MatchString(state) {
 		return "", errStaleConsent()
 	}
-	hash, err := e.fingerprint(ctx, "state", state)
-	if err != nil {
-		return "", err
-	}
 	prefix := prefixConsent + role + "/"
 	names, err := e.store.List(ctx, prefix)
 	if err != nil {
 		return "", err
 	}
+	ending := "-" + e.fingerprint("state", state)
 	for _, name := range names {
-		if strings.HasSuffix(name, "-"+hash) && e.isPending(name) {
+		if strings.HasSuffix(name, ending) && e.isPending(name) {
 			return prefix + name, nil
 		}
 	}

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"context"
-
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -23,16 +21,11 @@ func (r *Role) checkCanAsk(config *Config) error {
 
 // newConsent notes what the role asks for, to be compared with when the person comes
 // back.
-func (e *Engine) newConsent(ctx context.Context, role *Role, config *Config) (entry consentEntry, err error) {
-	entry = consentEntry{
+func (e *Engine) newConsent(role *Role, config *Config) consentEntry {
+	return consentEntry{
 		Role: role.Name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI,
-		Consent: role.Consent, SOID: role.SOID,
+		QuotaID: e.quotaID(role), ScopesID: e.scopesID(role), Consent: role.Consent, SOID: role.SOID,
 	}
-	if entry.QuotaID, err = e.quotaID(ctx, role); err != nil {
-		return consentEntry{}, err
-	}
-	entry.ScopesID, err = e.scopesID(ctx, role)
-	return entry, err
 }
 
 // check compares what came back with what was asked for. The client's secret
@@ -81,18 +74,18 @@ func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
 	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account that is there, or write the role for %s, with the client secret that Zoho's API console shows for it. If the role is authorized already, begin with: vault write -f <mount>/roles/%s/deauthorize. Then write the role: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=...", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, c.Role, home.Name)
 }
 
-// fits fails if the role is another by now than the one that was asked for:
+// stillFits fails if the role is another by now than the one that was asked for:
 // what a person agreed to then must not undo what was written since.
-func (c *consentEntry) fits(role *Role, quotaID, scopesID string) error {
+func (e *Engine) stillFits(c *consentEntry, role *Role) error {
 	var changed string
 	switch {
 	case role == nil:
 		changed = "deleted"
 	case role.Pin != Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}:
 		changed = "changed to another client or Accounts server"
-	case quotaID != c.QuotaID:
+	case e.quotaID(role) != c.QuotaID:
 		changed = "authorized, deauthorized or given other credentials"
-	case scopesID != c.ScopesID:
+	case e.scopesID(role) != c.ScopesID:
 		changed = "given other scopes"
 	case role.Consent != firstText(c.Consent, ConsentUser) || role.SOID != c.SOID:
 		changed = "given another consent or soid"

@@ -67,11 +67,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 		return nil, err
 	}
 	// Those that it had before, and whose access tokens somebody still leases, go, too.
-	quotaID, idErr := e.quotaID(ctx, role)
-	if idErr != nil {
-		return nil, idErr
-	}
-	if _, former := e.endFormerRefreshTokens(ctx, name, quotaID); err == nil {
+	if _, former := e.endFormerRefreshTokens(ctx, name, e.quotaID(role)); err == nil {
 		err = former
 	}
 	if err != nil {
@@ -113,10 +109,7 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []s
 	if err != nil {
 		return false, err
 	}
-	quotaID, err := e.quotaID(ctx, role)
-	if err != nil {
-		return false, err
-	}
+	quotaID := e.quotaID(role)
 	release, err := e.takeTurn(ctx, quotaID)
 	if err != nil {
 		return false, err

@@ -41,9 +41,9 @@ type Engine struct {
 	work   *work.Group   // what runs: flights of several callers, and work in the background
 	writes work.Slots    // by storage key: read-modify-write of one record
 	turns  work.Slots    // by quota: what is asked of Zoho that counts for it
+	salt   atomic.Pointer[salt.Salt]
 
 	mu       sync.Mutex
-	salt     *salt.Salt
 	grants   map[string]*grant
 	quotas   map[string]*quotaRecord
 	tokens   map[string]*token
@@ -161,8 +161,6 @@ func (e *Engine) Invalidate(key string) {
 		case prefixHolders:
 			tokenID, _, _ := strings.Cut(rest, "/")
 			delete(e.tokens, tokenID)
-		case keySalt + "/":
-			e.salt = nil
 		}
 	}
 }
@@ -193,36 +191,33 @@ func (e *Engine) caCertFor(accountsURL, former string, config *Config) string {
 	return former
 }
 
-// fingerprint is a keyed hash of parts with the mount's own salt: the same for
-// the same parts, worth nothing outside this mount, safe to log.
-func (e *Engine) fingerprint(ctx context.Context, kind string, parts ...string) (string, error) {
-	s, err := e.mountSalt(ctx)
-	if err != nil {
-		return "", err
-	}
-	const shown = 32 // hex digits: 128 bits, and short enough to read aloud
-	return s.GetHMAC(kind + "\x00" + strings.Join(parts, "\x00"))[:shown], nil
-}
-
-func (e *Engine) mountSalt(ctx context.Context) (*salt.Salt, error) {
-	e.mu.Lock()
-	s := e.salt
-	e.mu.Unlock()
-	if s != nil {
-		return s, nil
+// Open loads the salt with which the engine names what it stores, or makes it. It never
+// changes. Every request begins with Open. Only a revocation goes on without: it finds
+// all names in the records that it reads.
+func (e *Engine) Open(ctx context.Context) error {
+	if e.salt.Load() != nil {
+		return nil
 	}
 	// One at a time: two that create it at once would use different salts.
 	release, err := e.writes.Acquire(ctx, keySalt)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer release()
-	s, err = salt.NewSalt(ctx, e.store.Storage, &salt.Config{Location: keySalt})
-	if err != nil {
-		return nil, err
+	s, err := salt.NewSalt(ctx, e.store.Storage, &salt.Config{Location: keySalt})
+	if err == nil {
+		e.salt.Store(s)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.salt = s
-	return s, nil
+	return err
+}
+
+// fingerprint is a keyed hash of parts with the mount's own salt: the same for
+// the same parts, worth nothing outside this mount, safe to log.
+func (e *Engine) fingerprint(kind string, parts ...string) string {
+	s := e.salt.Load()
+	if s == nil {
+		s = salt.NewNonpersistentSalt() // Open has failed: this names nothing that is stored
+	}
+	const shown = 32 // hex digits: 128 bits, and short enough to read aloud
+	return s.GetHMAC(kind + "\x00" + strings.Join(parts, "\x00"))[:shown]
 }

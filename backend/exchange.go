@@ -102,11 +102,7 @@ func (c grantCode) origin() string {
 // token is stored: its entry in the index, and the note that the former one is to be
 // revoked, which nobody would know afterwards.
 func (e *Engine) prepareAuthorized(ctx context.Context, old, updated *Role, config *Config) error {
-	id, err := e.quotaID(ctx, updated)
-	if err != nil {
-		return err
-	}
-	if err := e.enterIndex(ctx, id, updated.Name); err != nil {
+	if err := e.enterIndex(ctx, e.quotaID(updated), updated.Name); err != nil {
 		return err
 	}
 	if old == nil || old.RefreshToken.IsZero() {

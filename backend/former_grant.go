@@ -24,26 +24,18 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 	if updated == nil {
 		updated = &Role{Name: old.Name}
 	}
-	formerQuota, err := e.quotaID(ctx, old)
-	if err != nil || formerQuota == "" {
-		return err
+	formerQuota := e.quotaID(old)
+	if formerQuota == "" {
+		return nil
 	}
-	quotaNow, err := e.quotaID(ctx, updated)
-	if err != nil {
-		return err
-	}
-	if formerQuota != quotaNow {
+	if formerQuota != e.quotaID(updated) {
 		if err := e.leaveIndex(ctx, formerQuota, old.Name); err != nil {
 			return err
 		}
 	}
-	former, err := e.grantID(ctx, old, config)
-	if err != nil {
-		return err
-	}
-	grantNow, err := e.grantID(ctx, updated, config)
-	if err != nil || former == grantNow {
-		return err
+	former := e.grantID(old, config)
+	if former == e.grantID(updated, config) {
+		return nil
 	}
 	e.work.Go(func() {
 		if former != "" {

@@ -97,15 +97,7 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 	if err != nil {
 		return nil, err
 	}
-	id, err := e.grantID(ctx, r, config)
-	if err != nil {
-		return nil, err
-	}
-	quotaID, err := e.quotaID(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	g, err := e.grant(ctx, id, quotaID)
+	g, err := e.grant(ctx, e.grantID(r, config), e.quotaID(r))
 	if err != nil {
 		return nil, err
 	}
@@ -117,19 +109,12 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 
 // grantID names the grant of a role, and is empty if the role has none: nothing
 // to mint from, or no client any more.
-func (e *Engine) grantID(ctx context.Context, r *Role, config *Config) (string, error) {
-	if !r.IsAuthorized() {
-		return "", nil
-	}
+func (e *Engine) grantID(r *Role, config *Config) string {
 	cred, err := r.credential(config)
-	var moved *clientMovedError
-	if errors.As(err, &moved) {
-		return "", nil
+	if err != nil || !r.IsAuthorized() {
+		return ""
 	}
-	if err != nil {
-		return "", err
-	}
-	return e.fingerprint(ctx, "grant", cred.parts()...)
+	return e.fingerprint("grant", cred.parts()...)
 }
 
 // parts are what makes the grant a different one.

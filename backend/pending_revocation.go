@@ -111,10 +111,6 @@ func (e *Engine) voidNote(ctx context.Context, quotaID string, void pendingRevoc
 
 // noteRevocation notes the refresh token of a role that is about to get another.
 func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Config) error {
-	id, err := e.quotaID(ctx, former)
-	if err != nil {
-		return err
-	}
 	app, err := former.app(config)
 	var moved *clientMovedError
 	if err != nil && !errors.As(err, &moved) {
@@ -123,7 +119,7 @@ func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Confi
 	if moved != nil { // the secret is gone; the older endpoint wants none
 		app = zoho.App{AccountsURL: former.Pin.AccountsURL, ClientID: former.Pin.ClientID}
 	}
-	return e.changeRevocation(ctx, id, func(pending *pendingRevocation) *pendingRevocation {
+	return e.changeRevocation(ctx, e.quotaID(former), func(pending *pendingRevocation) *pendingRevocation {
 		if pending != nil && pending.Decided {
 			return pending
 		}
@@ -148,10 +144,7 @@ func (e *Engine) decideRevocation(ctx context.Context, quotaID string) (decided 
 // noteUnstored notes a refresh token that Zoho has just given, until its role is
 // stored: a crash before that leaves it to Tick, which lets the write be first.
 func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, config *Config) (quotaID string, err error) {
-	id, err := e.quotaID(ctx, updated)
-	if err != nil {
-		return "", err
-	}
+	id := e.quotaID(updated)
 	p := e.newPendingRevocation(updated, app, config)
 	p.RetryAt = p.At.Add(settled)
 	return id, e.changeRevocation(ctx, id, func(*pendingRevocation) *pendingRevocation { return &p })
@@ -161,10 +154,7 @@ func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, 
 // quota. A refresh token that waits for its revocation is left alone while the
 // role is being written, and noted reports that there is such a note.
 func (e *Engine) claimQuota(ctx context.Context, r *Role) (noted bool, err error) {
-	id, err := e.quotaID(ctx, r)
-	if err != nil || id == "" {
-		return false, err
-	}
+	id := e.quotaID(r)
 	if r.RefreshToken.IsZero() {
 		return false, e.enterIndex(ctx, id, r.Name)
 	}
@@ -198,10 +188,10 @@ func (e *Engine) claimQuota(ctx context.Context, r *Role) (noted bool, err error
 // that is stored has the refresh token, or had it until it was written over by hand,
 // and the operator was told that it lives on.
 func (e *Engine) cancelRevocation(ctx context.Context, r *Role) error {
-	id, err := e.quotaID(ctx, r)
-	if err != nil || r.RefreshToken.IsZero() {
-		return err
+	if r.RefreshToken.IsZero() {
+		return nil
 	}
+	id := e.quotaID(r)
 	pending, err := e.pendingRevocation(ctx, id)
 	if err != nil || pending == nil {
 		return err

@@ -21,26 +21,26 @@ type quotaRecord struct {
 
 // quotaID names the quota of a role, and is empty if the role has nothing to
 // mint from yet. It depends on nothing but the role.
-func (e *Engine) quotaID(ctx context.Context, r *Role) (string, error) {
+func (e *Engine) quotaID(r *Role) string {
 	switch {
 	case !r.IsAuthorized():
-		return "", nil
+		return ""
 	case r.GrantType == GrantTypeClientCredentials:
-		return e.clientQuotaID(ctx, r.Pin.AccountsURL, r.Pin.ClientID)
+		return e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
 	default:
-		return e.refreshTokenQuotaID(ctx, r.Pin.AccountsURL, r.RefreshToken.Reveal())
+		return e.refreshTokenQuotaID(r.Pin.AccountsURL, r.RefreshToken.Reveal())
 	}
 }
 
-func (e *Engine) refreshTokenQuotaID(ctx context.Context, accountsURL, refreshToken string) (string, error) {
-	return e.fingerprint(ctx, "quota", accountsURL, refreshToken)
+func (e *Engine) refreshTokenQuotaID(accountsURL, refreshToken string) string {
+	return e.fingerprint("quota", accountsURL, refreshToken)
 }
 
 // clientQuotaID names the quota of the requests that carry no refresh token:
 // client_credentials, whatever the scopes, and the exchange of grant codes.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html ("an app").
-func (e *Engine) clientQuotaID(ctx context.Context, accountsURL, clientID string) (string, error) {
-	return e.fingerprint(ctx, "client quota", accountsURL, clientID)
+func (e *Engine) clientQuotaID(accountsURL, clientID string) string {
+	return e.fingerprint("client quota", accountsURL, clientID)
 }
 
 // quotasOf returns the quota of a grant, with its live tokens, and the one in which

@@ -52,11 +52,7 @@ func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
 		return nil, err
 	}
 	return e.rolesWhere(ctx, g.quotaID(), func(_ string, r *Role) (bool, error) {
-		if r == nil {
-			return false, nil
-		}
-		id, err := e.grantID(ctx, r, config)
-		return id == g.id, err
+		return r != nil && e.grantID(r, config) == g.id, nil
 	})
 }
 
@@ -66,12 +62,8 @@ func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
 // revoked behind their back.
 func (e *Engine) claimants(ctx context.Context, quotaID string) ([]string, error) {
 	return e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
-		if r == nil {
+		if r == nil || e.quotaID(r) == quotaID {
 			return true, nil
-		}
-		id, err := e.quotaID(ctx, r)
-		if err != nil || id == quotaID {
-			return true, err
 		}
 		return e.hasFreshClaim(ctx, quotaID, name)
 	})
@@ -155,11 +147,7 @@ func (e *Engine) rolesCountedTogether(ctx context.Context, role string, q, reque
 	var names []string
 	for _, id := range ids {
 		found, err := e.rolesWhere(ctx, id, func(_ string, r *Role) (bool, error) {
-			if r == nil {
-				return false, nil
-			}
-			its, err := e.quotaID(ctx, r)
-			return its == id, err
+			return r != nil && e.quotaID(r) == id, nil
 		})
 		if err != nil {
 			return nil, err
@@ -188,11 +176,7 @@ func (e *Engine) otherClaimants(ctx context.Context, r *Role) ([]string, error) 
 	if r.RefreshToken.IsZero() {
 		return nil, nil
 	}
-	id, err := e.quotaID(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	names, err := e.claimants(ctx, id)
+	names, err := e.claimants(ctx, e.quotaID(r))
 	return others(names, r.Name), err
 }
 
@@ -213,12 +197,8 @@ func (e *Engine) rolesFor(ctx context.Context, g *grant, purpose mintPurpose) []
 // on it. A write or a deletion that was cut off leaves such an entry.
 func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
 	named, err := e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
-		if r == nil {
+		if r == nil || e.quotaID(r) == quotaID {
 			return false, nil
-		}
-		id, err := e.quotaID(ctx, r)
-		if err != nil || id == quotaID {
-			return false, err
 		}
 		fresh, err := e.hasFreshClaim(ctx, quotaID, name)
 		return !fresh, err
@@ -245,10 +225,8 @@ func (e *Engine) sweepClaim(ctx context.Context, quotaID, name string) error {
 	if err != nil {
 		return err
 	}
-	if r != nil {
-		if id, err := e.quotaID(ctx, r); err != nil || id == quotaID {
-			return err
-		}
+	if r != nil && e.quotaID(r) == quotaID {
+		return nil
 	}
 	e.log().Debug("an entry of the index of roles was left over", "quota", quotaID, "role", strings.TrimSuffix(name, "/"))
 	return e.leaveIndex(ctx, quotaID, name)

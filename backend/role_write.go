@@ -79,17 +79,8 @@ func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Ro
 	if err := consent.check(consent.callback); err != nil {
 		return err
 	}
-	quotaID, scopesID := "", ""
-	if role != nil {
-		if quotaID, err = e.quotaID(ctx, role); err != nil {
-			return err
-		}
-		if scopesID, err = e.scopesID(ctx, role); err != nil {
-			return err
-		}
-	}
 	change.Code, change.RedirectURI = &consent.callback.Code, &consent.RedirectURI
-	return consent.fits(role, quotaID, scopesID)
+	return e.stillFits(consent.consentEntry, role)
 }
 
 // replaceRole puts updated in the place of old, which is nil for a new role.
@@ -125,11 +116,7 @@ func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	quotaID, err := e.quotaID(ctx, updated)
-	if err != nil {
-		return nil, err
-	}
-	defer e.claim(quotaID, updated.Name)()
+	defer e.claim(e.quotaID(updated), updated.Name)()
 	noted, err := e.claimForWrite(ctx, old, updated, change)
 	if err != nil {
 		return nil, err
@@ -193,13 +180,9 @@ func (e *Engine) keepsQuota(ctx context.Context, old, updated *Role) (bool, erro
 	if old == nil {
 		return false, nil
 	}
-	former, err := e.quotaID(ctx, old)
-	if err != nil {
-		return false, err
-	}
-	now, err := e.quotaID(ctx, updated)
-	if err != nil || now != former || now == "" {
-		return now == former, err
+	former, now := e.quotaID(old), e.quotaID(updated)
+	if now != former || now == "" {
+		return now == former, nil
 	}
 	entry, err := orNone(get[claim](ctx, e.store, claimKey(now, updated.Name)))
 	return entry != nil, err
@@ -273,11 +256,7 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		}
 	}
 	// A consent that was begun must not complete a role of the same name.
-	consents, err := e.consentPrefix(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.dropConsents(ctx, consents, func(string) bool { return true }); err != nil {
+	if err := e.dropConsents(ctx, e.consentPrefix(name), func(string) bool { return true }); err != nil {
 		return nil, err
 	}
 	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {

@@ -190,11 +190,7 @@ func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInf
 	if err := checkLength("token", plain, maxFieldLength); err != nil {
 		return nil, err
 	}
-	id, err := e.fingerprint(ctx, "token", plain)
-	if err != nil {
-		return nil, err
-	}
-	info, err := e.KnownToken(ctx, id)
+	info, err := e.KnownToken(ctx, e.fingerprint("token", plain))
 	if err == nil && info == nil {
 		err = e.explainRefreshToken(ctx, plain)
 	}
@@ -216,11 +212,7 @@ func (e *Engine) explainRefreshToken(ctx context.Context, found string) error {
 		servers = append(servers, dc.AccountsURL)
 	}
 	for _, server := range servers {
-		id, err := e.refreshTokenQuotaID(ctx, server, found)
-		if err != nil {
-			return err
-		}
-		owner, err := e.ownerOf(ctx, id)
+		owner, err := e.ownerOf(ctx, e.refreshTokenQuotaID(server, found))
 		switch {
 		case err != nil:
 			return err

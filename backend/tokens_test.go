@@ -171,31 +171,21 @@ func TestTokens_PageThroughTheList(t *testing.T) {
 	require.Equal(t, all[3:6], w.ids(all[2], 3), "the one behind which the page begins is gone")
 }
 
-func TestTokens_OfTenThousandHoldersAreAnsweredFast(t *testing.T) {
-	const n, fast = 10_000, time.Second // it takes some ten milliseconds
+func TestTokens_OfTenThousandHoldersAreListedCountedAndEnded(t *testing.T) {
+	const n = 10_000
 	w := newWorld(t)
 	var last *backend.Issued
 	for i := range n {
 		last = w.readAs("crm-sync", fmt.Sprintf("entity-%d", i))
 	}
-	for what, ask := range map[string]func(){
-		"list":   func() { require.Len(t, w.ids("", 0), 1) },
-		"read":   func() { require.Equal(t, n, w.known(last.TokenID).Holders) },
-		"lookup": func() { require.Len(t, w.lookup(last.AccessToken.Reveal()).Readers, n) },
-		"page": func() {
-			holders, next, err := w.engine.Holders(t.Context(), last.TokenID, "", 100)
-			require.NoError(t, err)
-			require.Len(t, holders, 100)
-			require.NotEmpty(t, next)
-		},
-	} {
-		start := time.Now()
-		ask()
-		require.Less(t, time.Since(start), fast, what)
-	}
-	start := time.Now()
+	require.Len(t, w.ids("", 0), 1)
+	require.Equal(t, n, w.known(last.TokenID).Holders)
+	require.Len(t, w.lookup(last.AccessToken.Reveal()).Readers, n)
+	holders, next, err := w.engine.Holders(t.Context(), last.TokenID, "", 100)
+	require.NoError(t, err)
+	require.Len(t, holders, 100)
+	require.NotEmpty(t, next)
 	w.kill(last.TokenID)
-	require.Less(t, time.Since(start), fast)
 	require.False(t, w.alive(last))
 	require.Less(t, len(w.lookup(last.AccessToken.Reveal()).Readers), n, "what is kept of the dead is bounded")
 }

@@ -76,6 +76,7 @@ func newWorldWith(t tb, options zohosim.Options) *world {
 
 func (w *world) start() {
 	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.now, After: w.pauses.after, UserAgent: "test", Logger: w.logger, Notify: w.notify})
+	require.NoError(w.t, w.engine.Open(context.Background()))
 }
 
 // now is the time by the server's clock.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
@@ -90,11 +89,9 @@ func TestIncident_ALeakedTokenIsFoundKilledReplacedAndExplained(t *testing.T) {
 	requests := eachOf(t, shown.Data["holders"], "request_id")
 	require.Len(t, requests, 2)
 
-	start := time.Now()
 	_, err = auditor.Logical().DeleteWithContext(t.Context(), "zoho/tokens/"+id)
 	require.NoError(t, err)
 	require.False(t, m.accepted(leaked))
-	require.Less(t, time.Since(start), time.Second)
 	require.True(t, m.accepted(books), "nobody else's token")
 
 	// The applications notice nothing but a new token at their next read.
