@@ -54,15 +54,3 @@ func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged
 	}
 	return appendText(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
 }
-
-// dropAccessToken revokes an access token that nobody will use. It would
-// expire by itself.
-func (e *Engine) dropAccessToken(ctx context.Context, app zoho.App, unused zoho.Token, config *Config) {
-	client, err := e.accountsClient(config.CACert)
-	if err == nil {
-		_, err = client.RevokeAccessToken(ctx, app, unused.AccessToken)
-	}
-	if err != nil {
-		e.log().Warn("could not revoke an access token that came without a refresh token; it expires by itself", "accounts_url", app.AccountsURL, "error", err)
-	}
-}

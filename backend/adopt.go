@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -69,16 +70,7 @@ func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token,
 	if errors.As(cause, &refused) {
 		return nil
 	}
-	client, err := e.accountsClient(config.CACert)
-	if err == nil {
-		_, err = client.RevokeAccessToken(ctx, g.credential().app, minted.AccessToken)
-	}
-	if err != nil {
-		e.log().Warn("an access token was minted, and could be neither stored nor revoked; it was given to nobody", "grant", g.id, "error", err)
-		return err
-	}
-	e.log().Warn("an access token was minted, could not be stored, and was revoked again", "grant", g.id)
-	return nil
+	return e.revokeUnstored(ctx, g.credential().app, config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id)
 }
 
 // discardUnstored revokes a token whose own record could not be stored. No other
@@ -87,17 +79,25 @@ func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 	e.mu.Lock()
 	delete(e.tokens, t.rec.ID)
 	e.mu.Unlock()
-	log := e.log().With("grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt)
-	client, err := e.accountsClient(t.rec.CACert)
-	if err != nil {
+	if err := e.revokeUnstored(ctx, t.rec.App, t.rec.CACert, t.rec.AccessToken, "it could not be stored", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt); err != nil {
 		return err
 	}
-	if _, err := client.RevokeAccessToken(ctx, t.rec.App, t.rec.AccessToken); err != nil {
-		log.Warn("an access token was minted, and could be neither stored nor revoked; it was given to nobody", "error", err)
-		return err
-	}
-	log.Warn("an access token was minted, could not be stored, and was revoked again")
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
+}
+
+// revokeUnstored revokes an access token that no record names, and tells the log.
+func (e *Engine) revokeUnstored(ctx context.Context, app zoho.App, caCert string, unstored secret.Value, reason string, details ...any) error {
+	log := e.log().With(details...).With("reason", reason, "accounts_url", app.AccountsURL)
+	client, err := e.accountsClient(caCert)
+	if err == nil {
+		_, err = client.RevokeAccessToken(ctx, app, unstored)
+	}
+	if err != nil {
+		log.Warn("a new access token was not kept, and could not be revoked; it was given to nobody, and expires by itself", "error", err)
+		return err
+	}
+	log.Warn("a new access token was not kept, and was revoked again")
+	return nil
 }
 
 // discardStored ends a token that could not be published. A write that failed

@@ -15,19 +15,6 @@ import (
 // keptAfterEnd is how long the memory of a dead token is kept.
 const keptAfterEnd = 24 * time.Hour
 
-// endedEntry is what is kept of a dead token. Its key begins with the hour of
-// its death, so that old ones are found without reading any.
-type endedEntry struct {
-	GrantID     string              `json:"grant_id"`
-	AccountsURL string              `json:"accounts_url"`
-	Scopes      []string            `json:"scopes,omitempty"`
-	IssuedAt    time.Time           `json:"issued_at"`
-	ExpiresAt   time.Time           `json:"expires_at"`
-	EndedAt     time.Time           `json:"ended_at"`
-	EndedBy     string              `json:"ended_by"`
-	Readers     []ledger.Readership `json:"readers,omitempty"`
-}
-
 // maxEnded bounds the readers in a dead token's entry, in bytes. Without it the
 // entry of a token with very many would be refused by storage, and the token
 // never swept.
@@ -35,18 +22,17 @@ const maxEnded = 256 << 10
 
 const hourForm = "2006-01-02T15"
 
+// endedKey begins with the hour of a token's death, so that old ones are found without
+// reading any.
 func endedKey(at time.Time, id string) string {
 	return prefixEnded + at.UTC().Format(hourForm) + "/" + id
 }
 
 // writeTombstone keeps what an auditor may ask of a token that has died.
 func (e *Engine) writeTombstone(ctx context.Context, t *token, how string) error {
-	now := e.now()
-	info := t.info()
-	return e.store.put(ctx, endedKey(now, t.rec.ID), endedEntry{
-		GrantID: info.GrantID, AccountsURL: info.AccountsURL, Scopes: info.Scopes,
-		IssuedAt: info.IssuedAt, ExpiresAt: info.ExpiresAt, EndedAt: t.endedAt(now), EndedBy: how, Readers: latestReaders(info.Readers),
-	})
+	now, info := e.now(), t.info()
+	info.EndedAt, info.EndedBy, info.Readers = t.endedAt(now), how, latestReaders(info.Readers)
+	return e.store.put(ctx, endedKey(now, t.rec.ID), info)
 }
 
 // latestReaders leaves out the earliest of readers, until the others have room in
@@ -86,19 +72,14 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 		return info, e.nameDataCenter(ctx, info)
 	}
 	for age := time.Duration(0); age <= keptAfterEnd; age += time.Hour {
-		entry, err := orNone(get[endedEntry](ctx, e.store, endedKey(now.Add(-age), id)))
+		info, err := orNone(get[TokenInfo](ctx, e.store, endedKey(now.Add(-age), id)))
 		if err != nil {
 			return nil, err
 		}
-		if entry == nil {
-			continue
+		if info != nil {
+			info.ID, info.State, info.Roles = id, TokenEnded, ledger.Roles(info.Readers)
+			return info, e.nameDataCenter(ctx, info)
 		}
-		info := &TokenInfo{
-			ID: id, State: TokenEnded, GrantID: entry.GrantID, AccountsURL: entry.AccountsURL, Scopes: entry.Scopes,
-			Roles: ledger.Roles(entry.Readers), IssuedAt: entry.IssuedAt, ExpiresAt: entry.ExpiresAt,
-			EndedAt: entry.EndedAt, EndedBy: entry.EndedBy, Readers: entry.Readers,
-		}
-		return info, e.nameDataCenter(ctx, info)
 	}
 	return nil, nil
 }

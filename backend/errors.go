@@ -92,3 +92,8 @@ func isReserved(err error) bool {
 type clientMovedError struct{ UserError }
 
 func (e *clientMovedError) Unwrap() error { return &e.UserError }
+
+func isClientMoved(err error) bool {
+	var moved *clientMovedError
+	return errors.As(err, &moved)
+}

@@ -182,7 +182,7 @@ func (e *Engine) noteNotExchanged(ctx context.Context, client *quotaRecord, role
 	}
 	if failed == nil {
 		failed = zoho.NoRefreshToken(app)
-		e.dropAccessToken(ctx, app, got.Token, config)
+		_ = e.revokeUnstored(ctx, app, config.CACert, got.AccessToken, "it came without a refresh token", "role", role)
 	}
 	return maybeExchanged(e.deniedExchange(ctx, client, failed))
 }

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -97,7 +96,7 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 	if err != nil {
 		return nil, err
 	}
-	g, err := e.grant(ctx, e.grantID(r, config), e.quotaID(r))
+	g, err := e.grant(ctx, e.fingerprint("grant", cred.parts()...), e.quotaID(r))
 	if err != nil {
 		return nil, err
 	}
@@ -128,56 +127,33 @@ func (c credential) parts() []string {
 
 // grant returns the grant of id, from storage if it is not in memory.
 func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) {
-	for {
-		e.mu.Lock()
-		g := e.grants[id]
-		if g != nil {
-			g.touch(e.now()) // with mu held: see dropUnused
-		}
-		e.mu.Unlock()
-		if g != nil {
-			return g, nil
-		}
-		if err := e.work.Once(ctx, "load "+prefixGrants+id, func(ctx context.Context) error {
-			return e.loadGrant(ctx, id, quotaID)
-		}); err != nil {
-			return nil, err
-		}
-	}
+	return recall(ctx, e, e.grants, prefixGrants, id, func(ctx context.Context) (*grant, error) {
+		return e.loadGrant(ctx, id, quotaID)
+	})
 }
 
-func (e *Engine) loadGrant(ctx context.Context, id, quotaID string) error {
-	e.mu.Lock()
-	known := e.grants[id] != nil
-	e.mu.Unlock()
-	if known {
-		return nil
-	}
+func (e *Engine) loadGrant(ctx context.Context, id, quotaID string) (*grant, error) {
 	g := &grant{id: id, stored: stored[grantRecord]{key: prefixGrants + id, used: e.now()}}
 	rec, err := get[grantRecord](ctx, e.store, g.key)
-	var broken *undecodable
 	switch {
-	case errors.As(err, &broken):
+	case IsBroken(err):
 		// Tick ends the token that the record named. Nothing else is lost that the
 		// next mint does not bring again.
-		e.log().Error("the record of a grant is damaged, and begins anew", "grant", id, "error", broken)
+		e.log().Error("the record of a grant is damaged, and begins anew", "grant", id, "error", err)
 		g.kept = true
 	case err != nil:
-		return err
+		return nil, err
 	case rec != nil:
 		g.rec, g.kept = *rec, true
 		if g.current, err = e.token(ctx, rec.Current); err != nil {
-			return err
+			return nil, err
 		}
 		if g.current == nil {
 			g.rec.Current = ""
 		}
 	}
 	g.rec.QuotaID = quotaID
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.grants[id] = g
-	return nil
+	return g, nil
 }
 
 func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRecord)) error {

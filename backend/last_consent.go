@@ -25,31 +25,23 @@ const (
 //	              │  ╰────► expired
 //	              ╰───────► forgotten: it has succeeded, or the role was deleted
 type LastConsent struct {
-	BegunAt   time.Time
-	ExpiresAt time.Time
-	State     ConsentState
-	EndedAt   time.Time // when it failed
-	Error     string    // why
-}
-
-// lastConsentEntry is its entry: last-consents/<role>.
-type lastConsentEntry struct {
-	BegunAt   time.Time `json:"begun_at"`
-	ExpiresAt time.Time `json:"expires_at"`
-	EndedAt   time.Time `json:"ended_at,omitzero"`
-	Error     string    `json:"error,omitempty"`
+	BegunAt   time.Time    `json:"begun_at"`
+	ExpiresAt time.Time    `json:"expires_at"`
+	EndedAt   time.Time    `json:"ended_at,omitzero"` // when it failed
+	Error     string       `json:"error,omitempty"`   // why
+	State     ConsentState `json:"-"`
 }
 
 // noteConsentBegun notes that a person is being asked. The caller has the role's slot.
 func (e *Engine) noteConsentBegun(ctx context.Context, role string, expires time.Time) error {
-	return e.store.put(ctx, prefixLastConsents+role, lastConsentEntry{BegunAt: e.now(), ExpiresAt: expires})
+	return e.store.put(ctx, prefixLastConsents+role, LastConsent{BegunAt: e.now(), ExpiresAt: expires})
 }
 
 // noteConsentEnded notes what came of it. The caller has the role's slot. The role is
 // as it should be by now, so a failure here is no error.
 func (e *Engine) noteConsentEnded(ctx context.Context, role string, failed error) {
 	key := prefixLastConsents + role
-	entry, err := orNone(get[lastConsentEntry](ctx, e.store, key))
+	entry, err := orNone(get[LastConsent](ctx, e.store, key))
 	switch {
 	case err != nil || entry == nil:
 	case failed == nil:
@@ -77,16 +69,16 @@ func consentErrorText(err error) string {
 // lastConsent is the latest authorization of a role that has not succeeded; nil if
 // there is none.
 func (e *Engine) lastConsent(ctx context.Context, role string) (*LastConsent, error) {
-	entry, err := orNone(get[lastConsentEntry](ctx, e.store, prefixLastConsents+role))
-	if err != nil || entry == nil {
-		return nil, err
-	}
-	last := &LastConsent{BegunAt: entry.BegunAt, ExpiresAt: entry.ExpiresAt, EndedAt: entry.EndedAt, Error: entry.Error, State: ConsentExpired}
+	last, err := orNone(get[LastConsent](ctx, e.store, prefixLastConsents+role))
 	switch {
-	case entry.Error != "":
+	case err != nil || last == nil:
+		return nil, err
+	case last.Error != "":
 		last.State = ConsentFailed
-	case clock.IsWithin(e.now(), entry.ExpiresAt, consentLife):
+	case clock.IsWithin(e.now(), last.ExpiresAt, consentLife):
 		last.State = ConsentPending
+	default:
+		last.State = ConsentExpired
 	}
 	return last, nil
 }

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"time"
@@ -112,11 +111,7 @@ func (e *Engine) voidNote(ctx context.Context, quotaID string, void pendingRevoc
 // noteRevocation notes the refresh token of a role that is about to get another.
 func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Config) error {
 	app, err := former.app(config)
-	var moved *clientMovedError
-	if err != nil && !errors.As(err, &moved) {
-		return err
-	}
-	if moved != nil { // the secret is gone; the older endpoint wants none
+	if err != nil { // its client has moved: the secret is gone; the older endpoint wants none
 		app = zoho.App{AccountsURL: former.Pin.AccountsURL, ClientID: former.Pin.ClientID}
 	}
 	return e.changeRevocation(ctx, e.quotaID(former), func(pending *pendingRevocation) *pendingRevocation {

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -59,54 +58,31 @@ func (e *Engine) quotasOf(ctx context.Context, g *grant, config *Config) (q, req
 
 // quota returns the quota of id, from storage if it is not in memory.
 func (e *Engine) quota(ctx context.Context, id string) (*quotaRecord, error) {
-	for {
-		e.mu.Lock()
-		q := e.quotas[id]
-		if q != nil {
-			q.touch(e.now()) // with mu held: see dropUnused
-		}
-		e.mu.Unlock()
-		if q != nil {
-			return q, nil
-		}
-		if err := e.work.Once(ctx, "load "+prefixQuotas+id, func(ctx context.Context) error {
-			return e.loadQuota(ctx, id)
-		}); err != nil {
-			return nil, err
-		}
-	}
+	return recall(ctx, e, e.quotas, prefixQuotas, id, func(ctx context.Context) (*quotaRecord, error) {
+		return e.loadQuota(ctx, id)
+	})
 }
 
-func (e *Engine) loadQuota(ctx context.Context, id string) error {
-	e.mu.Lock()
-	known := e.quotas[id] != nil
-	e.mu.Unlock()
-	if known {
-		return nil
-	}
+func (e *Engine) loadQuota(ctx context.Context, id string) (*quotaRecord, error) {
 	q := &quotaRecord{id: id, stored: stored[quota.Record]{key: prefixQuotas + id, used: e.now()}}
 	rec, err := get[quota.Record](ctx, e.store, q.key)
-	var broken *undecodable
 	switch {
-	case errors.As(err, &broken):
+	case IsBroken(err):
+		e.log().Error("the record of a quota is damaged: Zoho is left alone for as long as its requests can count", "quota", id, "error", err)
 		if q.rec, err = e.rebuildQuota(ctx, id); err != nil {
-			return err
+			return nil, err
 		}
 		q.kept = true
 		// Otherwise whoever loads it next waits anew. A failure does no more than that.
 		if err := e.store.put(ctx, q.key, q.rec); err != nil {
 			e.log().Warn("could not store the record of a quota that was damaged", "quota", id, "error", err)
 		}
-		e.log().Error("the record of a quota is damaged: Zoho is left alone for as long as its requests can count", "quota", id, "error", broken)
 	case err != nil:
-		return err
+		return nil, err
 	case rec != nil:
 		q.rec, q.kept = *rec, true
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.quotas[id] = q
-	return nil
+	return q, nil
 }
 
 // rebuildQuota puts together what is known of a quota whose record is damaged:

@@ -26,10 +26,8 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 	var group errgroup.Group
 	group.SetLimit(revocationsAtOnce)
 	for _, id := range ids {
-		_, err := get[pendingRevocation](ctx, e.store, prefixRevocations+path.Base(id))
-		var broken *undecodable
-		if errors.As(err, &broken) {
-			e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", broken)
+		if _, err := get[pendingRevocation](ctx, e.store, prefixRevocations+path.Base(id)); IsBroken(err) {
+			e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", err)
 			if err := e.store.Delete(ctx, prefixRevocations+path.Base(id)); err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -107,9 +106,8 @@ func (e *Engine) rolesWhere(ctx context.Context, quotaID string, match func(stri
 	}
 	for _, name := range indexed {
 		r, err := e.Role(ctx, name)
-		var broken *undecodable
 		switch {
-		case errors.As(err, &broken):
+		case IsBroken(err):
 			r = nil
 		case err != nil:
 			return nil, err

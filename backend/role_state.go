@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -44,8 +43,7 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 		return r.unauthorizedState(), nil, nil
 	}
 	g, err := e.grantOf(ctx, r, config)
-	var moved *clientMovedError
-	if errors.As(err, &moved) {
+	if isClientMoved(err) {
 		return StateRefused, nil, nil // a read says so in full
 	}
 	if err != nil {

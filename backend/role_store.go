@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -74,8 +73,7 @@ type Overview struct {
 // while the list was made is empty.
 func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error) {
 	role, err := e.Role(ctx, name)
-	var broken *undecodable
-	if errors.As(err, &broken) {
+	if IsBroken(err) {
 		return Overview{State: StateBroken}, nil
 	}
 	if err != nil || role == nil {

@@ -117,9 +117,11 @@ func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	defer e.claim(e.quotaID(updated), updated.Name)()
-	noted, err := e.claimForWrite(ctx, old, updated, change)
-	if err != nil {
-		return nil, err
+	noted := false
+	if old == nil || change.RefreshToken != nil || e.quotaID(old) != e.quotaID(updated) { // otherwise it is in the index
+		if noted, err = e.claimQuota(ctx, updated); err != nil {
+			return nil, err
+		}
 	}
 	if change.wantsTrial(old, updated) {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
@@ -162,30 +164,6 @@ func (ch RoleChange) wantsTrial(old, updated *Role) bool {
 		return *ch.Verify
 	}
 	return old == nil || ch.namesCredential() || updated.Pin != old.Pin
-}
-
-// claimForWrite enters a role in the index of its quota before it is stored. A
-// write that names no refresh token and keeps the quota finds it there.
-func (e *Engine) claimForWrite(ctx context.Context, old, updated *Role, change RoleChange) (noted bool, err error) {
-	keeps, err := e.keepsQuota(ctx, old, updated)
-	if err != nil || keeps && change.RefreshToken == nil {
-		return false, err
-	}
-	return e.claimQuota(ctx, updated)
-}
-
-// keepsQuota reports whether a role that is changed is in the index of its quota
-// already, and stays there.
-func (e *Engine) keepsQuota(ctx context.Context, old, updated *Role) (bool, error) {
-	if old == nil {
-		return false, nil
-	}
-	former, now := e.quotaID(old), e.quotaID(updated)
-	if now != former || now == "" {
-		return now == former, nil
-	}
-	entry, err := orNone(get[claim](ctx, e.store, claimKey(now, updated.Name)))
-	return entry != nil, err
 }
 
 // forgiveRole forgets that Zoho has refused the credentials of a role that an

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
@@ -64,9 +63,8 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return status, nil
 	}
 	g, err := e.grantOf(ctx, role, config)
-	var moved *clientMovedError
-	if errors.As(err, &moved) {
-		status.State, status.LastError = StateRefused, moved.Error()
+	if isClientMoved(err) {
+		status.State, status.LastError = StateRefused, err.Error()
 		return status, nil
 	}
 	if err != nil {

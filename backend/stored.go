@@ -62,6 +62,43 @@ func (s *stored[T]) drop() {
 	s.dropped = true
 }
 
+// recall returns the record of id from memory, or else loads it from storage.
+func recall[R interface {
+	comparable
+	touch(now time.Time)
+}](ctx context.Context, e *Engine, records map[string]R, prefix, id string, load func(context.Context) (R, error)) (R, error) {
+	var none R
+	for {
+		e.mu.Lock()
+		r := records[id]
+		if r != none {
+			r.touch(e.now()) // with mu held: see dropUnused
+		}
+		e.mu.Unlock()
+		if r != none {
+			return r, nil
+		}
+		if err := e.work.Once(ctx, "load "+prefix+id, func(ctx context.Context) error {
+			e.mu.Lock()
+			known := records[id] != none
+			e.mu.Unlock()
+			if known {
+				return nil
+			}
+			r, err := load(ctx)
+			if err != nil {
+				return err
+			}
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			records[id] = r
+			return nil
+		}); err != nil {
+			return none, err
+		}
+	}
+}
+
 // update changes a record, in storage and then in memory. If the write fails,
 // memory is as it was: change must not write to what the record points at.
 func update[T any](ctx context.Context, e *Engine, s *stored[T], change func(*T)) error {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
-	"vault-plugin-secrets-zoho/backend/quota"
 )
 
 // Records of grants and quotas are needed while a role has them, a token lives or
@@ -41,17 +40,17 @@ func (e *Engine) sweepMemory(ctx context.Context) error {
 	e.mu.Unlock()
 	now, dropped := e.now(), 0
 	var failed []error
-	for _, g := range grants {
-		if g.isUnused(now) && (dropped < droppedPerTick || !g.isKept()) {
+	sweep := func(isUnused, isKept bool, drop func() error) {
+		if isUnused && (dropped < droppedPerTick || !isKept) {
 			dropped++
-			failed = append(failed, e.sweepGrant(ctx, g))
+			failed = append(failed, drop())
 		}
 	}
+	for _, g := range grants {
+		sweep(g.isUnused(now), g.isKept(), func() error { return e.sweepGrant(ctx, g) })
+	}
 	for _, q := range quotas {
-		if q.isUnused(now) && (dropped < droppedPerTick || !q.isKept()) {
-			dropped++
-			failed = append(failed, e.sweepQuota(ctx, q))
-		}
+		sweep(q.isUnused(now), q.isKept(), func() error { return e.sweepQuota(ctx, q) })
 	}
 	return errors.Join(failed...)
 }
@@ -80,13 +79,14 @@ func (e *Engine) sweepStored(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// sweepKey looks at one stored entry. Only a record that looks needless is loaded.
+// sweepKey looks at one stored entry. A record that is loaded for that is dropped from
+// memory some time later: see sweepMemory. Only one that looks needless is waited for.
 func (e *Engine) sweepKey(ctx context.Context, key string) error {
 	config, _, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
-	id, now := path.Base(key), e.now()
+	id := path.Base(key)
 	switch path.Dir(key) + "/" {
 	case prefixGrants:
 		rec, err := get[grantRecord](ctx, e.store, key)
@@ -96,30 +96,18 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 		if err != nil || rec == nil {
 			return err
 		}
-		if t, err := e.token(ctx, rec.Current); err != nil {
-			return err
-		} else if t == nil {
-			rec.Current = ""
-		}
-		if !rec.isNeedless(now) {
-			return nil
-		}
 		g, err := e.grant(ctx, id, rec.QuotaID)
-		if err != nil {
+		if err != nil || !g.record().isNeedless(e.now()) {
 			return err
 		}
 		return e.sweepGrant(ctx, g)
 	case prefixQuotas:
-		rec, err := get[quota.Record](ctx, e.store, key)
-		if IsBroken(err) {
-			rec, err = &quota.Record{}, nil
-		}
-		if err != nil || rec == nil || !rec.IsNeedless(now, config.limits(), settled) {
-			return err
-		}
 		q, err := e.quota(ctx, id)
 		if err != nil {
 			return err
+		}
+		if rec := q.record(); !rec.IsNeedless(e.now(), config.limits(), settled) {
+			return nil
 		}
 		return e.sweepQuota(ctx, q)
 	case prefixClientTokens:
@@ -132,28 +120,54 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 // sweepGrant drops a grant from memory, and its record if no role has the grant
 // and nothing in it matters any more.
 func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
-	turn, err := e.takeTurn(ctx, g.quotaID())
+	return sweepRecord(ctx, e, e.grants, g.id, g.quotaID(), &g.stored, func() (bool, error) {
+		if !g.record().isNeedless(e.now()) {
+			return false, nil
+		}
+		users, err := e.users(ctx, g)
+		return len(users) == 0, err
+	})
+}
+
+// sweepQuota drops a quota from memory, and its record if no role draws on it
+// and nothing in it counts any more.
+func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
+	config, _, err := e.Config(ctx)
+	if err != nil {
+		return err
+	}
+	return sweepRecord(ctx, e, e.quotas, q.id, q.id, &q.stored, func() (bool, error) {
+		if rec := q.record(); !rec.IsNeedless(e.now(), config.limits(), settled) {
+			return false, nil
+		}
+		roles, err := e.indexedRoles(ctx, q.id)
+		return len(roles) == 0, err
+	})
+}
+
+// sweepRecord drops a record from memory, and from storage if it is needless. Nobody can
+// ask Zoho or change the record meanwhile.
+func sweepRecord[T, R any](ctx context.Context, e *Engine, records map[string]*R, id, quotaID string, s *stored[T], isNeedless func() (bool, error)) error {
+	turn, err := e.takeTurn(ctx, quotaID)
 	if err != nil {
 		return err
 	}
 	defer turn()
-	release, err := e.writes.Acquire(ctx, g.key)
+	release, err := e.writes.Acquire(ctx, s.key)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if g.isKept() && g.record().isNeedless(e.now()) {
-		users, err := e.users(ctx, g)
+	if s.isKept() {
+		needless, err := isNeedless()
+		if err == nil && needless {
+			err = e.store.Delete(ctx, s.key)
+		}
 		if err != nil {
 			return err
 		}
-		if len(users) == 0 {
-			if err := e.store.Delete(ctx, g.key); err != nil {
-				return err
-			}
-		}
 	}
-	dropUnused(e, e.grants, g.id, &g.stored)
+	dropUnused(e, records, id, s)
 	return nil
 }
 
@@ -175,36 +189,4 @@ func (rec grantRecord) isNeedless(now time.Time) bool {
 		return false
 	}
 	return rec.Failure == nil || clock.Elapsed(now, rec.Failure.At) > settled
-}
-
-// sweepQuota drops a quota from memory, and its record if no role draws on it
-// and nothing in it counts any more.
-func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
-	turn, err := e.takeTurn(ctx, q.id)
-	if err != nil {
-		return err
-	}
-	defer turn()
-	config, _, err := e.Config(ctx)
-	if err != nil {
-		return err
-	}
-	release, err := e.writes.Acquire(ctx, q.key)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if rec := q.record(); q.isKept() && rec.IsNeedless(e.now(), config.limits(), settled) {
-		roles, err := e.indexedRoles(ctx, q.id)
-		if err != nil {
-			return err
-		}
-		if len(roles) == 0 {
-			if err := e.store.Delete(ctx, q.key); err != nil {
-				return err
-			}
-		}
-	}
-	dropUnused(e, e.quotas, q.id, &q.stored)
-	return nil
 }

@@ -87,8 +87,7 @@ func (e *Engine) tend(ctx context.Context, id string) error {
 // decoded. Without the record nobody can revoke it, and it expires by itself.
 func (e *Engine) dropDamagedToken(ctx context.Context, id string) error {
 	_, err := get[tokenEntry](ctx, e.store, prefixTokens+id)
-	var broken *undecodable
-	if !errors.As(err, &broken) {
+	if !IsBroken(err) {
 		return err
 	}
 	holders, err := e.newLedger(id)

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"sync/atomic"
@@ -200,9 +199,8 @@ func (e *Engine) loadToken(ctx context.Context, id string) error {
 		return nil
 	}
 	entry, err := get[tokenEntry](ctx, e.store, prefixTokens+id)
-	var broken *undecodable
-	if errors.As(err, &broken) {
-		e.log().Error("the record of an access token is damaged: it cannot be handed out or revoked any more, and expires by itself", "token_id", id, "error", broken)
+	if IsBroken(err) {
+		e.log().Error("the record of an access token is damaged: it cannot be handed out or revoked any more, and expires by itself", "token_id", id, "error", err)
 		return nil
 	}
 	if err != nil || entry == nil {

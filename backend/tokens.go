@@ -25,22 +25,23 @@ const (
 	TokenEnded      TokenState = "ended"      // it was revoked, or has expired
 )
 
-// TokenInfo is what is known of an access token, without the token.
+// TokenInfo is what is known of an access token, without the token. A part of it is
+// kept when the token has died.
 type TokenInfo struct {
-	ID          string
-	State       TokenState
-	GrantID     string
-	AccountsURL string
-	DataCenter  string // empty for an Accounts server that has no name
-	Scopes      []string
-	Roles       []string // that handed it out, or, as long as nobody has read it, that can
-	IssuedAt    time.Time
-	ExpiresAt   time.Time
-	EndedAt     time.Time           // zero while it lives
-	EndedBy     string              // in words
-	Holders     int                 // leases on it
-	Unnamed     int                 // of these: what may be leases whose names a crash kept from being written
-	Readers     []ledger.Readership // everybody who was given it and has a name
+	ID          string              `json:"-"`
+	State       TokenState          `json:"-"`
+	GrantID     string              `json:"grant_id"`
+	AccountsURL string              `json:"accounts_url"`
+	DataCenter  string              `json:"-"` // empty for an Accounts server that has no name
+	Scopes      []string            `json:"scopes,omitempty"`
+	Roles       []string            `json:"-"` // that handed it out, or, as long as nobody has read it, that can
+	IssuedAt    time.Time           `json:"issued_at"`
+	ExpiresAt   time.Time           `json:"expires_at"`
+	EndedAt     time.Time           `json:"ended_at,omitzero"` // zero while it lives
+	EndedBy     string              `json:"ended_by"`          // in words
+	Holders     int                 `json:"-"`                 // leases on it
+	Unnamed     int                 `json:"-"`                 // of these: what may be leases whose names a crash kept from being written
+	Readers     []ledger.Readership `json:"readers,omitempty"` // everybody who was given it and has a name
 }
 
 // TokenIDs lists the live access tokens, in a fixed order, from the one that

@@ -150,8 +150,7 @@ func (e *Engine) rolesToTry(ctx context.Context, former, config *Config) ([]*Rol
 // hasWorked reports whether the credentials of a role have ever got a token.
 func (e *Engine) hasWorked(ctx context.Context, role *Role, config *Config) (bool, error) {
 	g, err := e.grantOf(ctx, role, config)
-	var moved *clientMovedError
-	if errors.As(err, &moved) {
+	if isClientMoved(err) {
 		return false, nil
 	}
 	return err == nil && g.record().hasWorked(), err
