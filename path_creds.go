@@ -53,11 +53,9 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 
 func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	issued, err := b.engine.Issue(ctx, roleNameOf(d), backend.Reader{
-		MinTTL:      seconds(d, "min_ttl"),
-		TTL:         seconds(d, "ttl"),
-		EntityID:    req.EntityID,
-		DisplayName: req.DisplayName,
-		RequestID:   req.ID,
+		MinTTL:    seconds(d, "min_ttl"),
+		TTL:       seconds(d, "ttl"),
+		Requester: requesterOf(req),
 	})
 	if err != nil {
 		return respond(err)

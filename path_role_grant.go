@@ -172,7 +172,7 @@ func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request,
 
 func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	force, _ := d.Get("force").(bool)
-	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force, backend.Requester{EntityID: req.EntityID, DisplayName: req.DisplayName, RequestID: req.ID})
+	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force, requesterOf(req))
 	return wrote(d, warnings, err)
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/helper/errutil"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend"
 )
 
 // HandleRequest stands before the framework: it refuses values of a wrong form
@@ -57,6 +59,10 @@ func (b *zohoBackend) open(ctx context.Context, req *logical.Request) error {
 		return nil
 	}
 	return err
+}
+
+func requesterOf(req *logical.Request) backend.Requester {
+	return backend.Requester{EntityID: req.EntityID, DisplayName: req.DisplayName, RequestID: req.ID}
 }
 
 // atMount puts the mount's path into the commands of a text, so that they can

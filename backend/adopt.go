@@ -48,16 +48,12 @@ func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) 
 // quota is first: a token that is handed out and not counted could push Zoho over
 // its cap.
 func (e *Engine) publish(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
-	lists := !q.record().Listed && !g.credential().refreshToken.IsZero()
-	if lists {
+	if !g.credential().refreshToken.IsZero() {
 		if err := e.listRefreshToken(ctx, t.rec.App, q.id, ""); err != nil {
 			return err
 		}
 	}
-	if err := e.updateQuota(ctx, q, func(rec *quota.Record) {
-		rec.Succeeded(t.rec.ID, t.life()+2*margin)
-		rec.Listed = rec.Listed || lists
-	}); err != nil {
+	if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Succeeded(t.rec.ID, t.life()+2*margin) }); err != nil {
 		return err
 	}
 	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.succeeded(t) })

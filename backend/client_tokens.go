@@ -5,7 +5,6 @@ import (
 	"path"
 	"time"
 
-	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -58,21 +57,6 @@ func (e *Engine) listRefreshToken(ctx context.Context, app zoho.App, quotaID, or
 	return e.store.put(ctx, key, listedToken{AccountsURL: app.AccountsURL, ClientID: app.ClientID, Since: e.now(), Origin: origin})
 }
 
-// unlistRefreshToken takes a refresh token out of the list of its client. The caller
-// has the turn of its quota.
-func (e *Engine) unlistRefreshToken(ctx context.Context, clientID, quotaID string) error {
-	q, err := e.quota(ctx, quotaID)
-	if err != nil {
-		return err
-	}
-	if q.record().Listed {
-		if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Listed = false }); err != nil {
-			return err
-		}
-	}
-	return e.store.Delete(ctx, listKey(clientID, quotaID))
-}
-
 // unlistUnknown takes a refresh token out of the list of its client if the mount
 // knows it no longer.
 func (e *Engine) unlistUnknown(ctx context.Context, clientID, quotaID string) error {
@@ -93,7 +77,7 @@ func (e *Engine) unlistUnknown(ctx context.Context, clientID, quotaID string) er
 	if err != nil || owner != (tokenOwner{}) {
 		return err
 	}
-	return e.unlistRefreshToken(ctx, clientID, quotaID)
+	return e.store.Delete(ctx, listKey(clientID, quotaID))
 }
 
 // unlistFormer takes the refresh token that a role has given up out of the list of

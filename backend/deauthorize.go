@@ -61,7 +61,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 	}
 	updated := *role
 	updated.forgetRefreshToken()
-	updated.Deauthorized = &Deauthorization{At: e.now(), Requester: by.bounded()}
+	updated.Deauthorized = &Deauthorization{At: e.now(), Requester: by.Bounded()}
 	gone, err := e.revokeOf(ctx, role, &updated, others)
 	if err != nil && !role.isForgotten(ctx, e) {
 		return nil, err

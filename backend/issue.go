@@ -13,11 +13,9 @@ import (
 
 // Reader is who asks for a token and what for.
 type Reader struct {
-	MinTTL      time.Duration // 0: the role's
-	TTL         time.Duration // caps the lease; 0: the role's alone
-	EntityID    string
-	DisplayName string
-	RequestID   string
+	MinTTL time.Duration // 0: the role's
+	TTL    time.Duration // caps the lease; 0: the role's alone
+	Requester
 }
 
 // Issued is an access token for one lease.
@@ -187,8 +185,7 @@ func (t *token) capWarning(minTTL time.Duration) []string {
 func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader) (*Issued, error) {
 	now := e.now()
 	holderID, err := t.ledger.Hold(ctx, ledger.Holder{
-		Role: role.Name, EntityID: reader.EntityID, DisplayName: reader.DisplayName,
-		RequestID: reader.RequestID, Since: now, Until: now.Add(t.leaseTTL(now, role, reader)),
+		Role: role.Name, Requester: reader.Requester, Since: now, Until: now.Add(t.leaseTTL(now, role, reader)),
 	})
 	if err != nil {
 		return nil, err

@@ -162,13 +162,13 @@ func TestIssue_UnknownRoleSaysHowToWriteIt(t *testing.T) {
 
 func TestIssue_TheLedgerKnowsWhoHoldsAToken(t *testing.T) {
 	w := newWorld(t)
-	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"})
+	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{Requester: backend.Requester{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"}})
 	require.NoError(t, err)
 	w.restart()
 	holders, _, err := w.engine.Holders(t.Context(), issued.TokenID, "", 0)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Holder{{
-		ID: issued.HolderID, Role: "crm-sync", EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1",
+		ID: issued.HolderID, Role: "crm-sync", Requester: backend.Requester{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"},
 		Since: w.clock.Now(), Until: w.clock.Now().Add(issued.TTL),
 	}}, holders)
 }

@@ -149,7 +149,7 @@ func (m *model) hurryIn(t *rapid.T) {
 func (m *model) readOf(role string) *lease { return m.readAs(role, "token") }
 
 func (m *model) readAs(role, name string) *lease {
-	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{DisplayName: name, EntityID: name, RequestID: name})
+	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{Requester: backend.Requester{DisplayName: name, EntityID: name, RequestID: name}})
 	if err != nil {
 		return nil
 	}

@@ -186,12 +186,12 @@ func (e *Engine) cancelRevocation(ctx context.Context, r *Role) error {
 	if r.RefreshToken.IsZero() {
 		return nil
 	}
-	id := e.quotaID(r)
-	pending, err := e.pendingRevocation(ctx, id)
-	if err != nil || pending == nil {
-		return err
-	}
-	return e.voidNote(ctx, id, *pending)
+	return e.changeRevocation(ctx, e.quotaID(r), func(pending *pendingRevocation) *pendingRevocation {
+		if pending != nil && pending.Decided {
+			return pending
+		}
+		return nil
+	})
 }
 
 // checkNotEnding refuses to mint from a refresh token whose revocation is decided.

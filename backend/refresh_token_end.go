@@ -161,8 +161,8 @@ func (e *Engine) endRevocation(ctx context.Context, quotaID string, pending pend
 	if err := e.deleteRevocation(ctx, quotaID); err != nil {
 		return err
 	}
-	clientID := e.clientQuotaID(pending.AccountsURL, pending.ClientID)
-	if err := e.unlistRefreshToken(ctx, clientID, quotaID); err != nil { // it is revoked, which an error would deny
+	listed := listKey(e.clientQuotaID(pending.AccountsURL, pending.ClientID), quotaID)
+	if err := e.store.Delete(ctx, listed); err != nil { // it is revoked, which an error would deny
 		e.log().Warn("could not take a refresh token that is gone out of the list of its client; the daily round does that", "quota", quotaID, "error", err)
 	}
 	return nil

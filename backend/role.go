@@ -57,23 +57,13 @@ type Pin struct {
 	ClientID    string `json:"pinned_client_id"`
 }
 
+// Requester is who asks for something, as Vault tells it.
+type Requester = ledger.Requester
+
 // Deauthorization is who had a role's refresh token revoked, and when.
 type Deauthorization struct {
 	At time.Time `json:"at"`
 	Requester
-}
-
-// Requester is who asks for something, as Vault tells it.
-type Requester struct {
-	EntityID    string `json:"entity_id,omitempty"`
-	DisplayName string `json:"display_name,omitempty"`
-	RequestID   string `json:"request_id,omitempty"`
-}
-
-// bounded is r with its texts cut: a display name is as long as whoever made the Vault
-// token likes.
-func (r Requester) bounded() Requester {
-	return Requester{EntityID: ledger.CutText(r.EntityID), DisplayName: ledger.CutText(r.DisplayName), RequestID: ledger.CutText(r.RequestID)}
 }
 
 // IsAuthorized reports whether the role has what tokens are minted from.

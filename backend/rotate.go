@@ -50,9 +50,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	if failed != nil && !force {
 		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
 	}
-	ended, err := e.revokeOthers(ctx, g, t)
-	left, warnings, formerErr := e.revokeLeftovers(ctx, name, g)
-	ended, err = append(ended, left...), firstError(err, formerErr)
+	ended, warnings, err := e.revokeOthers(ctx, g, name, t)
 	if failed != nil {
 		text := "No access token of it was alive. "
 		if len(ended) > 0 {
@@ -67,41 +65,50 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	return &Rotated{TokenID: t.rec.ID, ExpiresAt: t.rec.ExpiresAt, Ended: ended, Warnings: warnings}, err
 }
 
-// revokeLeftovers revokes the access tokens that a role has handed out with its former
-// credentials, and that no other role has handed out or can. It warns of the others.
-func (e *Engine) revokeLeftovers(ctx context.Context, role string, now *grant) (ended, warnings []string, failed error) {
+// revokeOthers revokes all living access tokens of a role but one, nil for none, and
+// names them: those of its grant, and those that it has handed out with its former
+// credentials. Of these it leaves, with a warning, what another role has handed out or can.
+func (e *Engine) revokeOthers(ctx context.Context, g *grant, role string, but *token) (ended, warnings []string, failed error) {
 	ids, err := e.store.List(ctx, prefixTokens)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, id := range ids {
 		t, err := e.token(ctx, id)
-		if err != nil {
-			return ended, warnings, err
-		}
-		if t == nil || t.rec.GrantID == now.id || t.isOver(e.now()) {
+		if err != nil || t == nil || t == but || t.isOver(e.now()) {
+			failed = firstError(failed, err)
 			continue
 		}
-		readers := ledger.Roles(t.ledger.Readership())
-		if !slices.Contains(readers, role) {
-			continue
-		}
-		g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
-		if err != nil {
-			return ended, warnings, err
-		}
-		users, err := e.users(ctx, g)
-		if err != nil {
-			return ended, warnings, err
-		}
-		if also := others(append(readers, users...), role); len(also) > 0 {
-			slices.Sort(also)
-			warnings = append(warnings, fmt.Sprintf("access token %s, which role %q has handed out with its former credentials, lives on, since it is one of %s as well; to end it, delete it below <mount>/tokens/", id, role, strings.Join(slices.Compact(also), ", ")))
-			continue
+		if t.rec.GrantID != g.id {
+			had, also, err := e.handedOutBy(ctx, t, role)
+			if err != nil || !had {
+				failed = firstError(failed, err)
+				continue
+			}
+			if len(also) > 0 {
+				warnings = append(warnings, fmt.Sprintf("access token %s, which role %q has handed out with its former credentials, lives on, since it is one of %s as well; to end it, delete it below <mount>/tokens/", id, role, strings.Join(also, ", ")))
+				continue
+			}
 		}
 		ended, failed = append(ended, id), firstError(failed, e.endNow(ctx, t))
 	}
 	return ended, warnings, failed
+}
+
+// handedOutBy reports whether a role has handed out a token, and which others have or can.
+func (e *Engine) handedOutBy(ctx context.Context, t *token, role string) (had bool, also []string, err error) {
+	readers := ledger.Roles(t.ledger.Readership())
+	if !slices.Contains(readers, role) {
+		return false, nil, nil
+	}
+	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
+	if err != nil {
+		return true, nil, err
+	}
+	users, err := e.users(ctx, g)
+	also = others(append(readers, users...), role)
+	slices.Sort(also)
+	return true, slices.Compact(also), err
 }
 
 // mintAnother makes another token than former the current one, and gives refused
@@ -127,26 +134,6 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 		}
 	}
 	return nil, errors.New("the new access token was revoked as soon as it was there; try again")
-}
-
-// revokeOthers revokes all living tokens of a grant but one, nil for none, and names
-// them.
-func (e *Engine) revokeOthers(ctx context.Context, g *grant, but *token) (ended []string, failed error) {
-	q, err := e.quota(ctx, g.quotaID())
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := e.liveTokens(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range tokens {
-		if t.rec.GrantID == g.id && t != but {
-			err := e.endNow(ctx, t)
-			ended, failed = append(ended, t.rec.ID), firstError(failed, err)
-		}
-	}
-	return ended, failed
 }
 
 // endNow ends a token at Zoho now, whoever holds it. If Zoho cannot be asked, the

@@ -17,7 +17,7 @@ import (
 // readAs is read by a reader who has an entity.
 func (w *world) readAs(role, entity string) *backend.Issued {
 	w.t.Helper()
-	issued, err := w.engine.Issue(w.t.Context(), role, backend.Reader{EntityID: entity, DisplayName: "approle-" + entity, RequestID: "request-of-" + entity})
+	issued, err := w.engine.Issue(w.t.Context(), role, backend.Reader{Requester: backend.Requester{EntityID: entity, DisplayName: "approle-" + entity, RequestID: "request-of-" + entity}})
 	require.NoError(w.t, err)
 	return issued
 }

@@ -86,8 +86,7 @@ func (l *Ledger) Hold(ctx context.Context, h Holder) (string, error) {
 		return "", ErrEnding
 	}
 	place, id := l.places.take()
-	h.ID = id
-	h = h.bounded()
+	h.ID, h.Requester = id, h.Bounded()
 	c := newChange(record{Hold: &h})
 	if c.err != nil {
 		l.mu.Unlock()

@@ -14,7 +14,6 @@ type Record struct {
 	Throttled *Silence  `json:"throttled,omitempty"`  // Zoho's latest throttle answer; nil after a success
 	Denied    *Silence  `json:"denied,omitempty"`     // Zoho's latest "Access Denied" to a grant code, without a reason; nil after a success
 	HasWorked bool      `json:"has_worked,omitempty"` // an access token was minted that counts here
-	Listed    bool      `json:"listed,omitempty"`     // the refresh token is in the list of its client
 }
 
 // Request is one token request.

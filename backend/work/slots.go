@@ -3,6 +3,8 @@ package work
 import (
 	"context"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Slots serialise work on one named thing at a time. Unlike a mutex a slot
@@ -15,50 +17,45 @@ type Slots struct {
 }
 
 type slot struct {
-	busy    chan struct{} // capacity one: full while somebody is in
-	waiters int           // including the one who is in
+	turn    *semaphore.Weighted // of size one
+	waiters int                 // including the one who is in
 }
 
 // Acquire waits for the slot of name. The release function must be called
 // exactly once.
 func (s *Slots) Acquire(ctx context.Context, name string) (release func(), err error) {
-	s.mu.Lock()
-	sl := s.held[name]
-	if sl == nil {
-		defer s.mu.Unlock()
-		return s.enterLocked(name), nil
-	}
-	sl.waiters++
-	s.mu.Unlock()
-	select {
-	case sl.busy <- struct{}{}:
-		return func() { <-sl.busy; s.leave(name, sl) }, nil
-	case <-ctx.Done():
+	sl := s.enter(name)
+	if err := sl.turn.Acquire(ctx, 1); err != nil {
 		s.leave(name, sl)
-		return nil, ctx.Err()
+		return nil, err
 	}
+	return func() { sl.turn.Release(1); s.leave(name, sl) }, nil
 }
 
 // TryAcquire is Acquire for those who do not wait; free is false if somebody has
 // the slot.
 func (s *Slots) TryAcquire(name string) (release func(), free bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held[name] != nil {
+	sl := s.enter(name)
+	if !sl.turn.TryAcquire(1) {
+		s.leave(name, sl)
 		return nil, false
 	}
-	return s.enterLocked(name), true
+	return func() { sl.turn.Release(1); s.leave(name, sl) }, true
 }
 
-// enterLocked takes a slot that nobody has or waits for.
-func (s *Slots) enterLocked(name string) (release func()) {
+func (s *Slots) enter(name string) *slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.held == nil {
 		s.held = make(map[string]*slot)
 	}
-	sl := &slot{busy: make(chan struct{}, 1), waiters: 1}
-	sl.busy <- struct{}{}
-	s.held[name] = sl
-	return func() { <-sl.busy; s.leave(name, sl) }
+	sl := s.held[name]
+	if sl == nil {
+		sl = &slot{turn: semaphore.NewWeighted(1)}
+		s.held[name] = sl
+	}
+	sl.waiters++
+	return sl
 }
 
 func (s *Slots) leave(name string, sl *slot) {
