@@ -59,6 +59,23 @@ func (e *Engine) publish(ctx context.Context, g *grant, q *quotaRecord, t *token
 	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.succeeded(t) })
 }
 
+// retract makes t nobody's current token any more.
+func (e *Engine) retract(ctx context.Context, g *grant, t *token) error {
+	g.mu.Lock()
+	if g.current == t {
+		g.current = nil
+	}
+	g.mu.Unlock()
+	if g.record().Current != t.rec.ID {
+		return nil
+	}
+	return e.updateGrant(ctx, g, func(rec *grantRecord) {
+		if rec.Current == t.rec.ID {
+			rec.Current = ""
+		}
+	})
+}
+
 // revokeUnknown revokes an access token that could not even be looked up, because
 // storage has failed. One that the server gave before is left alone.
 func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token, config *Config, cause error) error {

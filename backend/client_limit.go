@@ -30,21 +30,19 @@ type ClientTokens struct {
 // others it looks at, one by one.
 func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientTokens, error) {
 	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
-	if err != nil {
-		return nil, err
+	if err != nil || len(ids) < manyRefreshTokens {
+		return &ClientTokens{Count: len(ids)}, err
 	}
-	tokens := &ClientTokens{Count: len(ids), Limit: mostRefreshTokens}
-	if len(ids) < manyRefreshTokens {
-		return tokens, nil
-	}
+	tokens := &ClientTokens{}
 	for _, id := range ids {
-		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, path.Base(id))))
-		if err != nil || listed != nil && listed.Origin == originConsent {
-			tokens.consented = true
-			return tokens, err
+		if err := e.addListed(ctx, tokens, clientID, path.Base(id)); err != nil {
+			return nil, err
+		}
+		if tokens.consented {
+			return &ClientTokens{Count: len(ids), consented: true}, nil
 		}
 	}
-	return e.lookAtRefreshTokens(ctx, clientID, ids)
+	return tokens, nil
 }
 
 // refreshTokensBeside counts the refresh tokens of a role's client.
@@ -91,18 +89,6 @@ func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, erro
 	return nil, nil
 }
 
-// lookAtRefreshTokens looks at each refresh token in the list of a client. One that
-// Zoho has refused as dead does not count.
-func (e *Engine) lookAtRefreshTokens(ctx context.Context, clientID string, ids []string) (*ClientTokens, error) {
-	tokens := &ClientTokens{Limit: mostRefreshTokens}
-	for _, id := range ids {
-		if err := e.addListed(ctx, tokens, clientID, path.Base(id)); err != nil {
-			return nil, err
-		}
-	}
-	return tokens, nil
-}
-
 // Clients tells of all clients how many refresh tokens of theirs the mount knows.
 func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err error) {
 	names, err := e.store.List(ctx, prefixClientTokens)
@@ -114,9 +100,11 @@ func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err erro
 		if err != nil {
 			return nil, err
 		}
-		tokens, err := e.lookAtRefreshTokens(ctx, path.Base(name), ids)
-		if err != nil {
-			return nil, err
+		tokens := &ClientTokens{Limit: mostRefreshTokens}
+		for _, id := range ids {
+			if err := e.addListed(ctx, tokens, path.Base(name), path.Base(id)); err != nil {
+				return nil, err
+			}
 		}
 		if tokens.ClientID != "" {
 			clients = append(clients, tokens)
@@ -125,6 +113,8 @@ func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err erro
 	return clients, nil
 }
 
+// addListed looks at one refresh token in the list of a client. One that Zoho has
+// refused as dead does not count.
 func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientID, quotaID string) error {
 	listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, quotaID)))
 	if err != nil || listed == nil {

@@ -80,15 +80,6 @@ func (e *Engine) unlistUnknown(ctx context.Context, clientID, quotaID string) er
 	return e.store.Delete(ctx, listKey(clientID, quotaID))
 }
 
-// unlistFormer takes the refresh token that a role has given up out of the list of
-// its client, if nothing else makes the mount know it.
-func (e *Engine) unlistFormer(ctx context.Context, former *Role, quotaID string) error {
-	if former.RefreshToken.IsZero() {
-		return nil
-	}
-	return e.unlistUnknown(ctx, e.clientQuotaID(former.Pin.AccountsURL, former.Pin.ClientID), quotaID)
-}
-
 // sweepList goes through the list of a client for what the mount knows no longer.
 func (e *Engine) sweepList(ctx context.Context, clientID string) error {
 	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")

@@ -190,7 +190,7 @@ func (c *Config) normalise() error {
 		checkLength("ca_cert", c.CACert, maxCertLength),
 		checkRange("request_budget", c.RequestBudget, 1, 1000),
 		checkRange("max_live_tokens", c.MaxLiveTokens, 1, 1000),
-		checkDuration("request_window", c.RequestWindow, time.Minute, 24*time.Hour),
-		checkDuration("request_timeout", c.RequestTimeout, time.Second, maxRequestTimeout),
+		checkRange("request_window", c.RequestWindow, time.Minute, 24*time.Hour),
+		checkRange("request_timeout", c.RequestTimeout, time.Second, maxRequestTimeout),
 	)
 }

@@ -47,7 +47,7 @@ type Engine struct {
 	grants   map[string]*grant
 	quotas   map[string]*quotaRecord
 	tokens   map[string]*token
-	claims   map[string]int          // by key in the index: writes of roles that are under way
+	writing  map[string]int          // by key in the index: writes of roles that are under way
 	accounts map[string]*zoho.Client // by CA certificate
 	ticking  sync.Mutex
 	sweeping sweepRound           // guarded by ticking
@@ -67,7 +67,7 @@ func New(opts Options) *Engine {
 		grants:    make(map[string]*grant),
 		quotas:    make(map[string]*quotaRecord),
 		tokens:    make(map[string]*token),
-		claims:    make(map[string]int),
+		writing:   make(map[string]int),
 		accounts:  make(map[string]*zoho.Client),
 		failing:   make(map[string]time.Time),
 	}

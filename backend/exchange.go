@@ -37,7 +37,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	if err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}
-	defer e.claim(q.id, updated.Name)()
+	defer e.beginWriting(q.id, updated.Name)()
 	if err := e.prepareAuthorized(ctx, old, updated, config); err != nil {
 		return nil, e.abandon(ctx, app, config, got, err)
 	}

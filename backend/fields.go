@@ -111,16 +111,9 @@ func checkRedirectURI(redirectURI string) error {
 	return checkText("redirect_uri", redirectURI, maxURLLength)
 }
 
-func checkRange(field string, value, low, high int) error {
+func checkRange[T int | time.Duration](field string, value, low, high T) error {
 	if value < low || value > high {
-		return userErrorf("%s is %d; write a number from %d to %d", field, value, low, high)
-	}
-	return nil
-}
-
-func checkDuration(field string, value, low, high time.Duration) error {
-	if value < low || value > high {
-		return userErrorf("%s is %s; write a duration from %s to %s", field, value, low, high)
+		return userErrorf("%s is %v; write a value from %v to %v", field, value, low, high)
 	}
 	return nil
 }

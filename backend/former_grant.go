@@ -42,7 +42,7 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 			e.endUnusedToken(e.work.Life(), former, formerQuota)
 		}
 		e.continueRevocation(e.work.Life(), formerQuota)
-		if err := e.unlistFormer(e.work.Life(), old, formerQuota); err != nil {
+		if err := e.unlistUnknown(e.work.Life(), e.clientQuotaID(old.Pin.AccountsURL, old.Pin.ClientID), formerQuota); err != nil {
 			e.log().Warn("could not take a refresh token that no role has any more out of the list of its client; the daily round does that", "role", old.Name, "error", err)
 		}
 	})

@@ -34,35 +34,35 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 	if entitled != "" {
 		defer g.addWaiter(entitled)()
 	}
-	mint := func() error {
-		return e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{role: role.Name, ttl: role.TTL, minTTL: minTTL, needed: func() bool {
-				_, state := g.currentToken(e.now(), minTTL)
-				return state == invalid
-			}})
-			return err
-		})
-	}
-	err := mint()
+	purpose := mintPurpose{role: role.Name, ttl: role.TTL, minTTL: minTTL, needed: func() bool {
+		_, state := g.currentToken(e.now(), minTTL)
+		return state == invalid
+	}}
+	err := e.mintOnce(ctx, g, purpose)
 	if entitled != "" && isReserved(err) {
 		// It was decided before we waited: by a mint ahead, or for somebody who may
 		// not have what is kept in reserve. The next decision counts us.
-		err = mint()
+		err = e.mintOnce(ctx, g, purpose)
 	}
 	return err
+}
+
+// mintOnce mints a token for the grant, or waits for a mint that is in flight.
+func (e *Engine) mintOnce(ctx context.Context, g *grant, purpose mintPurpose) error {
+	return e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
+		_, err := e.mint(ctx, g, purpose)
+		return err
+	})
 }
 
 // mintAhead replaces a stale token in the background. Nobody waits for it: a
 // failure is remembered and logged by the mint.
 func (e *Engine) mintAhead(g *grant) {
 	e.work.Go(func() {
-		_ = e.work.Once(e.work.Life(), "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{needed: func() bool {
-				_, state := g.currentToken(e.now(), 0)
-				return state != fresh
-			}})
-			return err
-		})
+		_ = e.mintOnce(e.work.Life(), g, mintPurpose{needed: func() bool {
+			_, state := g.currentToken(e.now(), 0)
+			return state != fresh
+		}})
 	})
 }
 

@@ -170,19 +170,8 @@ func (e *Engine) deleteToken(ctx context.Context, t *token, how string) error {
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	if g.current == t {
-		g.current = nil
-	}
-	g.mu.Unlock()
-	if g.record().Current == t.rec.ID {
-		if err := e.updateGrant(ctx, g, func(rec *grantRecord) {
-			if rec.Current == t.rec.ID {
-				rec.Current = ""
-			}
-		}); err != nil {
-			return err
-		}
+	if err := e.retract(ctx, g, t); err != nil {
+		return err
 	}
 	q, err := e.quota(ctx, t.rec.QuotaID)
 	if err != nil {

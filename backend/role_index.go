@@ -15,25 +15,24 @@ import (
 // as it is. An entry is written before its role and deleted after it: the index may
 // name a role that no longer draws on the quota, and never misses one that does.
 
-// claim is the entry of the index. A role that is just being written has a
-// claim on its refresh token before it is stored.
-type claim struct {
+// indexEntry is the entry of a role. It is there before the role is stored.
+type indexEntry struct {
 	At time.Time `json:"at"`
 }
 
-func claimKey(quotaID, role string) string { return prefixQuotaRoles + quotaID + "/" + role }
+func indexKey(quotaID, role string) string { return prefixQuotaRoles + quotaID + "/" + role }
 
 // enterIndex enters a role that is about to be stored.
 func (e *Engine) enterIndex(ctx context.Context, quotaID, role string) error {
 	if quotaID == "" {
 		return nil
 	}
-	return e.store.put(ctx, claimKey(quotaID, role), claim{At: e.now()})
+	return e.store.put(ctx, indexKey(quotaID, role), indexEntry{At: e.now()})
 }
 
 // leaveIndex takes a role out that no longer draws on the quota.
 func (e *Engine) leaveIndex(ctx context.Context, quotaID, role string) error {
-	return e.store.Delete(ctx, claimKey(quotaID, role))
+	return e.store.Delete(ctx, indexKey(quotaID, role))
 }
 
 // indexedRoles names the roles that may draw on a quota.
@@ -55,7 +54,8 @@ func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
 	})
 }
 
-// claimants names the roles that have a refresh token, also those that cannot
+// claimants names the roles that have a refresh token, or are being written with it:
+// also those that cannot
 // use it now - their client is not the mount's at the moment, or their entry
 // cannot be decoded - and those that are being written with it. It must not be
 // revoked behind their back.
@@ -64,32 +64,33 @@ func (e *Engine) claimants(ctx context.Context, quotaID string) ([]string, error
 		if r == nil || e.quotaID(r) == quotaID {
 			return true, nil
 		}
-		return e.hasFreshClaim(ctx, quotaID, name)
+		return e.isBeingWritten(ctx, quotaID, name)
 	})
 }
 
-// hasFreshClaim reports whether a role may be just about to be stored: by this
-// process, or, before a crash, by another.
-func (e *Engine) hasFreshClaim(ctx context.Context, quotaID, role string) (bool, error) {
+// isBeingWritten reports whether a role in the index of a quota may be just about to be
+// stored with it: by this process, or, before a crash, by another. For this process
+// memory tells: the time in the index does not, if the clock jumps meanwhile.
+func (e *Engine) isBeingWritten(ctx context.Context, quotaID, role string) (bool, error) {
 	e.mu.Lock()
-	writing := e.claims[claimKey(quotaID, role)] > 0
+	writing := e.writing[indexKey(quotaID, role)] > 0
 	e.mu.Unlock()
 	if writing {
 		return true, nil
 	}
-	c, err := orNone(get[claim](ctx, e.store, claimKey(quotaID, role)))
-	return c != nil && clock.Elapsed(e.now(), c.At) <= settled, err
+	entry, err := orNone(get[indexEntry](ctx, e.store, indexKey(quotaID, role)))
+	return entry != nil && clock.Elapsed(e.now(), entry.At) <= settled, err
 }
 
-// claim notes in memory that the write of a role is under way until release is
-// called. The time in the index does not tell if the clock jumps meanwhile.
-func (e *Engine) claim(quotaID, role string) (release func()) {
-	key := claimKey(quotaID, role)
+// beginWriting notes in memory that a role is being written with a quota, until done is
+// called.
+func (e *Engine) beginWriting(quotaID, role string) (done func()) {
+	key := indexKey(quotaID, role)
 	add := func(n int) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if e.claims[key] += n; e.claims[key] == 0 {
-			delete(e.claims, key)
+		if e.writing[key] += n; e.writing[key] == 0 {
+			delete(e.writing, key)
 		}
 	}
 	add(1)
@@ -198,22 +199,22 @@ func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
 		if r == nil || e.quotaID(r) == quotaID {
 			return false, nil
 		}
-		fresh, err := e.hasFreshClaim(ctx, quotaID, name)
-		return !fresh, err
+		writing, err := e.isBeingWritten(ctx, quotaID, name)
+		return !writing, err
 	})
 	if err != nil {
 		return err
 	}
 	for _, name := range named {
-		if err := e.sweepClaim(ctx, quotaID, name); err != nil {
+		if err := e.sweepIndexEntry(ctx, quotaID, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sweepClaim deletes one entry while its role cannot be written.
-func (e *Engine) sweepClaim(ctx context.Context, quotaID, name string) error {
+// sweepIndexEntry deletes one entry while its role cannot be written.
+func (e *Engine) sweepIndexEntry(ctx context.Context, quotaID, name string) error {
 	release, free := e.writes.TryAcquire(prefixRoles + name)
 	if !free {
 		return nil // the role is being written; the next round looks again

@@ -116,7 +116,7 @@ func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	defer e.claim(e.quotaID(updated), updated.Name)()
+	defer e.beginWriting(e.quotaID(updated), updated.Name)()
 	noted := false
 	if old == nil || change.RefreshToken != nil || e.quotaID(old) != e.quotaID(updated) { // otherwise it is in the index
 		if noted, err = e.claimQuota(ctx, updated); err != nil {

@@ -119,14 +119,10 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	}
 	const tries = 3 // a reader's mint may be under way, and find that none is needed
 	for range tries {
-		err := e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
-			_, err := e.mint(ctx, g, mintPurpose{role: role, needed: func() bool {
-				t, _ := g.currentToken(e.now(), 0)
-				return t == nil || t == former
-			}})
-			return err
-		})
-		if err != nil {
+		if err := e.mintOnce(ctx, g, mintPurpose{role: role, needed: func() bool {
+			t, _ := g.currentToken(e.now(), 0)
+			return t == nil || t == former
+		}}); err != nil {
 			return nil, err
 		}
 		if t, _ := g.currentToken(e.now(), 0); t != nil && t != former {

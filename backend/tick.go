@@ -115,19 +115,7 @@ func (e *Engine) noteWrongClock(ctx context.Context, g *grant, t *token) error {
 		e.tokens[t.rec.ID] = noted
 	}
 	e.mu.Unlock()
-	g.mu.Lock()
-	if g.current == t {
-		g.current = nil
-	}
-	g.mu.Unlock()
-	if g.record().Current != t.rec.ID {
-		return nil
-	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) {
-		if rec.Current == t.rec.ID {
-			rec.Current = ""
-		}
-	})
+	return e.retract(ctx, g, t)
 }
 
 // isNeedless reports whether no role can hand out t any more. A crash can leave
