@@ -38,7 +38,7 @@ func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged
 	defer release()
 	pending, err := e.pendingRevocation(ctx, got.quotaID)
 	if err == nil && pending != nil {
-		has, err := e.claimants(ctx, got.quotaID)
+		has, err := e.rolesWithRefreshToken(ctx, got.quotaID)
 		if err != nil || len(others(has, pending.Role)) > 0 {
 			return cause // a server has given a refresh token that another role has already
 		}

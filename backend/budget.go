@@ -10,12 +10,12 @@ import (
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// admit decides whether a token request may be sent now: a failure that is remembered,
+// checkAllowed decides whether a token request may be sent now: a failure that is remembered,
 // credentials of the role that were refused again and again, and what package quota says
 // of the requests. The error is a *GrantError that says when it makes sense to ask
 // again. reserveOf is the role for whose readers the request is taken from the
 // reserve; empty if it is not.
-func (e *Engine) admit(ctx context.Context, a *attempt) (reserveOf string, err error) {
+func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string, err error) {
 	now, limits := e.now(), a.config.limits()
 	a.q.seeFuture(now)
 	a.requests.seeFuture(now)
@@ -137,7 +137,7 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 	if err != nil {
 		return err
 	}
-	return e.countRequest(ctx, trials, config, quota.Request{At: e.now(), Over: true})
+	return e.countRequest(ctx, trials, config, quota.Request{At: e.now(), NoLiveToken: true})
 }
 
 // refusalsOf is the record of a role's credentials that were refused. It has a

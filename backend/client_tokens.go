@@ -101,7 +101,7 @@ type tokenOwner struct {
 }
 
 func (e *Engine) ownerOf(ctx context.Context, quotaID string) (tokenOwner, error) {
-	roles, err := e.claimants(ctx, quotaID)
+	roles, err := e.rolesWithRefreshToken(ctx, quotaID)
 	if err != nil {
 		return tokenOwner{}, err
 	}

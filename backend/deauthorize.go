@@ -15,7 +15,8 @@ import (
 // Deauthorize revokes a role's refresh token at Zoho, and with it all its access
 // tokens, whoever holds them, and forgets it. The role stays, to be authorised
 // again. If Zoho cannot be asked, the error is a *GrantError, nobody gets the
-// access tokens any more all the same, and Tick goes on asking.
+// access tokens any more all the same, and Tick goes on asking; unless the refresh token
+// has never worked, and then it is forgotten.
 //
 // Other roles of the grant would lose it, too, so force is needed if there are.
 func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
@@ -46,7 +47,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 		}
 		return nil, err
 	}
-	others, err := e.otherClaimants(ctx, role)
+	others, err := e.otherRolesWithRefreshToken(ctx, role)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []s
 	defer release()
 	// Claims are made in this turn: whoever has claimed the refresh token by now keeps
 	// it, and nobody else can claim it once the revocation is decided.
-	if now, err := e.otherClaimants(ctx, role); err != nil {
+	if now, err := e.otherRolesWithRefreshToken(ctx, role); err != nil {
 		return false, err
 	} else if added := slices.DeleteFunc(now, func(name string) bool { return slices.Contains(expected, name) }); len(added) > 0 {
 		return false, userErrorf("while role %q was being deauthorized, %s was written with its refresh token, too; nothing was revoked. If that one is to lose it as well, deauthorize again with force=true", role.Name, strings.Join(added, ", "))
@@ -222,8 +223,8 @@ func (e *Engine) endFormerRefreshToken(ctx context.Context, quotaID string, conf
 		return false, err
 	}
 	if !pending.Decided {
-		claimants, err := e.claimants(ctx, quotaID)
-		if err != nil || len(claimants) > 0 {
+		roles, err := e.rolesWithRefreshToken(ctx, quotaID)
+		if err != nil || len(roles) > 0 {
 			return false, err
 		}
 		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {

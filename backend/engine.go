@@ -109,10 +109,10 @@ func (e *Engine) MountedAt(path string) {
 // stays below the 90 s that Vault gives a revocation.
 const flightLimit = 75 * time.Second
 
-// settled is the age from which a stored token that no role hands out is
-// known to be a leftover, and not one that a mint or a write of a role is
-// just about to put in its place.
-const settled = 2 * flightLimit
+// leftoverAfter is the age from which something that is stored and that nothing refers to
+// is known to be a leftover of a crash: a mint or a write of a role that has just begun
+// takes no longer to put it in its place.
+const leftoverAfter = 2 * flightLimit
 
 // recovered turns a panic into an error. What it says may hold a secret, so it goes
 // to the server log alone.

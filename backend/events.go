@@ -25,10 +25,10 @@ const (
 	EventRoleWrite           = "role-write"
 	EventRoleDelete          = "role-delete"
 	EventRoleAuthorize       = "role-authorize"             // a person's consent came back
-	EventRoleDeauthorize     = "role-deauthorize"           // its refresh token was revoked
+	EventRoleDeauthorize     = "role-deauthorize"           // its refresh token is given up, and revoked
 	EventTokenMint           = "token-mint"                 // an access token
-	EventTokenRevoke         = "token-revoke"               // likewise
-	EventRefreshTokenRevoke  = "refresh-token-revoke"       // one that was replaced
+	EventTokenRevoke         = "token-revoke"               // an access token
+	EventRefreshTokenRevoke  = "refresh-token-revoke"       // one that a role had, at Zoho
 	EventRefreshTokenAbandon = "refresh-token-abandon"      // one that Zoho did not revoke for days, and that may live on
 	EventGrantRefuse         = "grant-refuse"               // Zoho does not take the credentials
 	EventGrantThrottle       = "grant-throttle"             // Zoho has throttled the grant

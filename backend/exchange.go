@@ -15,6 +15,18 @@ import (
 // and stores that role. What Zoho gives is stored or revoked, never lost: only
 // a crash between Zoho's answer and the first write can leave a refresh token
 // that nobody knows, and no order of writes can help against that.
+//
+// What storage has of the new refresh token after each write:
+//
+//	                     pending revocation   list of the client   index of the quota   role
+//	noteUnstored         noted
+//	listRefreshToken     noted                listed
+//	prepareAuthorized    noted                listed               entered
+//	storeRole            noted                listed               entered              stored
+//	deleteRevocation                          listed               entered              stored
+//
+// After a crash Tick revokes what is noted and no stored role has, and deletes the note
+// otherwise; the daily round deletes the rest of what is revoked.
 func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	app, err := updated.app(config)
 	if err != nil {

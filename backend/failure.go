@@ -36,7 +36,8 @@ func (f *failure) err() *GrantError {
 	return &GrantError{Kind: f.Kind, Code: f.Code, Text: f.Text, RetryAt: f.RetryAt}
 }
 
-// The transitions of a grant's record.
+// The transitions of a grant's record that a mint causes. Others are retract, and
+// refuseOthers of a deauthorization.
 
 // succeeded notes the access token that was minted.
 func (rec *grantRecord) succeeded(t *token) {

@@ -146,7 +146,7 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 		}
 		defer release()
 	}
-	reserveOf, err := e.admit(ctx, a)
+	reserveOf, err := e.checkAllowed(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 	sent := quota.Request{At: a.asked, ReserveOf: reserveOf}
 	if a.requests != a.q {
 		elsewhere := sent
-		elsewhere.Over = true // its token lives in the other quota
+		elsewhere.NoLiveToken = true // its token lives in the other quota
 		if err := e.countRequest(ctx, a.requests, a.config, elsewhere); err != nil {
 			return err
 		}

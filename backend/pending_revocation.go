@@ -141,20 +141,20 @@ func (e *Engine) decideRevocation(ctx context.Context, quotaID string) (decided 
 func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, config *Config) (quotaID string, err error) {
 	id := e.quotaID(updated)
 	p := e.newPendingRevocation(updated, app, config)
-	p.RetryAt = p.At.Add(settled)
+	p.RetryAt = p.At.Add(leftoverAfter)
 	return id, e.changeRevocation(ctx, id, func(*pendingRevocation) *pendingRevocation { return &p })
 }
 
-// claimQuota enters a role that is about to be written into the index of its
+// enterQuota enters a role that is about to be written into the index of its
 // quota. A refresh token that waits for its revocation is left alone while the
 // role is being written, and noted reports that there is such a note.
-func (e *Engine) claimQuota(ctx context.Context, r *Role) (noted bool, err error) {
+func (e *Engine) enterQuota(ctx context.Context, r *Role) (noted bool, err error) {
 	id := e.quotaID(r)
 	if r.RefreshToken.IsZero() {
 		return false, e.enterIndex(ctx, id, r.Name)
 	}
-	// In its turn: whoever revokes a refresh token looks at the claims in the same
-	// turn in which Zoho is asked.
+	// In its turn: whoever revokes a refresh token looks at the index in the same turn in
+	// which Zoho is asked.
 	release, err := e.takeTurn(ctx, id)
 	if err != nil {
 		return false, err
@@ -169,7 +169,7 @@ func (e *Engine) claimQuota(ctx context.Context, r *Role) (noted bool, err error
 	case pending != nil:
 		if err := e.changeRevocation(ctx, id, func(pending *pendingRevocation) *pendingRevocation {
 			if pending != nil {
-				pending.RetryAt = e.now().Add(settled)
+				pending.RetryAt = e.now().Add(leftoverAfter)
 			}
 			return pending
 		}); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,7 +29,7 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 	for _, id := range ids {
 		if _, err := get[pendingRevocation](ctx, e.store, prefixRevocations+path.Base(id)); IsBroken(err) {
 			e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", err)
-			if err := e.store.Delete(ctx, prefixRevocations+path.Base(id)); err != nil {
+			if err := e.store.Delete(ctx, prefixRevocations+path.Base(id)); err != nil { // for changeRevocation there is none
 				return err
 			}
 		}
@@ -64,8 +65,17 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 		return err
 	}
 	if !pending.Decided {
-		needed, err := e.isRefreshTokenNeeded(ctx, quotaID, *pending)
-		if err != nil || needed {
+		roles, err := e.rolesWithRefreshToken(ctx, quotaID)
+		if err != nil {
+			return err
+		}
+		if len(roles) > 0 {
+			return e.voidIfStored(ctx, quotaID, *pending, roles)
+		}
+		// From here on no access token of it gets a holder any more: a reader who is just
+		// about to become one, because the read began before the role was written, takes a
+		// newer token.
+		if held, err := e.endUnheldTokens(ctx, quotaID); err != nil || held {
 			return err
 		}
 		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
@@ -80,24 +90,13 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 	return err
 }
 
-// isRefreshTokenNeeded reports whether a role has a refresh token or somebody
-// leases an access token of it. A note that is void is deleted. If it is not
-// needed, no access token of it gets a holder any more: a reader who is just about to
-// become one, because the read began before the role was written, takes a newer token.
-func (e *Engine) isRefreshTokenNeeded(ctx context.Context, quotaID string, pending pendingRevocation) (bool, error) {
-	claimants, err := e.claimants(ctx, quotaID)
-	if err != nil {
-		return true, err
+// voidIfStored deletes a note about a refresh token which the role of the note has, if that
+// is not just because the role is being given another.
+func (e *Engine) voidIfStored(ctx context.Context, quotaID string, pending pendingRevocation, roles []string) error {
+	if slices.Contains(roles, pending.Role) && clock.Elapsed(e.now(), pending.At) > leftoverAfter {
+		return e.voidNote(ctx, quotaID, pending)
 	}
-	if len(claimants) > 0 {
-		for _, name := range claimants {
-			if name == pending.Role && clock.Elapsed(e.now(), pending.At) > settled {
-				return true, e.voidNote(ctx, quotaID, pending)
-			}
-		}
-		return true, nil
-	}
-	return e.endUnheldTokens(ctx, quotaID)
+	return nil
 }
 
 // endUnheldTokens decides that the access tokens of a quota end which nobody
@@ -144,7 +143,7 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
 	if err != nil {
-		return false, errors.Join(err, e.postponeRevocation(ctx, quotaID, pending, err))
+		return false, errors.Join(err, e.postponeOrGiveUp(ctx, quotaID, pending, err))
 	}
 	e.log().Info("revoked a refresh token", "role", pending.Role, "quota", quotaID)
 	for _, t := range tokens {
@@ -171,11 +170,11 @@ func (e *Engine) endRevocation(ctx context.Context, quotaID string, pending pend
 // errAbandoned: the engine has given up revoking a refresh token, and forgot it.
 var errAbandoned = errors.New("it is not tried again")
 
-// postponeRevocation notes that Zoho could not be made to revoke a refresh
+// postponeOrGiveUp notes that Zoho could not be made to revoke a refresh
 // token, and gives up after some days: what Zoho has always refused till then, it
 // will go on refusing. One that never worked has one attempt: a role can be
 // written with ever new ones.
-func (e *Engine) postponeRevocation(ctx context.Context, quotaID string, pending pendingRevocation, cause error) error {
+func (e *Engine) postponeOrGiveUp(ctx context.Context, quotaID string, pending pendingRevocation, cause error) error {
 	pause := time.Minute << min(pending.Failures, 10)
 	pending.Failures++
 	pending.LastError = cause.Error()

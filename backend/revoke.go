@@ -48,7 +48,7 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 	case err == nil:
 	case tainted():
 		e.log().Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
-	case asked.Sub(e.failingSince(t, lease, asked)) < stopFailingAfter:
+	case asked.Sub(e.noteFailedRelease(t, lease, asked)) < stopFailingAfter:
 		return err
 	default:
 		if t != nil { // otherwise the holder is overdue some time after its lease's end
@@ -77,10 +77,10 @@ func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tai
 	return e.revokeAtZoho(ctx, t)
 }
 
-// failingSince is when Vault asked first for a release that has failed now: as
-// the process remembers it, or, for its predecessor, when the token's end was
-// decided. A clock that was ahead then makes neither count.
-func (e *Engine) failingSince(t *token, lease Lease, now time.Time) time.Time {
+// noteFailedRelease remembers that a release has failed now, and returns when Vault asked
+// for it first: as the process remembers it, or, for its predecessor, when the token's
+// end was decided. A clock that was ahead then makes neither count.
+func (e *Engine) noteFailedRelease(t *token, lease Lease, now time.Time) time.Time {
 	e.mu.Lock()
 	since, known := e.failing[lease.HolderID]
 	if !known || since.After(now) {

@@ -54,12 +54,12 @@ func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
 	})
 }
 
-// claimants names the roles that have a refresh token, or are being written with it:
+// rolesWithRefreshToken names the roles that have a refresh token, or are being written with it:
 // also those that cannot
 // use it now - their client is not the mount's at the moment, or their entry
 // cannot be decoded - and those that are being written with it. It must not be
 // revoked behind their back.
-func (e *Engine) claimants(ctx context.Context, quotaID string) ([]string, error) {
+func (e *Engine) rolesWithRefreshToken(ctx context.Context, quotaID string) ([]string, error) {
 	return e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
 		if r == nil || e.quotaID(r) == quotaID {
 			return true, nil
@@ -79,7 +79,7 @@ func (e *Engine) isBeingWritten(ctx context.Context, quotaID, role string) (bool
 		return true, nil
 	}
 	entry, err := orNone(get[indexEntry](ctx, e.store, indexKey(quotaID, role)))
-	return entry != nil && clock.Elapsed(e.now(), entry.At) <= settled, err
+	return entry != nil && clock.Elapsed(e.now(), entry.At) <= leftoverAfter, err
 }
 
 // beginWriting notes in memory that a role is being written with a quota, until done is
@@ -170,12 +170,12 @@ func (e *Engine) otherUsers(ctx context.Context, r *Role, config *Config) ([]str
 	return others(names, r.Name), err
 }
 
-// otherClaimants names the roles beside r that have the same refresh token.
-func (e *Engine) otherClaimants(ctx context.Context, r *Role) ([]string, error) {
+// otherRolesWithRefreshToken names the roles beside r that have the same refresh token.
+func (e *Engine) otherRolesWithRefreshToken(ctx context.Context, r *Role) ([]string, error) {
 	if r.RefreshToken.IsZero() {
 		return nil, nil
 	}
-	names, err := e.claimants(ctx, e.quotaID(r))
+	names, err := e.rolesWithRefreshToken(ctx, e.quotaID(r))
 	return others(names, r.Name), err
 }
 

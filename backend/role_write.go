@@ -119,7 +119,7 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	defer e.beginWriting(e.quotaID(updated), updated.Name)()
 	noted := false
 	if old == nil || change.RefreshToken != nil || e.quotaID(old) != e.quotaID(updated) { // otherwise it is in the index
-		if noted, err = e.claimQuota(ctx, updated); err != nil {
+		if noted, err = e.enterQuota(ctx, updated); err != nil {
 			return nil, err
 		}
 	}
@@ -135,7 +135,7 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
-		if others, err := e.otherClaimants(ctx, old); err != nil {
+		if others, err := e.otherRolesWithRefreshToken(ctx, old); err != nil {
 			return nil, err
 		} else if len(others) == 0 { // otherwise a note is about those
 			if err := e.cancelRevocation(ctx, old); err != nil {
@@ -222,7 +222,7 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
-		others, err := e.otherClaimants(ctx, role)
+		others, err := e.otherRolesWithRefreshToken(ctx, role)
 		if err != nil {
 			return nil, err
 		}

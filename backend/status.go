@@ -83,12 +83,12 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
 	status.GrantID, status.State = g.id, g.state(requests)
-	status.reportFailure(g.record(), requests.record())
+	status.tellFailure(g.record(), requests.record())
 	status.tellLimits(e.now(), q.record(), requests.record(), config)
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
-func (s *Status) reportFailure(rec grantRecord, requests quota.Record) {
+func (s *Status) tellFailure(rec grantRecord, requests quota.Record) {
 	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
 	if t := requests.Throttled; t != nil && !rec.Failure.isDefinite() {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.RetryAt

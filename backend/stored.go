@@ -39,7 +39,7 @@ func (s *stored[T]) isUnused(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.kept {
-		return clock.Elapsed(now, s.used) > settled
+		return clock.Elapsed(now, s.used) > leftoverAfter
 	}
 	return clock.Elapsed(now, s.used) > sweepAfter
 }

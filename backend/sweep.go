@@ -106,7 +106,7 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 		if err != nil {
 			return err
 		}
-		if rec := q.record(); !rec.IsNeedless(e.now(), config.limits(), settled) {
+		if rec := q.record(); !rec.IsNeedless(e.now(), config.limits(), leftoverAfter) {
 			return nil
 		}
 		return e.sweepQuota(ctx, q)
@@ -137,7 +137,7 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
 		return err
 	}
 	return sweepRecord(ctx, e, e.quotas, q.id, q.id, &q.stored, func() (bool, error) {
-		if rec := q.record(); !rec.IsNeedless(e.now(), config.limits(), settled) {
+		if rec := q.record(); !rec.IsNeedless(e.now(), config.limits(), leftoverAfter) {
 			return false, nil
 		}
 		roles, err := e.indexedRoles(ctx, q.id)
@@ -183,10 +183,10 @@ func dropUnused[T, R any](e *Engine, records map[string]*R, id string, s *stored
 }
 
 // isNeedless reports whether a grant that no role has tells nothing that matters.
-// What is under way with it has begun less than settled ago.
+// What is under way with it has begun less than leftoverAfter ago.
 func (rec grantRecord) isNeedless(now time.Time) bool {
-	if rec.Current != "" || clock.Elapsed(now, rec.LastMint) <= settled {
+	if rec.Current != "" || clock.Elapsed(now, rec.LastMint) <= leftoverAfter {
 		return false
 	}
-	return rec.Failure == nil || clock.Elapsed(now, rec.Failure.At) > settled
+	return rec.Failure == nil || clock.Elapsed(now, rec.Failure.At) > leftoverAfter
 }

@@ -126,7 +126,7 @@ func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, erro
 		return false, nil
 	case !t.rec.SeenInFuture.IsZero():
 		return true, nil
-	case clock.Elapsed(e.now(), t.rec.IssuedAt) <= settled:
+	case clock.Elapsed(e.now(), t.rec.IssuedAt) <= leftoverAfter:
 		return false, nil
 	case g.record().Current != t.rec.ID:
 		return true, nil

@@ -8,10 +8,10 @@ import "fmt"
 type places struct {
 	series   string // of this ledger in this process: no other has places of these names
 	next     int    // the first place that nobody has taken; they begin with 1
-	limit    int    // from next up to here places are reserved, whatever storage says during a write or after one that failed
+	limit    int    // the places from next up to here may be taken without a write; during a write that changes the reservation, those that it has before and after
 	stored   int    // where the latest reservation ends that was written without an error
-	counted  int    // next, when a reservation was thought of last
-	arrivals int    // readers since when writes follow closely on each other
+	counted  int    // the value of next when a write last decided how many places to reserve
+	arrivals int    // how many readers have come since writes follow closely on each other
 }
 
 // reservation is a range of places, From included and To not, that storage

@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// maxBatch bounds a commit, in bytes: so much that somebody waits for, and as
-// much that nobody does. With what the segment has before, an entry stays below
+// maxBatch bounds a commit, in bytes. It applies twice: to the changes for which a caller
+// waits, and to those for which nobody waits. With what the segment has before, an entry stays below
 // 300 KiB. Vault's raft storage takes 1 MiB, and Consul's half of that.
 const maxBatch = 128 << 10
 

@@ -18,13 +18,14 @@ type Record struct {
 
 // Request is one token request.
 type Request struct {
-	At        time.Time `json:"at"`
-	Until     time.Time `json:"until"`                // no token of it lives longer
-	Token     string    `json:"token,omitempty"`      // token_id; empty if none is known to have come of it
-	Over      bool      `json:"over,omitempty"`       // it left no live token at Zoho
-	Exchange  bool      `json:"exchange,omitempty"`   // it was the exchange of a grant code
-	Seen      time.Time `json:"seen,omitzero"`        // when At was first seen in the future
-	ReserveOf string    `json:"reserve_of,omitempty"` // the role for whose readers it was taken from the reserve
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until"`           // no token of it lives longer
+	Token string    `json:"token,omitempty"` // token_id; empty if none is known to have come of it
+	// NoLiveToken: it left no living token at Zoho, or that one has ended.
+	NoLiveToken bool      `json:"over,omitempty"`
+	Exchange    bool      `json:"exchange,omitempty"`   // it was the exchange of a grant code
+	Seen        time.Time `json:"seen,omitzero"`        // when At was first seen in the future
+	ReserveOf   string    `json:"reserve_of,omitempty"` // the role for whose readers it was taken from the reserve
 }
 
 // at is when the request was sent. A time in the future says nothing, and the moment
@@ -72,15 +73,15 @@ func (r *Record) Succeeded(tokenID string, life time.Duration) {
 	r.Throttled, r.HasWorked = nil, true
 }
 
-// Failed notes that no token is known to have come of the latest request; none is
+// Failed notes that no token is known to have come of the latest request; noToken is
 // whether it is certain that none did.
-func (r *Record) Failed(none bool) { r.latest().Over = none }
+func (r *Record) Failed(noToken bool) { r.latest().NoLiveToken = noToken }
 
 // Ended notes that Zoho no longer counts a token among the living.
 func (r *Record) Ended(tokenID string) {
 	for i := range r.Requests {
 		if r.Requests[i].Token == tokenID {
-			r.Requests[i].Over = true
+			r.Requests[i].NoLiveToken = true
 		}
 	}
 }
@@ -106,7 +107,7 @@ func (r *Record) latest() *Request {
 func (r *Record) Live(now time.Time) []Request {
 	var live []Request
 	for _, sent := range r.Requests {
-		if !sent.Over && sent.until(now).After(now) {
+		if !sent.NoLiveToken && sent.until(now).After(now) {
 			live = append(live, sent)
 		}
 	}
