@@ -23,18 +23,18 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string
 	if f := a.grant.record().Failure; f.isDefinite() && !a.purpose.trial || f.forbids(now) {
 		return "", f.err()
 	}
-	own, rec := a.q.record(), a.requests.record()
-	for _, silence := range []*quota.Silence{rec.Throttled, own.Throttled} {
-		if silence.Forbids(now, limits) {
-			return "", silenceError(silence)
-		}
+	if own := a.q.record(); own.Throttled.Forbids(now, limits) {
+		return "", silenceError(own.Throttled)
 	}
 	if a.purpose.role != "" && !a.grant.record().hasWorked() {
 		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
 			return "", err
 		}
 	}
+	rec := a.requests.record()
 	switch decision := rec.Request(now, limits); decision.Verdict {
+	case quota.Silent:
+		return "", silenceError(decision.Silence)
 	case quota.Used:
 		return "", budgetError(a.config, a.purpose, decision.Until)
 	case quota.Reserved:
@@ -42,7 +42,7 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string
 		if err == nil && reserveOf == "" {
 			err = reservedError(limits, decision.Until)
 		}
-	case quota.Go, quota.Silent, quota.Full:
+	case quota.Go, quota.Full:
 	}
 	return reserveOf, err
 }

@@ -108,7 +108,7 @@ func (e *Engine) ownerOf(ctx context.Context, quotaID string) (tokenOwner, error
 	if len(roles) > 0 {
 		return tokenOwner{Role: roles[0]}, nil
 	}
-	pending, err := e.pendingRevocation(ctx, quotaID)
+	pending, err := e.loadRevocation(ctx, quotaID)
 	if err != nil || pending == nil {
 		return tokenOwner{}, err
 	}

@@ -72,6 +72,7 @@ func (c crashCase) crash(t *testing.T, writes int, lost *int) (crashed bool) {
 	for _, lease := range w.leases[c.ends:] {
 		require.True(t, w.alive(lease), "%s: a lease that was there has a dead token", what)
 	}
+	w.countsWhatLives(what)
 	unknown := w.unknown()
 	require.NoError(t, c.do(w), what)
 	w.endsClean(what)
@@ -81,6 +82,19 @@ func (c crashCase) crash(t *testing.T, writes int, lost *int) (crashed bool) {
 		require.Len(t, w.living("refresh"), len(unknown)+c.authorized(w), what)
 	}
 	return crashed
+}
+
+// countsWhatLives requires that of no refresh token more access tokens live at Zoho than
+// the engine counts: it could otherwise make Zoho end one that somebody leases.
+func (w *world) countsWhatLives(what string) {
+	w.t.Helper()
+	names, err := w.engine.RoleNames(w.t.Context())
+	require.NoError(w.t, err)
+	for _, name := range names {
+		if refreshToken := w.refreshTokenOf(name); refreshToken != "" {
+			require.GreaterOrEqual(w.t, w.status(name).LiveTokens, w.sim.LiveTokens(refreshToken), "%s: tokens of %s", what, name)
+		}
+	}
 }
 
 // authorized counts the roles that have a refresh token.

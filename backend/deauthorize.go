@@ -116,8 +116,8 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []s
 		return false, err
 	}
 	defer release()
-	// Claims are made in this turn: whoever has claimed the refresh token by now keeps
-	// it, and nobody else can claim it once the revocation is decided.
+	// Roles enter the index in this turn (enterQuota): whoever has entered it by now keeps the
+	// refresh token, and nobody else can once the revocation is decided.
 	if now, err := e.otherRolesWithRefreshToken(ctx, role); err != nil {
 		return false, err
 	} else if added := slices.DeleteFunc(now, func(name string) bool { return slices.Contains(expected, name) }); len(added) > 0 {
@@ -171,7 +171,7 @@ func notRevokedYet(role string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, errAbandoned) {
+	if errors.Is(err, errGivenUp) {
 		return appendText(asGrantError(err), fmt.Sprintf("Role %q has no refresh token any more. As the one that it had has never worked here, Vault forgets it; if it is a good one, remove it at Zoho, under Connected Apps of the user who consented", role))
 	}
 	return appendText(asGrantError(err), fmt.Sprintf("Role %q has no refresh token any more, and nobody gets its access tokens; but Zoho has not revoked the refresh token yet. That is tried again by itself: see pending_revocations in the role's status. To try it now, deauthorize the role again", role))
@@ -198,7 +198,7 @@ func (e *Engine) endFormerRefreshTokens(ctx context.Context, name, except string
 		return false, err
 	}
 	for _, id := range ids {
-		pending, err := e.pendingRevocation(ctx, id)
+		pending, err := e.loadRevocation(ctx, id)
 		if err != nil {
 			return found, err
 		}
@@ -218,7 +218,7 @@ func (e *Engine) endFormerRefreshToken(ctx context.Context, quotaID string, conf
 		return false, err
 	}
 	defer release()
-	pending, err := e.pendingRevocation(ctx, quotaID)
+	pending, err := e.loadRevocation(ctx, quotaID)
 	if err != nil || pending == nil { // revoked meanwhile
 		return false, err
 	}

@@ -23,7 +23,7 @@
 //	config_store.go      a write of the config; verify.go tries its new client secret
 //	role_write.go        a write or deletion of a role; role_change.go checks what is written
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
-//	                     abandon.go the refresh token whose role could not be stored
+//	                     not_stored.go the refresh token whose role could not be stored
 //	consent.go           authorize and callback; consent_check.go holds the one against the other
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
@@ -33,7 +33,8 @@
 // How Zoho is asked, for all of them:
 //
 //	ask.go               one protocol for every token request: turn, admission, count, call, note
-//	budget.go            admission: may Zoho be asked? (package quota decides what Zoho allows)
+//	budget.go            may Zoho be asked for an access token? For a code: exchange_limits.go.
+//	                     What Zoho allows is decided in package quota, by Record.Request
 //	make_room.go         ends the tokens that have to go before one more may live
 //	mint.go              asks for an access token, once for all who wait
 //	adopt.go             stores what Zoho gave, and makes it the current token: nothing else does
@@ -50,10 +51,13 @@
 //
 // Below them are packages that know nothing of the engine: ledger (who holds a token),
 // quota (what Zoho allows, as a pure decision), work (what runs once and is waited for),
-// clock (how far a stored time is believed), zoho (HTTP, and Zoho's words: a new error
-// word goes into lookupRemedy of zoho/errors.go, with its kind, which is all that mints,
-// exchanges and revocations go by), secret. What the engine promises is
-// listed in docs/invariants.md.
+// clock (how far a stored time is believed), zoho (HTTP, and Zoho's words), secret. What
+// the engine promises is listed in docs/invariants.md.
+//
+// A new error word of Zoho's goes into lookupRemedy of zoho/errors.go, with its kind: mints,
+// exchanges and revocations go by that. If the word blames what one role asks for and not
+// the client, it goes into IsOfRole beside it as well. What Zoho answers to too many
+// requests is no single word: answer.throttled in zoho/answer.go recognises it.
 //
 // # What a reader sees of a grant
 //
@@ -113,7 +117,7 @@
 //   - What is decided of a pending revocation is decided in the turn of its quota.
 //   - The token's ledger alone decides that a token is ending: see package ledger. From
 //     then on no reader gets the token.
-//   - The token's one revocation in flight makes it gone.
+//   - The token's one revocation in flight makes it gone, or Tick when it has expired.
 //
 // # What is written, and when
 //

@@ -12,21 +12,25 @@ import (
 )
 
 // exchangeCode turns the change's grant code into the refresh token of updated,
-// and stores that role. What Zoho gives is stored or revoked, never lost: only
-// a crash between Zoho's answer and the first write can leave a refresh token
-// that nobody knows, and no order of writes can help against that.
+// and stores that role. What Zoho gives is stored or revoked. A refresh token that Vault
+// does not know can live at Zoho in three cases, which no order of writes helps against:
+// a crash between Zoho's answer and the first write; an answer that was lost; and when
+// neither storage nor Zoho's revocation works. The last two are told to the operator.
 //
-// What storage has of the new refresh token after each write:
+// What storage has after each write, in this order:
 //
-//	                     pending revocation   list of the client   index of the quota   role
-//	noteUnstored         noted
-//	listRefreshToken     noted                listed
-//	prepareAuthorized    noted                listed               entered
-//	storeRole            noted                listed               entered              stored
-//	deleteRevocation                          listed               entered              stored
+//	noteUnstored         a pending revocation of the new refresh token
+//	listRefreshToken     its entry in the list of its client
+//	noteExchange         what came of the request, in the quota of the client
+//	prepareAuthorized    the role's entry in the index of the new quota, and a pending
+//	                     revocation of the former refresh token
+//	countRequest         the request, in the quota of the new refresh token
+//	storeRole            the role
+//	deleteRevocation     no pending revocation of the new refresh token any more
+//	adoptExchanged       the access token, in the records by which readers find it
 //
-// After a crash Tick revokes what is noted and no stored role has, and deletes the note
-// otherwise; the daily round deletes the rest of what is revoked.
+// After a crash Tick revokes what is pending and no stored role has, and deletes the
+// entry otherwise. The rest of what is revoked goes with the daily round.
 func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	app, err := updated.app(config)
 	if err != nil {
@@ -43,29 +47,33 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	defer cancel()
 	g, err := e.grantOf(ctx, updated, config)
 	if err != nil {
-		return nil, e.abandon(ctx, app, config, got, err)
+		return nil, e.revokeNotStored(ctx, app, config, got, err)
 	}
 	q, err := e.quota(ctx, got.quotaID)
 	if err != nil {
-		return nil, e.abandon(ctx, app, config, got, err)
+		return nil, e.revokeNotStored(ctx, app, config, got, err)
 	}
 	defer e.beginWriting(q.id, updated.Name)()
 	if err := e.prepareAuthorized(ctx, old, updated, config); err != nil {
-		return nil, e.abandon(ctx, app, config, got, err)
+		return nil, e.revokeNotStored(ctx, app, config, got, err)
 	}
 	release, err := e.takeTurn(ctx, q.id) // its first reader waits for the token that is here already
 	if err != nil {
-		return nil, e.abandon(ctx, app, config, got, err)
+		return nil, e.revokeNotStored(ctx, app, config, got, err)
 	}
 	defer release()
 	// While we have the turn, Tick cannot revoke it. Check that Tick did not do so
 	// before.
-	pending, err := e.pendingRevocation(ctx, q.id)
+	pending, err := e.loadRevocation(ctx, q.id)
 	switch {
 	case err != nil:
 		return nil, err // the note stands, and Tick looks at it
 	case pending == nil || pending.Decided:
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover and revoked. Get a new code, and try again."}
+	}
+	// Zoho counts the exchange for the refresh token, too, and its access token.
+	if err := e.countRequest(ctx, q, config, quota.Request{At: got.asked}); err != nil {
+		return nil, appendText(err, "Zoho had exchanged the grant code already; its refresh token is revoked by itself in a few minutes. Correct the cause, and get a new code")
 	}
 	stored := e.storeRole(ctx, updated)
 	if stored == nil {
@@ -159,7 +167,7 @@ func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code
 		},
 	})
 	if err != nil {
-		return exchanged{}, e.abandon(ctx, app, config, got, err)
+		return exchanged{}, e.revokeNotStored(ctx, app, config, got, err)
 	}
 	return got, nil
 }
@@ -237,12 +245,8 @@ func (e *Engine) noteExchange(ctx context.Context, client *quotaRecord, role str
 }
 
 // adoptExchanged makes the access token that came with a new refresh token the
-// current one of its grant. Zoho counts it there. One that was not usable counts as a
-// token that may live.
+// current one of its grant. One that was not usable counts as a token that may live.
 func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, exchanged exchanged, exclusive bool, config *Config) error {
-	if err := e.countRequest(ctx, q, config, quota.Request{At: exchanged.asked}); err != nil {
-		return err
-	}
 	if exchanged.AccessToken.IsZero() {
 		return nil
 	}

@@ -37,10 +37,6 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 	now := e.now()
 	client.seeFuture(now)
 	rec, limits := client.record(), config.limits()
-	decision := rec.Request(now, limits)
-	if decision.Verdict == quota.Silent {
-		return silenceError(decision.Silence)
-	}
 	if rec.Denied.Forbids(now, limits) && rec.Denied.InARow > 1 {
 		return silenceError(rec.Denied)
 	}
@@ -51,8 +47,14 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 				"%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", made, limit.in)}
 		}
 	}
-	if free := rec.UnreservedAt(now, limits); free.After(now) {
-		return reservedError(limits, free)
+	switch decision := rec.Request(now, limits); decision.Verdict {
+	case quota.Silent:
+		return silenceError(decision.Silence)
+	case quota.Used:
+		return budgetError(config, mintPurpose{}, rec.UnreservedAt(now, limits)) // what is free before is for readers
+	case quota.Reserved:
+		return reservedError(limits, decision.Until)
+	case quota.Go, quota.Full:
 	}
 	return nil
 }

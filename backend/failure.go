@@ -63,8 +63,8 @@ func (rec *grantRecord) failed(now time.Time, refused *zoho.Error) {
 // forgiven forgets that Zoho has refused the credentials.
 func (rec *grantRecord) forgiven() { rec.Failure = nil }
 
-// noteFailure remembers why there is no token, and returns it. A trial that is
-// refused is not remembered: its credentials are not written either.
+// noteFailure remembers why there is no token, and returns it. A definite refusal of a
+// trial is not stored: its credentials are not stored either.
 func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error {
 	g, purpose := a.grant, a.purpose
 	var refused *zoho.Error
@@ -79,11 +79,11 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 	if refused.Kind == zoho.Throttled {
 		return e.noteThrottle(ctx, a, roles, refused)
 	}
-	former := g.record()
-	now := former
-	now.failed(e.now(), refused) // of a trial, it is told and not remembered
+	at, former := e.now(), g.record()
+	after := former
+	after.failed(at, refused)
 	if !purpose.trial || !refused.Kind.Definite() {
-		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.failed(e.now(), refused) }); err != nil {
+		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.failed(at, refused) }); err != nil {
 			return err
 		}
 	}
@@ -92,9 +92,9 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 			return err
 		}
 	}
-	needsPerson := now.Failure.needsPerson() && !purpose.trial && (former.Failure == nil || !former.Failure.needsPerson())
-	e.reportFailure(g, now.Failure.err(), roles, needsPerson)
-	return now.Failure.err()
+	needsPerson := after.Failure.needsPerson() && !purpose.trial && (former.Failure == nil || !former.Failure.needsPerson())
+	e.reportFailure(g, after.Failure.err(), roles, needsPerson)
+	return after.Failure.err()
 }
 
 // noteThrottle remembers that Zoho has throttled, where the requests count.

@@ -83,8 +83,8 @@ var clientIDForm = regexp.MustCompile(`^\d{4}\.`)
 // checkClient finds a client ID and secret that were swapped: the ID can be read back,
 // and is in log lines. Zoho's client IDs begin with 1000., those of clients for the
 // consent of an organisation with 1005., and secrets with nothing like that.
-// Source: facts on Zoho's OAuth, section 2.8, and configurations for Zoho Payments and
-// SalesIQ in public repositories.
+// Source: Zoho's API console, and configurations for Zoho Payments and SalesIQ in public
+// repositories.
 func checkClient(clientID string, clientSecret secret.Value, accountsURL string) error {
 	const begin = "1000."
 	switch {

@@ -87,7 +87,7 @@ func (g *grant) credential() credential {
 func (g *grant) quotaID() string { return g.record().QuotaID }
 
 // grantOf finds the grant of a role: what its tokens are minted from now. The
-// error is errClientMoved if the mount's client is no longer the role's.
+// error is *clientMovedError if the mount's client is no longer the role's.
 func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, error) {
 	if !r.IsAuthorized() {
 		return nil, r.errUnauthorized()

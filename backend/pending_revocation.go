@@ -14,6 +14,8 @@ import (
 // with all that is needed to revoke it.
 //
 //	                    noted ──── a role that is stored has it, or is written with it ────► void
+//	                      │  ╰──── an operator has written over it, or deleted its role,
+//	                      │        and was told that it lives on ─────────────────────────► void
 //	                      │
 //	                      │ no role has it, nobody leases its access tokens
 //	                      ▼
@@ -21,8 +23,8 @@ import (
 //	                      ╰────── Zoho has refused for about a week ─────► given up
 //	                              (once, if it never worked)
 //
-// It is noted before a role that gets another refresh token gives this one up, and
-// before a role that gets this one is stored: a crash in the middle leaves nothing
+// It is noted before a role that is authorized again gives this one up, and before a role
+// that gets this one for a grant code is stored: a crash in the middle leaves nothing
 // that nobody knows. Zoho is asked only when the decision is stored. From then on no
 // role can be written with it, and nothing is minted from it.
 //
@@ -64,7 +66,7 @@ func (e *Engine) newPendingRevocation(r *Role, app zoho.App, config *Config) pen
 	}
 }
 
-func (e *Engine) pendingRevocation(ctx context.Context, quotaID string) (*pendingRevocation, error) {
+func (e *Engine) loadRevocation(ctx context.Context, quotaID string) (*pendingRevocation, error) {
 	return orNone(get[pendingRevocation](ctx, e.store, prefixRevocations+quotaID))
 }
 
@@ -76,7 +78,7 @@ func (e *Engine) changeRevocation(ctx context.Context, quotaID string, change fu
 		return err
 	}
 	defer release()
-	pending, err := e.pendingRevocation(ctx, quotaID)
+	pending, err := e.loadRevocation(ctx, quotaID)
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,8 @@ func (e *Engine) changeRevocation(ctx context.Context, quotaID string, change fu
 	}
 }
 
-// deleteRevocation deletes an entry that has been carried out, or given up.
+// deleteRevocation deletes an entry whatever it says: it has been carried out, or given
+// up, or the role of a refresh token that Zoho has just given is stored.
 func (e *Engine) deleteRevocation(ctx context.Context, quotaID string) error {
 	return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return nil })
 }
@@ -160,7 +163,7 @@ func (e *Engine) enterQuota(ctx context.Context, r *Role) (noted bool, err error
 		return false, err
 	}
 	defer release()
-	pending, err := e.pendingRevocation(ctx, id)
+	pending, err := e.loadRevocation(ctx, id)
 	switch {
 	case err != nil:
 		return false, err
@@ -197,7 +200,7 @@ func (e *Engine) cancelRevocation(ctx context.Context, r *Role) error {
 // checkNotEnding refuses to mint from a refresh token whose revocation is decided.
 // The caller has its turn.
 func (e *Engine) checkNotEnding(ctx context.Context, quotaID string) error {
-	pending, err := e.pendingRevocation(ctx, quotaID)
+	pending, err := e.loadRevocation(ctx, quotaID)
 	if err != nil || pending == nil || !pending.Decided {
 		return err
 	}
@@ -222,7 +225,7 @@ func (e *Engine) pendingOf(ctx context.Context, role string) (pending []PendingR
 		return nil, err
 	}
 	for _, id := range ids {
-		p, err := e.pendingRevocation(ctx, path.Base(id))
+		p, err := e.loadRevocation(ctx, path.Base(id))
 		if err != nil {
 			return nil, err
 		}

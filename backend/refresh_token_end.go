@@ -52,7 +52,7 @@ func (e *Engine) continueRevocation(ctx context.Context, quotaID string) {
 }
 
 func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) error {
-	if pending, err := e.pendingRevocation(ctx, quotaID); err != nil || pending == nil {
+	if pending, err := e.loadRevocation(ctx, quotaID); err != nil || pending == nil {
 		return err // no need to wait for a turn
 	}
 	release, err := e.takeTurn(ctx, quotaID)
@@ -60,7 +60,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 		return err
 	}
 	defer release()
-	pending, err := e.pendingRevocation(ctx, quotaID)
+	pending, err := e.loadRevocation(ctx, quotaID)
 	if err != nil || pending == nil || clock.IsWithin(e.now(), pending.RetryAt, longestRevocationPause) {
 		return err
 	}
@@ -167,8 +167,8 @@ func (e *Engine) endRevocation(ctx context.Context, quotaID string, pending pend
 	return nil
 }
 
-// errAbandoned: the engine has given up revoking a refresh token, and forgot it.
-var errAbandoned = errors.New("it is not tried again")
+// errGivenUp: the engine has given up revoking a refresh token, and forgot it.
+var errGivenUp = errors.New("it is not tried again")
 
 // postponeOrGiveUp notes that Zoho could not be made to revoke a refresh
 // token, and gives up after some days: what Zoho has always refused till then, it
@@ -186,13 +186,13 @@ func (e *Engine) postponeOrGiveUp(ctx context.Context, quotaID string, pending p
 		return err
 	}
 	if pending.NeverWorked {
-		return errAbandoned
+		return errGivenUp
 	}
 	e.log().Error("gave up revoking a refresh token, and forgot it: it may live on at Zoho. Remove it there, under Connected Apps of the user who consented, or delete the client in the API console",
 		"role", pending.Role, "quota", quotaID, "accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339), "error", cause)
 	e.report(EventRefreshTokenAbandon, "", nil, "role", pending.Role, "quota", quotaID,
 		"accounts_url", pending.AccountsURL, "client_id", pending.ClientID, "since", pending.At.UTC().Format(time.RFC3339))
-	return errAbandoned
+	return errGivenUp
 }
 
 // revokeRefreshToken asks Zoho, within the time that two endpoints may take.

@@ -200,14 +200,14 @@ func (e *Engine) deleteExpired(ctx context.Context, t *token) error {
 	return e.deleteToken(ctx, t, byExpiry)
 }
 
-// endIfUnheld ends a token that no role can hand out any more, unless somebody
-// holds it. What fails here is left to Tick.
+// endIfUnheld ends a token unless somebody holds it. If its end is decided already, it
+// carries that out, whoever holds it. What fails here is left to Tick.
 func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
 	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err == nil && ending {
 		err = e.revokeAtZoho(ctx, t)
 	}
 	if err != nil {
-		e.log().Warn("could not end an access token that nobody needs; it is tried again", "token_id", t.rec.ID, "error", err)
+		e.log().Warn("could not end an access token; it is tried again", "token_id", t.rec.ID, "error", err)
 	}
 }

@@ -29,7 +29,7 @@ type Role struct {
 	DataCenter   string        `json:"data_center,omitempty"` // as written; empty: the mount's
 	ClientID     string        `json:"client_id,omitempty"`   // the role's own client; empty: the mount's
 	ClientSecret secret.Value  `json:"-"`
-	RefreshToken secret.Value  `json:"-"`                       // zero: no person has authorised the role yet
+	RefreshToken secret.Value  `json:"-"`                       // zero: with client_credentials, or when the role is not authorized
 	AuthorizedAs string        `json:"authorized_as,omitempty"` // whose Zoho account the refresh token belongs to; empty: not known
 	SOID         string        `json:"soid,omitempty"`          // the organisation, of client_credentials or of ConsentOrg
 	Scopes       []string      `json:"scopes,omitempty"`        // asked for at the consent, or with client_credentials

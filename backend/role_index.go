@@ -54,8 +54,7 @@ func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
 	})
 }
 
-// rolesWithRefreshToken names the roles that have a refresh token, or are being written with it:
-// also those that cannot
+// rolesWithRefreshToken names the roles that have a refresh token, also those that cannot
 // use it now - their client is not the mount's at the moment, or their entry
 // cannot be decoded - and those that are being written with it. It must not be
 // revoked behind their back.

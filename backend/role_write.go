@@ -125,7 +125,7 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	}
 	if change.wantsTrial(old, updated) {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
-			e.leaveFormerGrant(ctx, updated, old) // it was not written, so it claims nothing
+			e.leaveFormerGrant(ctx, updated, old) // it was not written, so it leaves what it has entered
 			return nil, err
 		}
 	}

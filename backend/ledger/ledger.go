@@ -190,8 +190,7 @@ func (l *Ledger) ReleaseDeferred(id string) {
 }
 
 // EndIfUnheld decides that the token has to end, unless somebody holds it, and reports
-// whether its end is decided: now, or before, whoever holds it. It is for tokens that no
-// role needs any more.
+// whether its end is decided: now, or before, whoever holds it.
 func (l *Ledger) EndIfUnheld(ctx context.Context, now time.Time) (ending bool, err error) {
 	return l.endIf(ctx, now, func() bool { return l.heldLocked() == 0 })
 }

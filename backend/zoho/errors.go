@@ -7,7 +7,7 @@ import (
 )
 
 // Kind says what a failed call means to the caller, whatever words and status
-// Zoho chose for it.
+// Zoho chose for it. It is stored as a number, so a new kind goes to the end.
 type Kind int
 
 const (

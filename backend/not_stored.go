@@ -10,16 +10,16 @@ import (
 // What becomes of a refresh token that Zoho has given for a code, and whose role could
 // not be stored.
 
-// abandon revokes a refresh token that could not be stored: no write of its role
+// revokeNotStored revokes a refresh token that could not be stored: no write of its role
 // was begun.
-func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got exchanged, cause error) error {
+func (e *Engine) revokeNotStored(ctx context.Context, app zoho.App, config *Config, got exchanged, cause error) error {
 	if got.RefreshToken.IsZero() {
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+2*config.RequestTimeout) // the cause may be a time that is up
 	defer cancel()
 	if got.quotaID != "" {
-		return e.abandonNoted(ctx, config, got, cause)
+		return e.revokeNoted(ctx, config, got, cause)
 	}
 	if _, err := e.revokeRefreshToken(ctx, app, config.CACert, got.RefreshToken, config); err != nil {
 		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
@@ -28,18 +28,21 @@ func (e *Engine) abandon(ctx context.Context, app zoho.App, config *Config, got 
 	return appendText(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
 }
 
-// abandonNoted decides that a refresh token which is noted is revoked.
-func (e *Engine) abandonNoted(ctx context.Context, config *Config, got exchanged, cause error) error {
+// revokeNoted decides that a refresh token which is noted is revoked.
+func (e *Engine) revokeNoted(ctx context.Context, config *Config, got exchanged, cause error) error {
 	const later = "Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code"
 	release, err := e.takeTurn(ctx, got.quotaID)
 	if err != nil {
 		return appendText(cause, fmt.Sprintf(later, err))
 	}
 	defer release()
-	pending, err := e.pendingRevocation(ctx, got.quotaID)
+	pending, err := e.loadRevocation(ctx, got.quotaID)
 	if err == nil && pending != nil {
-		has, err := e.rolesWithRefreshToken(ctx, got.quotaID)
-		if err != nil || len(others(has, pending.Role)) > 0 {
+		roles, err := e.rolesWithRefreshToken(ctx, got.quotaID)
+		if err != nil {
+			return appendText(cause, fmt.Sprintf(later, err))
+		}
+		if len(others(roles, pending.Role)) > 0 {
 			return cause // a server has given a refresh token that another role has already
 		}
 	}
