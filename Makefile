@@ -26,7 +26,7 @@ dev: ## the same environment, kept up until Ctrl-C, to try things by hand
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
 
-bench: ## measure the engine on a real Vault: beside a plugin that does nothing, beside the token server, and with 10,000 roles and 100,000 leases; about 20 minutes
+bench: ## measure the engine on a real Vault, beside plugins that do nothing or only write, and with 100,000 leases; writes docs/scale.md; about 20 minutes
 	@go build -o bin/bench ./bench
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/bench
 

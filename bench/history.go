@@ -21,17 +21,79 @@ type ratio struct {
 	value float64
 }
 
-// run is a full run of the benchmark, as the history has it.
+// run is a run of the benchmark.
 type run struct {
 	at     time.Time
 	commit string
 	cores  int
 	rounds int // so many turns each ratio is the median of
+	slice  time.Duration
 	ratios []ratio
+	tables map[string]string // by part: what it has found, in Markdown
 }
 
-func newRun(ctx context.Context, rounds int) run {
-	return run{at: time.Now().UTC(), commit: commitOf(ctx, "."), cores: runtime.NumCPU(), rounds: rounds}
+func newRun(ctx context.Context, rounds int, slice time.Duration) *run {
+	return &run{at: time.Now().UTC(), commit: commitOf(ctx, "."), cores: runtime.NumCPU(), rounds: rounds, slice: slice, tables: map[string]string{}}
+}
+
+const (
+	partSpeed = "speed"
+	partScale = "scale"
+)
+
+// measure runs the parts, and prints what each has found.
+func (r *run) measure(ctx context.Context, names []string, sizes string, idle time.Duration) error {
+	for _, part := range names {
+		var found string
+		var err error
+		switch part {
+		case partSpeed:
+			found, r.ratios, err = speed(ctx, r.rounds, r.slice)
+		case partScale:
+			found, err = scale(ctx, sizes, idle)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Print(found)
+		r.tables[part] = found
+	}
+	return nil
+}
+
+// keep writes what was found into the document and the history, unless their names are empty.
+func (r *run) keep(document, history string) error {
+	if document != "" {
+		for part, found := range r.tables {
+			if err := writeBetweenMarks(document, part, r.origin()+"\n"+found); err != nil {
+				return err
+			}
+		}
+	}
+	if history == "" {
+		return nil
+	}
+	return r.appendTo(history)
+}
+
+// origin says where figures come from.
+func (r *run) origin() string {
+	return fmt.Sprintf("Measured on %s at commit %s, on %d cores that all had to share: Vault, the plugins, their clients and the simulated Zoho.\n", r.at.Format(time.DateOnly), r.commit, r.cores)
+}
+
+// writeBetweenMarks puts text into the place that a document has for a part.
+func writeBetweenMarks(document, part, text string) error {
+	former, err := os.ReadFile(document) // #nosec G304 -- whoever starts the command names it
+	if err != nil {
+		return err
+	}
+	begin, end := fmt.Sprintf("<!-- written by make bench: %s -->\n", part), "<!-- end -->\n"
+	before, rest, found := strings.Cut(string(former), begin)
+	_, after, ends := strings.Cut(rest, end)
+	if !found || !ends {
+		return fmt.Errorf("%s has no place for the table: %s%s", document, begin, end)
+	}
+	return os.WriteFile(document, []byte(before+begin+text+end+after), 0o600)
 }
 
 // commitOf names the commit of the tree in dir, with a plus sign if something in it is
@@ -52,7 +114,7 @@ func commitOf(ctx context.Context, dir string) string {
 }
 
 // heading is that of a table whose lines have the ratios of this run.
-func (r run) heading() string {
+func (r *run) heading() string {
 	names, line := []string{"date", "commit", "cores", "turns"}, "|---|---|--:|--:|"
 	for _, ratio := range r.ratios {
 		names = append(names, ratio.what)
@@ -61,7 +123,7 @@ func (r run) heading() string {
 	return "| " + strings.Join(names, " | ") + " |\n" + line + "\n"
 }
 
-func (r run) line() string {
+func (r *run) line() string {
 	line := fmt.Sprintf("| %s | %s | %d | %d |", r.at.Format(time.DateOnly), r.commit, r.cores, r.rounds)
 	for _, ratio := range r.ratios {
 		line += fmt.Sprintf(" %.2f |", ratio.value)
@@ -71,7 +133,7 @@ func (r run) line() string {
 
 // appendTo adds the run to the last table of a file. A run that measures something else
 // begins a new table.
-func (r run) appendTo(path string) error {
+func (r *run) appendTo(path string) error {
 	former, err := os.ReadFile(path) // #nosec G304 -- whoever starts the command names it
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

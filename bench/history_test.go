@@ -43,11 +43,25 @@ func TestHistory_HasALineForEachRunBelowOneHeading(t *testing.T) {
 func TestHistory_BeginsAFileThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "history.md")
-	require.NoError(t, newRun(t.Context(), 3).appendTo(path))
+	require.NoError(t, newRun(t.Context(), 3, time.Second).appendTo(path))
 	written, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Contains(t, string(written), time.Now().UTC().Format("\n| 2006-"))
-	require.Error(t, newRun(t.Context(), 3).appendTo(t.TempDir()), "a directory")
+	require.Error(t, newRun(t.Context(), 3, time.Second).appendTo(t.TempDir()), "a directory")
+}
+
+func TestRun_WritesWhatItHasFoundIntoTheDocumentAndNothingElse(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "scale.md")
+	require.NoError(t, os.WriteFile(path, []byte("a\n<!-- written by make bench: speed -->\nold\n<!-- end -->\nb\n<!-- written by make bench: scale -->\n<!-- end -->\nc\n"), 0o600))
+	found := &run{commit: "0123456789", cores: 2, tables: map[string]string{partSpeed: "| new |\n", partScale: "| newer |\n"}}
+	require.NoError(t, found.keep(path, ""))
+	written, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "a\n<!-- written by make bench: speed -->\n"+found.origin()+"\n| new |\n<!-- end -->\nb\n<!-- written by make bench: scale -->\n"+found.origin()+"\n| newer |\n<!-- end -->\nc\n", string(written))
+	found.tables["more"] = ""
+	require.ErrorContains(t, found.keep(path, ""), "has no place")
+	require.NoError(t, (&run{tables: found.tables}).keep("", ""))
 }
 
 func TestHistory_NamesTheCommitAndWhetherSomethingIsNotCommitted(t *testing.T) {

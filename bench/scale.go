@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/vault/api"
 )
 
 const (
@@ -33,22 +31,21 @@ const (
 )
 
 // scale measures a fresh server for each number of roles.
-func scale(ctx context.Context, sizes string, idle time.Duration) error {
+func scale(ctx context.Context, sizes string, idle time.Duration) (found string, err error) {
 	var table table
 	for text := range strings.SplitSeq(sizes, ",") {
 		roles, err := strconv.Atoi(text)
 		if err != nil || roles < inUse {
-			return fmt.Errorf("sizes is %q; write numbers of roles, each at least %d", sizes, inUse)
+			return "", fmt.Errorf("sizes is %q; write numbers of roles, each at least %d", sizes, inUse)
 		}
 		start := time.Now()
 		fmt.Fprintf(os.Stderr, "scale: %d roles, %d leases ...\n", roles, (leasesPerRole+1)*roles)
 		if err := scaleTo(ctx, &table, roles, idle); err != nil {
-			return fmt.Errorf("with %d roles: %w", roles, err)
+			return "", fmt.Errorf("with %d roles: %w", roles, err)
 		}
 		fmt.Fprintf(os.Stderr, "scale: %d roles took %s\n", roles, time.Since(start).Round(time.Second))
 	}
-	fmt.Print(table.markdown())
-	return nil
+	return table.markdown(), nil
 }
 
 func scaleTo(ctx context.Context, table *table, roles int, idle time.Duration) error {
@@ -62,8 +59,8 @@ func scaleTo(ctx context.Context, table *table, roles int, idle time.Duration) e
 		return err
 	}
 	defer b.close()
-	f := &filled{bench: b, table: table, client: b.root(), roles: roles}
-	f.client.SetClientTimeout(time.Hour)
+	f := &filled{bench: b, table: table, roles: roles}
+	b.client.SetClientTimeout(time.Hour)
 	table.begin()
 	for _, step := range []func(context.Context) error{f.writeRoles, f.oneGrant, f.readLeases, f.lookAround, f.idle(idle), f.restart, f.revoke} {
 		if err := step(ctx); err != nil {
@@ -76,9 +73,8 @@ func scaleTo(ctx context.Context, table *table, roles int, idle time.Duration) e
 // filled is a server that fills up, step by step.
 type filled struct {
 	*bench
-	table  *table
-	client *api.Client // one for all, so that connections are kept
-	roles  int
+	table *table
+	roles int
 }
 
 func (f *filled) writeRoles(ctx context.Context) error {
@@ -92,14 +88,14 @@ func (f *filled) writeRoles(ctx context.Context) error {
 	for i := range tokens {
 		tokens[i] = f.consent(fmt.Sprintf("user-%d", i))
 	}
-	took, err := each(ctx, writersAtOnce, f.roles, func(ctx context.Context, i int) error {
+	written, err := each(ctx, writersAtOnce, f.roles, func(ctx context.Context, i int) error {
 		_, err := f.client.Logical().WriteWithContext(ctx, "zoho/roles/"+roleName(i), map[string]any{"refresh_token": tokens[i], "verify": false})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	f.table.add(fmt.Sprintf("roles written per second, %d at once", writersAtOnce), rate(f.roles, took))
+	f.table.add(fmt.Sprintf("roles written per second, %d at once", writersAtOnce), rate(written))
 	if err := f.timed(ctx, "list `roles/`", f.list("zoho/roles")); err != nil {
 		return err
 	}
@@ -121,11 +117,11 @@ func (f *filled) oneGrant(ctx context.Context) error {
 	if _, err := each(ctx, writersAtOnce, many-samples/10, write); err != nil {
 		return err
 	}
-	took, err := each(ctx, 1, samples/10, func(ctx context.Context, i int) error { return write(ctx, many-samples/10+i) })
+	written, err := each(ctx, 1, samples/10, func(ctx context.Context, i int) error { return write(ctx, many-samples/10+i) })
 	if err != nil {
 		return err
 	}
-	f.table.add("write of a role, when a tenth as many have its refresh token", millis(took/(samples/10)))
+	f.table.add("write of a role, when a tenth as many have its refresh token", millis(written.took/(samples/10)))
 	_, err = each(ctx, writersAtOnce, many, func(ctx context.Context, i int) error {
 		_, err := f.client.Logical().DeleteWithContext(ctx, fmt.Sprintf("zoho/roles/same-%d", i))
 		return err
@@ -138,17 +134,17 @@ func (f *filled) readLeases(ctx context.Context) error {
 		return err
 	}
 	spread := leasesPerRole*f.roles - inUse
-	took, err := each(ctx, readersAtOnce, spread, f.creds(func(i int) string { return roleName(i % inUse) }))
+	read, err := each(ctx, readersAtOnce, spread, f.creds(func(i int) string { return roleName(i % inUse) }))
 	if err != nil {
 		return err
 	}
 	f.table.add("leases, spread over 100 roles", count(spread+inUse))
-	f.table.add(fmt.Sprintf("leases read per second, %d at once", readersAtOnce), rate(spread, took))
-	if took, err = each(ctx, readersAtOnce, f.roles, f.creds(one)); err != nil {
+	f.table.add(fmt.Sprintf("leases read per second, %d at once", readersAtOnce), rate(read))
+	if read, err = each(ctx, readersAtOnce, f.roles, f.creds(one)); err != nil {
 		return err
 	}
 	f.table.add("leases on one token besides", count(f.roles))
-	f.table.add(fmt.Sprintf("the same, on the one token, %d at once", readersAtOnce), rate(f.roles, took))
+	f.table.add(fmt.Sprintf("the same, on the one token, %d at once", readersAtOnce), rate(read))
 	return f.weigh("with the leases")
 }
 
@@ -221,6 +217,4 @@ func one(int) string { return shared }
 
 func count(n int) string { return strconv.Itoa(n) }
 
-func rate(n int, took time.Duration) string {
-	return count(int(math.Round(float64(n) / took.Seconds())))
-}
+func rate(o outcome) string { return count(int(math.Round(o.perSecond()))) }

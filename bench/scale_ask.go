@@ -7,39 +7,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
-	"golang.org/x/sync/errgroup"
 )
-
-// each does something n times, so many at once.
-func each(ctx context.Context, atOnce, n int, do func(ctx context.Context, i int) error) (time.Duration, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	start := time.Now()
-	for i := range n {
-		group.Go(func() error { return do(ctx, i) })
-	}
-	err := group.Wait()
-	return time.Since(start), err
-}
 
 // sampled adds the median time of doing something, and the one that only one in
 // a hundred is above.
 func (f *filled) sampled(ctx context.Context, what string, do func(ctx context.Context, i int) error) error {
-	times := make([]time.Duration, 0, samples)
-	for i := range samples {
-		start := time.Now()
-		if err := do(ctx, i); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		times = append(times, time.Since(start))
+	sampled, err := each(ctx, 1, samples, do)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	slices.Sort(times)
-	f.table.add(what+" (99th percentile)", fmt.Sprintf("%s (%s)", millis(times[samples/2]), millis(times[samples*99/100])))
+	f.table.add(what+" (99th percentile)", fmt.Sprintf("%s (%s)", millis(quantile(sampled.times, 50)), millis(quantile(sampled.times, 99))))
 	return nil
 }
 

@@ -63,11 +63,11 @@ func (f *filled) revoke(ctx context.Context) error {
 		{fmt.Sprintf("the leases of the 100 roles, in %d requests, %d at once", inUse, writersAtOnce), inUse, prefix(roleName)},
 	} {
 		asked := f.revocations()
-		took, err := each(ctx, writersAtOnce, m.requests, m.do)
+		revoked, err := each(ctx, writersAtOnce, m.requests, m.do)
 		if err != nil {
 			return err
 		}
-		f.table.add("revoke "+m.what, seconds(took))
+		f.table.add("revoke "+m.what, seconds(revoked.took))
 		f.table.add("calls to Zoho for that", count(f.revocations()-asked))
 	}
 	keys, err := f.keys(ctx, "zoho/tokens")

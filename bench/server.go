@@ -15,12 +15,13 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-// bench is a server with the engine mounted at zoho/, and for the part that
-// compares with it the floor at floor/.
+// bench is a server with the engine mounted at zoho/, and for the part
+// that compares the floor at floor/.
 type bench struct {
 	server *bootstrap.Vault
+	client *api.Client // one for all, so that connections are kept
 	sim    *zohosim.Sim
-	client *zohosim.Client
+	app    *zohosim.Client
 }
 
 // newBench starts a server in dir; config is added to its configuration file.
@@ -30,7 +31,7 @@ func newBench(ctx context.Context, dir, config string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{server: server, sim: zohosim.New(zohosim.Options{Throttle: zohosim.Throttle{Limit: -1}})}
+	b := &bench{server: server, client: server.Client(server.RootToken()), sim: zohosim.New(zohosim.Options{Throttle: zohosim.Throttle{Limit: -1}})}
 	if err := b.mountEngine(ctx); err != nil {
 		b.close()
 		return nil, err
@@ -42,8 +43,6 @@ func (b *bench) close() {
 	b.server.Kill()
 	b.sim.Close()
 }
-
-func (b *bench) root() *api.Client { return b.server.Client(b.server.RootToken()) }
 
 func (b *bench) mountEngine(ctx context.Context) error {
 	plugin, err := bootstrap.BuildPlugin(ctx, b.server.PluginDir())
@@ -60,9 +59,9 @@ func (b *bench) mountEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.client = b.sim.AddClient(zohosim.ClientSpec{})
+	b.app = b.sim.AddClient(zohosim.ClientSpec{})
 	if err := b.write(ctx, "zoho/config", map[string]any{
-		"accounts_url": accounts.URL, "client_id": b.client.ID, "client_secret": b.client.Secret("us"), "request_budget": 1000,
+		"accounts_url": accounts.URL, "client_id": b.app.ID, "client_secret": b.app.Secret("us"), "request_budget": 1000,
 	}); err != nil {
 		return err
 	}
@@ -70,11 +69,11 @@ func (b *bench) mountEngine(ctx context.Context) error {
 }
 
 func (b *bench) consent(user string) string {
-	return b.sim.Consent(b.client, "us", user+"@example.com", []string{"ZohoCRM.modules.ALL"})
+	return b.sim.Consent(b.app, "us", user+"@example.com", []string{"ZohoCRM.modules.ALL"})
 }
 
 func (b *bench) write(ctx context.Context, path string, data map[string]any) error {
-	_, err := b.root().Logical().WriteWithContext(ctx, path, data)
+	_, err := b.client.Logical().WriteWithContext(ctx, path, data)
 	return err
 }
 
@@ -90,7 +89,7 @@ func (b *bench) mountFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sys := b.root().Sys()
+	sys := b.client.Sys()
 	if err := sys.RegisterPluginWithContext(ctx, &api.RegisterPluginInput{Name: "floor", Type: api.PluginTypeSecrets, Command: "floor", SHA256: sum}); err != nil {
 		return err
 	}

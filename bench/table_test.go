@@ -3,9 +3,6 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,21 +25,4 @@ func TestTable_HasAColumnForEachSizeAndTheFirstRowAsItsHeading(t *testing.T) {
 | calls | 10 | 20 |
 | took | 5.0 ms | 10 ms |
 `, table.markdown())
-}
-
-func TestEach_DoesAllAndStopsAtTheFirstError(t *testing.T) {
-	t.Parallel()
-	var done atomic.Int64
-	_, err := each(t.Context(), 4, 100, func(context.Context, int) error { done.Add(1); return nil })
-	require.NoError(t, err)
-	require.EqualValues(t, 100, done.Load())
-
-	failed := errors.New("no")
-	_, err = each(t.Context(), 1, 100, func(ctx context.Context, i int) error {
-		if i == 3 {
-			return failed
-		}
-		return ctx.Err()
-	})
-	require.ErrorIs(t, err, failed)
 }

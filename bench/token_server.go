@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/vault/api"
-
 	"vault-plugin-secrets-zoho/bootstrap"
 )
 
@@ -28,9 +26,13 @@ type tokenServer struct {
 	client  url.Values // what a caller sends
 }
 
-// startTokenServer builds and starts it in dir. It listens on a loopback address, as
+// callers is how many ask the token server at once.
+const callers = 16
+
+// startTokenServer builds and starts it. It listens on a loopback address, as
 // most callers need it.
-func (b *bench) startTokenServer(ctx context.Context, dir string) (*tokenServer, error) {
+func (b *bench) startTokenServer(ctx context.Context) (*tokenServer, error) {
+	dir := b.server.Dir()
 	program, log := filepath.Join(dir, "zoho-token-server"), filepath.Join(dir, "token-server.log")
 	build := exec.CommandContext(ctx, "scripts/build", program, "zoho-token-server")
 	build.Stderr = os.Stderr
@@ -69,20 +71,6 @@ func (b *bench) startTokenServer(ctx context.Context, dir string) (*tokenServer,
 	return s, nil
 }
 
-// answers measures refreshes by so many callers at once, each with a connection
-// that it keeps, as clients of Vault do.
-func (b *bench) answers(s *tokenServer, callers int, slice time.Duration) turn {
-	form := s.client.Encode()
-	return func(ctx context.Context) (float64, error) {
-		transport := &http.Transport{MaxIdleConnsPerHost: callers}
-		defer transport.CloseIdleConnections()
-		client := &http.Client{Transport: transport}
-		return parallel(ctx, callers, slice, func(ctx context.Context, _ *api.Client) (bool, error) {
-			return true, s.refresh(ctx, client, form)
-		}, b.root)
-	}
-}
-
 func (s *tokenServer) refresh(ctx context.Context, client *http.Client, form string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, strings.NewReader(form))
 	if err != nil {
@@ -101,19 +89,31 @@ func (s *tokenServer) refresh(ctx context.Context, client *http.Client, form str
 	return err
 }
 
-// compareTokenServer sets the token server side by side with the engine itself.
-func (b *bench) compareTokenServer(ctx context.Context, dir string, rounds int, slice time.Duration) (_ ratio, err error) {
-	s, err := b.startTokenServer(ctx, dir)
+// askTokenServer lets callers of the token server take turns with readers of the engine,
+// as many of both. Each caller keeps its connection, as clients of Vault do.
+func (c *comparison) askTokenServer(ctx context.Context) (err error) {
+	s, err := c.startTokenServer(ctx)
 	if err != nil {
-		return ratio{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, s.process.Stop()) }()
-	const callers, goal = 16, 5.0
-	value, server, engine, err := compare(ctx, rounds, b.answers(s, callers, slice), b.reads("zoho", callers, slice))
-	if err != nil {
-		return ratio{}, fmt.Errorf("token server: %w", err)
+	transport := &http.Transport{MaxIdleConnsPerHost: callers}
+	defer transport.CloseIdleConnections()
+	client, form := &http.Client{Transport: transport}, s.client.Encode()
+	for range c.rounds {
+		answered, err := during(ctx, callers, c.slice, func(ctx context.Context, _ int) error { return s.refresh(ctx, client, form) })
+		if err != nil {
+			return err
+		}
+		leases := &leases{}
+		read, err := during(ctx, callers, c.slice, c.lease(engine, 1, leases))
+		if err != nil {
+			return err
+		}
+		if _, err := c.revoke(ctx, leases); err != nil {
+			return err
+		}
+		c.gain = append(c.gain, answered.perSecond()/read.perSecond())
 	}
-	const what = "tokens per second, 16 callers"
-	fmt.Printf("%-36s server %7.0f   engine %6.0f   ratio %.2f   goal %.2f   %s\n", what, server, engine, value, goal, verdict(value >= goal))
-	return ratio{what, value}, nil
+	return nil
 }
