@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -250,4 +251,23 @@ func TestMint_AnswersInMillisecondsAndWithoutADomain(t *testing.T) {
 	require.Equal(t, w.accounts.URL, issued.APIDomain, "remembered from the refresh before")
 	require.Equal(t, scopes, issued.Scopes)
 	require.Greater(t, issued.TTL, 59*time.Minute)
+}
+
+// What a reader waits for, besides Zoho. The same that make bench tells in writes.
+func TestIssue_WaitsForFiveWritesIfItMintsAndForOneIfNot(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync"))) // the first mint of a refresh token enters it in the list of its client, too
+	w.settle()
+	kinds := func() (kinds []string) {
+		for _, key := range w.storage.written() {
+			kind, _, _ := strings.Cut(key, "/")
+			kinds = append(kinds, kind)
+		}
+		return kinds
+	}
+	kinds()
+	w.read("crm-sync")
+	require.Equal(t, []string{"quotas", "tokens", "quotas", "grants", "holders"}, kinds(), "the request, the token, that it lives, that it is the current one, its holder")
+	w.read("crm-sync")
+	require.Equal(t, []string{"holders"}, kinds())
 }
