@@ -22,7 +22,7 @@ type ClientTokens struct {
 	Oldest      string    // role of the one that is known for longest; empty: not looked for
 	OldestSince time.Time // since when it is known
 	Pending     int       // of Count, those that wait to be revoked
-	consented   bool      // a refresh token of it came of a person's consent
+	manyUsers   bool      // they are of several users, for all that the engine knows
 }
 
 // refreshTokensOf counts the refresh tokens of a client. As long as there are few, or
@@ -38,16 +38,23 @@ func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientT
 		if err := e.addListed(ctx, tokens, clientID, path.Base(id)); err != nil {
 			return nil, err
 		}
-		if tokens.consented {
-			return &ClientTokens{Count: len(ids), consented: true}, nil
+		if tokens.manyUsers {
+			return &ClientTokens{Count: len(ids), manyUsers: true}, nil
 		}
 	}
 	return tokens, nil
 }
 
-// refreshTokensBeside counts the refresh tokens of a role's client.
+// refreshTokensBeside counts the refresh tokens of a role's client. If they are many
+// more than one user can have, it only counts the list: to look at each of them takes
+// several reads of storage, and a client can have thousands of users.
 func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (*ClientTokens, error) {
-	return e.refreshTokensOf(ctx, e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID))
+	clientID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
+	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	if err != nil || len(ids) > 2*mostRefreshTokens {
+		return &ClientTokens{Count: len(ids), manyUsers: true}, err
+	}
+	return e.refreshTokensOf(ctx, clientID)
 }
 
 // manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
@@ -59,7 +66,7 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 	}
 	text := fmt.Sprintf("this mount knows %d refresh tokens of client %s, and Zoho lets a user have %d", tokens.Count, r.Pin.ClientID, mostRefreshTokens)
 	switch {
-	case tokens.consented:
+	case tokens.manyUsers:
 		text += "; for one more of the same user it deletes that user's oldest, whether or not it is in use. Vault does not know which of them are of one user"
 	case tokens.Count > mostRefreshTokens:
 		text += fmt.Sprintf("; Zoho has deleted the oldest, or will: as far as this mount knows that of role %q", tokens.Oldest)
@@ -121,8 +128,8 @@ func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientID, 
 		return err
 	}
 	tokens.AccountsURL, tokens.ClientID = listed.AccountsURL, listed.ClientID
-	tokens.consented = tokens.consented || listed.Origin == originConsent
-	tokens.OneOwner = !tokens.consented && (tokens.OneOwner || listed.Origin == originCode)
+	tokens.manyUsers = tokens.manyUsers || listed.Origin == originConsent
+	tokens.OneOwner = !tokens.manyUsers && (tokens.OneOwner || listed.Origin == originCode)
 	owner, err := e.ownerOf(ctx, quotaID)
 	if err != nil || owner == (tokenOwner{}) {
 		return err
@@ -165,7 +172,7 @@ func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error
 // refuseTwentyFirst refuses a code of a Self Client whose refresh token would make Zoho delete
 // the oldest one of the same owner.
 func (t *ClientTokens) refuseTwentyFirst(code grantCode, app zoho.App) error {
-	if t.Count < mostRefreshTokens || t.consented || code.redirectURI != "" || code.force {
+	if t.Count < mostRefreshTokens || t.manyUsers || code.redirectURI != "" || code.force {
 		return nil
 	}
 	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user: the code came without a redirect_uri, so the client is a Self Client, which has one owner. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",

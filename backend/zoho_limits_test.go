@@ -123,6 +123,23 @@ func TestRefreshTokens_FromEighteenOnAWriteWarns(t *testing.T) {
 	require.Equal(t, 20, w.status("late-0").ClientTokens)
 }
 
+// A client of many customers: status and writes must not take longer with each of them.
+func TestRefreshTokens_OfManyUsersAreCountedAndNotLookedAt(t *testing.T) {
+	w := newWorld(t)
+	var warnings []string
+	for i := range 41 {
+		name, consent := fmt.Sprintf("role-%d", i), w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes)
+		warnings = w.writeRole(name, backend.RoleChange{RefreshToken: &consent})
+		w.read(name)
+	}
+	require.Contains(t, strings.Join(warnings, "\n"), "as far as this mount knows that of role", "40 were listed: each was looked at")
+	w.storage.unreadable(below("client-refresh-tokens/"))
+	require.Equal(t, 41, w.status("role-7").ClientTokens)
+	warnings = w.writeRole("role-7", backend.RoleChange{RefreshToken: ptr(w.refreshTokenOf("role-7"))})
+	require.Contains(t, strings.Join(warnings, "\n"), "knows 41 refresh tokens")
+	require.Contains(t, strings.Join(warnings, "\n"), "does not know which of them are of one user")
+}
+
 // Nobody can know of which person a refresh token is.
 func TestRefreshTokens_OfSeveralPeoplesConsentsAreNotRefused(t *testing.T) {
 	w := hardest(t)
