@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A ledger is kept in segments: entries of some dozen records, the last of
+// A ledger is kept in segments: entries of about a dozen records, the last of
 // which is written again with each commit until it is full. So a commit is one
 // write of bounded size, however many holders there are, and a token's records
-// are deleted with the token. fullSegment is in bytes.
-const fullSegment = 16 << 10
+// are deleted with the token. fullSegment is in bytes. A larger one makes every write
+// of a reader who is alone larger, and a smaller one makes more entries to be deleted.
+const fullSegment = 2 << 10
 
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.

@@ -56,7 +56,7 @@ func leased(prefix string, secret *framework.Secret, first func(context.Context,
 					if err := first(ctx, req); err != nil {
 						return nil, err
 					}
-					resp := secret.Response(answer(), map[string]any{"id": "0123456789abcdef0123456789abcdef"})
+					resp := secret.Response(answer(), internalData())
 					resp.Secret.TTL, resp.Secret.MaxTTL = time.Hour, time.Hour
 					return resp, nil
 				},
@@ -81,7 +81,14 @@ func answer() map[string]any {
 	const token = "1000.0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef"
 	return map[string]any{
 		"access_token": token, "authorization": "Zoho-oauthtoken " + token, "token_type": "Bearer",
-		"api_domain": "https://www.zohoapis.com", "data_center": "us", "scopes": []string{},
-		"expires_at": "2026-01-01T00:00:00Z", "token_id": "0123456789abcdef0123456789abcdef", "role": "crm-sync",
+		"api_domain": "https://www.zohoapis.com", "zoho_domain": "", "data_center": "us", "scopes": []string{"ZohoCRM.modules.ALL"},
+		"expires_at": "2026-01-01T00:00:00Z", "token_id": tokenID, "role": "crm-sync", "role_metadata": map[string]string{},
 	}
 }
+
+// internalData is what the lease carries, likewise.
+func internalData() map[string]any {
+	return map[string]any{"token_id": tokenID, "holder_id": "01234567-89ab-cdef-0123-456789abcdef-1", "expires_at": "2026-01-01T00:00:00Z"}
+}
+
+const tokenID = "0123456789abcdef0123456789abcdef"
