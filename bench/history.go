@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/bootstrap"
 )
 
 // ratio is how many times as fast one thing is as another that took turns with it. It
@@ -26,7 +28,8 @@ type run struct {
 	at     time.Time
 	commit string
 	cores  int
-	rounds int // so many turns each ratio is the median of
+	vault  string // the server's version
+	rounds int    // so many turns each ratio is the median of
 	slice  time.Duration
 	ratios []ratio
 	tables map[string]string // by part: what it has found, in Markdown
@@ -43,6 +46,15 @@ const (
 
 // measure runs the parts, and prints what each has found.
 func (r *run) measure(ctx context.Context, names []string, sizes string, idle time.Duration) error {
+	bin, err := bootstrap.FindVault(ctx)
+	if err != nil {
+		return err
+	}
+	version, err := exec.CommandContext(ctx, bin, "version").Output() // #nosec G204 -- what the measurement runs
+	if err != nil {
+		return err
+	}
+	r.vault = strings.TrimRight(strings.Join(strings.Fields(string(version))[:2], " "), ",")
 	for _, part := range names {
 		var found string
 		var err error
@@ -78,7 +90,7 @@ func (r *run) keep(document, history string) error {
 
 // origin says where figures come from.
 func (r *run) origin() string {
-	return fmt.Sprintf("Measured on %s at commit %s, on %d cores that all had to share: Vault, the plugins, their clients and the simulated Zoho.\n", r.at.Format(time.DateOnly), r.commit, r.cores)
+	return fmt.Sprintf("Measured on %s at commit %s, with %s and raft on disk, on %d cores for all: the server, the plugins, their clients and the simulated Zoho.\n", r.at.Format(time.DateOnly), r.commit, r.vault, r.cores)
 }
 
 // writeBetweenMarks puts text into the place that a document has for a part.

@@ -31,7 +31,7 @@ func TestSpeed_TellsTheMedianOfTheTurnsRatiosAndTheTimesOfAll(t *testing.T) {
 	}
 	c.gain, c.mint = []float64{7, 20, 30}, mintWait{beyond: 11 * time.Millisecond, write: 2 * time.Millisecond}
 	found := c.markdown()
-	require.Contains(t, found, "| warm reads | 64 × 500 | 100 | 50 | 40 | 0.40 | 0.80 | 100.0 50.0 40.0 | 100.0 50.0 90.0 |\n")
+	require.Contains(t, found, "| warm reads | 64 × 500 | 100 | 50 | 40 | 0.40 | 0.80 | 100.0, 50.0, 40.0 | 100.0, 50.0, 90.0 |\n")
 	require.Contains(t, found, "as long as 5.5 writes")
 	require.Contains(t, found, "20 times as many tokens")
 	require.Len(t, c.lines(), 9)
