@@ -81,12 +81,12 @@ func (e *Engine) entitledRole(ctx context.Context, a *attempt) (string, error) {
 
 // isAloneOfClient reports whether no other refresh token of a client has worked, and
 // no role that mints with client_credentials.
-func (e *Engine) isAloneOfClient(ctx context.Context, clientID, role string, config *Config) (bool, error) {
-	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+func (e *Engine) isAloneOfClient(ctx context.Context, clientQuotaID, role string, config *Config) (bool, error) {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
 	if err != nil || len(ids) > 1 {
 		return false, err
 	}
-	client, err := e.quota(ctx, clientID)
+	client, err := e.quota(ctx, clientQuotaID)
 	if err != nil {
 		return false, err
 	}

@@ -28,14 +28,14 @@ type ClientTokens struct {
 // refreshTokensOf counts the refresh tokens of a client. As long as there are few, or
 // if people have consented, whom nobody can tell apart, it only counts the list. The
 // others it looks at, one by one.
-func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientTokens, error) {
-	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+func (e *Engine) refreshTokensOf(ctx context.Context, clientQuotaID string) (*ClientTokens, error) {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
 	if err != nil || len(ids) < manyRefreshTokens {
 		return &ClientTokens{Count: len(ids)}, err
 	}
 	tokens := &ClientTokens{}
 	for _, id := range ids {
-		if err := e.addListed(ctx, tokens, clientID, path.Base(id)); err != nil {
+		if err := e.addListed(ctx, tokens, clientQuotaID, path.Base(id)); err != nil {
 			return nil, err
 		}
 		if tokens.manyUsers {
@@ -49,12 +49,12 @@ func (e *Engine) refreshTokensOf(ctx context.Context, clientID string) (*ClientT
 // more than one user can have, it only counts the list: to look at each of them takes
 // several reads of storage, and a client can have thousands of users.
 func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (*ClientTokens, error) {
-	clientID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
-	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	clientQuotaID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
+	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
 	if err != nil || len(ids) > 2*mostRefreshTokens {
 		return &ClientTokens{Count: len(ids), manyUsers: true}, err
 	}
-	return e.refreshTokensOf(ctx, clientID)
+	return e.refreshTokensOf(ctx, clientQuotaID)
 }
 
 // manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
@@ -79,13 +79,13 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 // selfClientWarning says that a consent cannot come back if all grant codes of a client
 // came without a redirect_uri, as those of a Self Client do.
 func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, error) {
-	clientID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
-	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+	clientQuotaID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
+	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range ids[:min(len(ids), mostRefreshTokens)] {
-		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, path.Base(id))))
+		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientQuotaID, path.Base(id))))
 		if err != nil || listed != nil && listed.Origin == originConsent {
 			return nil, err
 		}
@@ -122,8 +122,8 @@ func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err erro
 
 // addListed looks at one refresh token in the list of a client. One that Zoho has
 // refused as dead does not count.
-func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientID, quotaID string) error {
-	listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientID, quotaID)))
+func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientQuotaID, quotaID string) error {
+	listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientQuotaID, quotaID)))
 	if err != nil || listed == nil {
 		return err
 	}

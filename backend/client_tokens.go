@@ -45,7 +45,7 @@ const (
 	originConsent = "consent" // a grant code with one: of whoever consented
 )
 
-func listKey(clientID, quotaID string) string { return prefixClientTokens + clientID + "/" + quotaID }
+func listKey(clientQuotaID, quotaID string) string { return prefixClientTokens + clientQuotaID + "/" + quotaID }
 
 // listRefreshToken enters a refresh token in the list of its client, unless it is
 // there.
@@ -59,9 +59,9 @@ func (e *Engine) listRefreshToken(ctx context.Context, app zoho.App, quotaID, or
 
 // unlistUnknown takes a refresh token out of the list of its client if the mount
 // knows it no longer.
-func (e *Engine) unlistUnknown(ctx context.Context, clientID, quotaID string) error {
+func (e *Engine) unlistUnknown(ctx context.Context, clientQuotaID, quotaID string) error {
 	// Most often there is nothing to do, and no need to wait for a turn.
-	listed, err := e.store.Get(ctx, listKey(clientID, quotaID))
+	listed, err := e.store.Get(ctx, listKey(clientQuotaID, quotaID))
 	if err != nil || listed == nil {
 		return err
 	}
@@ -77,17 +77,17 @@ func (e *Engine) unlistUnknown(ctx context.Context, clientID, quotaID string) er
 	if err != nil || owner != (tokenOwner{}) {
 		return err
 	}
-	return e.store.Delete(ctx, listKey(clientID, quotaID))
+	return e.store.Delete(ctx, listKey(clientQuotaID, quotaID))
 }
 
 // sweepList goes through the list of a client for what the mount knows no longer.
-func (e *Engine) sweepList(ctx context.Context, clientID string) error {
-	ids, err := e.store.List(ctx, prefixClientTokens+clientID+"/")
+func (e *Engine) sweepList(ctx context.Context, clientQuotaID string) error {
+	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if err := e.unlistUnknown(ctx, clientID, path.Base(id)); err != nil {
+		if err := e.unlistUnknown(ctx, clientQuotaID, path.Base(id)); err != nil {
 			return err
 		}
 	}
