@@ -45,7 +45,9 @@ const (
 	originConsent = "consent" // a grant code with one: of whoever consented
 )
 
-func listKey(clientQuotaID, quotaID string) string { return prefixClientTokens + clientQuotaID + "/" + quotaID }
+func listKey(clientQuotaID, quotaID string) string {
+	return prefixClientTokens + clientQuotaID + "/" + quotaID
+}
 
 // listRefreshToken enters a refresh token in the list of its client, unless it is
 // there.
