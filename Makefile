@@ -9,7 +9,7 @@ SEED = 0
 RECORD =
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 build: ## build the plugin and the token server to bin/
 	scripts/build bin/vault-plugin-secrets-zoho
@@ -25,6 +25,9 @@ dev: ## the same environment, kept up until Ctrl-C, to try things by hand
 
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
+
+test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server; half an hour, and another to build them the first time
+	KUBERNETES=1 scripts/test -timeout 60m -v -run TestKubernetes ./test
 
 bench: ## measure the engine on a real Vault, beside plugins that do nothing or only write, and with 100,000 leases; writes docs/scale.md; about 20 minutes
 	@go build -o bin/bench ./bench
@@ -50,4 +53,4 @@ fmt: ## format the Go files
 clean: ## remove what was built in this repository (the cached Vault stays)
 	rm -rf bin
 
-.PHONY: help build demo dev test bench chaos check release-check docs fmt clean
+.PHONY: help build demo dev test test-kubernetes bench chaos check release-check docs fmt clean

@@ -133,6 +133,9 @@ func TestUsing_EveryCommandWorksOrIsRunElsewhere(t *testing.T) {
 	for _, command := range section(t, using, "Token server") {
 		elsewhere[command] = "TestTokenServer_TheCommandsOfUsingWork"
 	}
+	for _, command := range section(t, using, "External Secrets") {
+		elsewhere[command] = "TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead"
+	}
 	for _, command := range commandsOf(t, using) {
 		switch {
 		case elsewhere[command] != "":

@@ -18,8 +18,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// These manifests are not applied: there is no cluster, and no provider of
-// Terraform's. What is checked is that they parse, have no field that their
+// Except for External Secrets', which make test-kubernetes applies, these manifests
+// are not applied: their controllers cannot be had from the Go module proxy, nor can
+// Terraform's provider. What is checked is that they parse, have no field that their
 // kind does not have, and those that it needs.
 
 // The kinds, with the fields that the examples use. A field that is not here is

@@ -112,10 +112,10 @@ func (e *example) start(vaultToken, name string, args ...string) (log string) {
 
 func (e *example) file(name string) string { return filepath.Join(e.dir, name) }
 
-// tool returns the path of a program that tools/ pins.
-func tool(t *testing.T, name string) string {
+// tool returns the path of a program that tools/ pins: tools/<name>, or one of several in there.
+func tool(t *testing.T, name ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "../scripts/tool-bin", name)
+	cmd := exec.CommandContext(t.Context(), "../scripts/tool-bin", name...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)

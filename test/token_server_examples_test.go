@@ -1,7 +1,6 @@
 package test
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,13 +55,10 @@ func TestTokenServer_TheCommandsOfUsingWork(t *testing.T) {
 	require.NoError(t, err)
 	e := newExample(t, "node", time.Hour)
 	token := e.vaultToken()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
 	run, err := os.MkdirTemp("", "zoho") // the path of a socket has to be short
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
-	own := strings.NewReplacer("127.0.0.1:8269", free.Addr().String(), "/run/crm-sync", run)
+	own := strings.NewReplacer("127.0.0.1:8269", freePort(t), "/run/crm-sync", run)
 	answers := 0
 	for _, command := range section(t, using, "Token server") {
 		if flags, starts := strings.CutPrefix(command, "zoho-token-server "); starts {
