@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -233,4 +234,20 @@ func TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead(t *testing.T) {
 	}
 	require.Zero(t, o.leases())
 	require.False(t, o.accepted(current))
+	o.tellsVersions()
+}
+
+// tellsVersions tells what took part, for the README's table.
+func (o *operator) tellsVersions() {
+	o.t.Helper()
+	o.t.Attr("with", strings.Join(strings.Fields(o.cli("version"))[:2], " "))
+	for name, bin := range map[string]string{
+		"External Secrets": tool(o.t, "external-secrets"),
+		"Kubernetes":       tool(o.t, "kubernetes", "kube-apiserver"),
+		"etcd":             tool(o.t, "etcd"),
+	} {
+		version := regexp.MustCompile(`-(v\d+\.\d+\.\d+)-go`).FindStringSubmatch(filepath.Base(bin))
+		require.NotNil(o.t, version, bin)
+		o.t.Attr("with", name+" "+version[1])
+	}
 }
