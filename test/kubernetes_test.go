@@ -193,7 +193,6 @@ func TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead(t *testing.T) {
 	for _, command := range commands[:remove] {
 		o.types(command)
 	}
-	require.Len(t, seen.all(), 1)
 	reached := func(what string, limit time.Duration, condition func() bool) {
 		t.Helper()
 		watch(t, what, limit, func() bool {
@@ -201,6 +200,8 @@ func TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead(t *testing.T) {
 			return condition()
 		})
 	}
+
+	reached("a first token", time.Minute, func() bool { return len(seen.all()) == 1 })
 
 	t.Log("Vault is away when the token should be read again, and comes back")
 	require.NoError(t, o.server.Stop())
@@ -213,7 +214,6 @@ func TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead(t *testing.T) {
 		all := seen.all()
 		return len(all) > 3 && !o.sim.Alive(all[2])
 	})
-	require.Zero(t, o.revocations(), "they ended by themselves")
 	data, err := o.secret()
 	require.NoError(t, err)
 	current := creds{Secret: &api.Secret{Data: map[string]any{"authorization": string(data["authorization"])}}}
