@@ -239,7 +239,7 @@ func TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead(t *testing.T) {
 // tellsVersions tells what took part, for the README's table.
 func (o *operator) tellsVersions() {
 	o.t.Helper()
-	o.t.Attr("with", strings.Join(strings.Fields(o.cli("version"))[:2], " "))
+	o.t.Attr("with", strings.TrimSuffix(strings.Join(strings.Fields(o.cli("version"))[:2], " "), ","))
 	for name, bin := range map[string]string{
 		"External Secrets": tool(o.t, "external-secrets"),
 		"Kubernetes":       tool(o.t, "kubernetes", "kube-apiserver"),
