@@ -29,6 +29,10 @@ test: ## run all tests, the acceptance tests on a real Vault among them
 test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server; half an hour, and another to build them the first time
 	KUBERNETES=1 scripts/test -timeout 60m -v -run TestKubernetes ./test
 
+works-with: ## run the acceptance tests, and write what came of it into the README: OPENBAO_VERSION=v2.4.0 make works-with
+	@go build -o bin/works-with ./workswith
+	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/works-with ./test
+
 bench: ## measure the engine on a real Vault, beside plugins that do nothing or only write, and with 100,000 leases; writes docs/scale.md; about 20 minutes
 	@go build -o bin/bench ./bench
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/bench
@@ -53,4 +57,4 @@ fmt: ## format the Go files
 clean: ## remove what was built in this repository (the cached Vault stays)
 	rm -rf bin
 
-.PHONY: help build demo dev test test-kubernetes bench chaos check release-check docs fmt clean
+.PHONY: help build demo dev test test-kubernetes works-with bench chaos check release-check docs fmt clean

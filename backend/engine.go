@@ -47,6 +47,7 @@ type Engine struct {
 	grants   map[string]*grant
 	quotas   map[string]*quotaRecord
 	tokens   map[string]*token
+	loading  map[string]bool         // by storage key of a grant or quota: it is being read, and has not changed since
 	writing  map[string]int          // by key in the index: writes of roles that are under way
 	accounts map[string]*zoho.Client // by CA certificate
 	ticking  sync.Mutex
@@ -67,6 +68,7 @@ func New(opts Options) *Engine {
 		grants:    make(map[string]*grant),
 		quotas:    make(map[string]*quotaRecord),
 		tokens:    make(map[string]*token),
+		loading:   make(map[string]bool),
 		writing:   make(map[string]int),
 		accounts:  make(map[string]*zoho.Client),
 		failing:   make(map[string]time.Time),
@@ -142,25 +144,24 @@ func (e *Engine) Close() {
 
 // Invalidate drops what is remembered of a storage key that another node wrote.
 func (e *Engine) Invalidate(key string) {
-	switch {
-	case key == keyConfig:
-		e.config.forget(key)
-	case strings.HasPrefix(key, prefixRoles):
-		e.roles.forget(strings.TrimPrefix(key, prefixRoles))
-	default:
+	name, rest, _ := strings.Cut(key, "/")
+	switch name + "/" {
+	case keyConfig + "/":
+		e.config.forget(keyConfig)
+	case prefixRoles:
+		e.roles.forget(rest)
+	case prefixGrants:
+		forget(e, e.grants, prefixGrants, rest)
+	case prefixQuotas:
+		forget(e, e.quotas, prefixQuotas, rest)
+	case prefixTokens, prefixHolders:
+		id, _, _ := strings.Cut(rest, "/")
 		e.mu.Lock()
-		defer e.mu.Unlock()
-		name, rest, _ := strings.Cut(key, "/")
-		switch name + "/" {
-		case prefixGrants:
-			delete(e.grants, rest)
-		case prefixQuotas:
-			delete(e.quotas, rest)
-		case prefixTokens:
-			delete(e.tokens, rest)
-		case prefixHolders:
-			tokenID, _, _ := strings.Cut(rest, "/")
-			delete(e.tokens, tokenID)
+		t := e.tokens[id]
+		delete(e.tokens, id)
+		e.mu.Unlock()
+		if t != nil { // its grant may point at it
+			forget(e, e.grants, prefixGrants, t.rec.GrantID)
 		}
 	}
 }

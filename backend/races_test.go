@@ -200,3 +200,61 @@ func TestTick_OfWhichTwoOverlapDoesNoHarm(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// lateStorage gives what it reads of a kind of key only when it is let go on.
+type lateStorage struct {
+	logical.Storage
+	prefix        string
+	reached, goOn chan struct{}
+}
+
+func (s *lateStorage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+	entry, err := s.Storage.Get(ctx, key)
+	if strings.HasPrefix(key, s.prefix) && s.reached != nil {
+		close(s.reached)
+		s.reached = nil
+		<-s.goOn
+	}
+	return entry, err
+}
+
+// Invariant 12. A standby that answers reads itself, as OpenBao's do, is told of what the active node writes.
+func TestInvalidate_WhatWasReadBeforeAnotherNodesWriteIsNotKept(t *testing.T) {
+	for name, c := range map[string]struct {
+		prefix string
+		state  backend.GrantState
+		fault  zohosim.Fault
+	}{
+		"a grant": {"grants/", backend.StateRefused, zohosim.Fault{Kind: zohosim.FaultAnswer, Body: `{"error":"invalid_code"}`, Count: 1}},
+		"a quota": {"quotas/", backend.StateThrottled, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			require.NoError(t, w.release(w.read("crm-sync")))
+			late := &lateStorage{Storage: w.storage.Storage, prefix: c.prefix, reached: make(chan struct{}), goOn: make(chan struct{})}
+			standby := backend.New(backend.Options{Storage: late, Now: w.now})
+			t.Cleanup(standby.Close)
+			require.NoError(t, standby.Open(t.Context()))
+			state := func() backend.GrantState {
+				overview, err := standby.RoleOverview(t.Context(), "crm-sync")
+				require.NoError(t, err)
+				return overview.State
+			}
+			reached, asked := late.reached, make(chan backend.GrantState, 1)
+			go func() { asked <- state() }()
+			<-reached
+
+			w.storage.written()
+			w.sim.Fault(zohosim.EndpointToken, c.fault)
+			require.Error(t, w.readError("crm-sync"))
+			w.settle()
+			for _, key := range w.storage.written() {
+				standby.Invalidate(key)
+			}
+			close(late.goOn)
+			<-asked // either
+			standby.Settle()
+			require.Equal(t, c.state, state())
+		})
+	}
+}

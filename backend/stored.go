@@ -62,7 +62,8 @@ func (s *stored[T]) drop() {
 	s.dropped = true
 }
 
-// recall returns the record of id from memory, or else loads it from storage.
+// recall returns the record of id from memory, or else loads it from storage. A record that another node writes
+// meanwhile is returned, but not kept.
 func recall[R interface {
 	comparable
 	touch(now time.Time)
@@ -78,25 +79,41 @@ func recall[R interface {
 		if r != none {
 			return r, nil
 		}
+		var loaded R // by this caller, unless another one was faster
 		if err := e.work.Once(ctx, "load "+prefix+id, func(ctx context.Context) error {
 			e.mu.Lock()
 			known := records[id] != none
+			if !known {
+				e.loading[prefix+id] = true
+			}
 			e.mu.Unlock()
 			if known {
 				return nil
 			}
 			r, err := load(ctx)
-			if err != nil {
-				return err
-			}
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			records[id] = r
-			return nil
+			if err == nil && e.loading[prefix+id] {
+				records[id] = r
+			}
+			delete(e.loading, prefix+id)
+			loaded = r
+			return err
 		}); err != nil {
-			return none, err
+			return none, err // loaded may be written yet, if it is the caller who left
+		}
+		if loaded != none {
+			return loaded, nil
 		}
 	}
+}
+
+// forget drops a record from memory, also one that is being loaded.
+func forget[R any](e *Engine, records map[string]R, prefix, id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(records, id)
+	delete(e.loading, prefix+id)
 }
 
 // update changes a record, in storage and then in memory. If the write fails,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -23,7 +24,10 @@ func (v *Vault) UnsealKey() string { return v.unsealKey }
 func (v *Vault) Bin() string { return v.opts.Bin }
 
 // OpenBao says whether the server is OpenBao and not Vault.
-func (v *Vault) OpenBao() bool { return v.openBao }
+func (v *Vault) OpenBao() bool { return strings.HasPrefix(v.product, "OpenBao ") }
+
+// Product is the server's name and version, such as "Vault v1.21.1".
+func (v *Vault) Product() string { return v.product }
 
 // Dir is the directory that takes all that the server writes.
 func (v *Vault) Dir() string { return v.opts.Dir }

@@ -22,7 +22,7 @@ func (v *Vault) config() string {
 	fmt.Fprintf(&b, "log_level = %q\n", v.opts.LogLevel)
 	// A test server has nothing to hide from swap, and mlock takes a privilege that containers lack.
 	b.WriteString("disable_mlock = true\n")
-	if v.openBao && v.opts.Audit {
+	if v.OpenBao() && v.opts.Audit {
 		// OpenBao otherwise wants audit devices in its configuration file.
 		b.WriteString("unsafe_allow_api_audit_creation = true\n")
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ type VaultOptions struct {
 // Addr, Client, Command and CLI, which are as long as none of the others runs.
 type Vault struct {
 	opts                 VaultOptions
-	openBao              bool
+	product              string
 	apiPort, clusterPort string
 	reachable            string // by the other nodes of the cluster
 	rootToken, unsealKey string
@@ -102,13 +103,24 @@ func newVault(ctx context.Context, opts VaultOptions) (*Vault, error) {
 	}
 	opts.Dir = dir
 
-	v := &Vault{opts: opts}
-	version, _, err := v.CLI(ctx, "", "version")
+	product, err := Product(ctx, opts.Bin)
 	if err != nil {
 		return nil, err
 	}
-	v.openBao = strings.HasPrefix(version, "OpenBao")
-	return v, nil
+	return &Vault{opts: opts, product: product}, nil
+}
+
+// Product is the name and version that the binary of a server says of itself, such as "Vault v1.21.1".
+func Product(ctx context.Context, bin string) (string, error) {
+	out, err := exec.CommandContext(ctx, bin, "version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s version: %w", bin, err)
+	}
+	product := regexp.MustCompile(`^(Vault|OpenBao) v[0-9][^\s,]*`).FindString(string(out))
+	if product == "" {
+		return "", fmt.Errorf("%s is neither Vault nor OpenBao: its version is %q", bin, out)
+	}
+	return product, nil
 }
 
 // startFresh makes a new server on new ports, with new data and new keys.

@@ -76,6 +76,7 @@ template {
   contents    = "{{ with secret \"%s/creds/crm-sync\" }}{{ .Data.access_token }}{{ end }}"
   destination = %q
 }`, m.path, rendered))
+	m.t.Attr("with", "the server's Agent")
 	agent, err := m.server.StartCLI(m.t.Context(), "", m.path+"-agent.log", "agent", "-config="+config)
 	require.NoError(m.t, err)
 	m.t.Cleanup(func() { require.NoError(m.t, agent.Stop()) })

@@ -77,9 +77,9 @@ func fakeSecret(what string) string {
 	return value
 }
 
-// consents sends a browser through the consent, and returns the code that the
-// callback was given, which Vault writes into its audit log.
-func (m *mount) consents(address, decision string) (code string) {
+// consents sends a browser through the consent, and returns what the callback was
+// given, the code among it, which Vault writes into its audit log.
+func (m *mount) consents(address, decision string) url.Values {
 	m.t.Helper()
 	client := cleanhttp.DefaultClient()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -92,7 +92,7 @@ func (m *mount) consents(address, decision string) (code string) {
 	back, err := url.Parse(resp.Header.Get("Location"))
 	require.NoError(m.t, err)
 	m.get(back.String())
-	return back.Query().Get("code")
+	return back.Query()
 }
 
 // scenario does all that handles secrets, with and without success.
@@ -154,38 +154,44 @@ func TestAuditLogAndServerLog_NeverShowASecretInClear(t *testing.T) {
 
 	// The consent: the code and the state are in the address that Vault logs.
 	m.useWebClient()
-	var codes []string
+	var callbacks []url.Values
 	for _, decision := range []string{"accept", "deny", "accept"} {
 		address := m.cli("write", "-f", "-field=authorization_url", "zoho/roles/app/authorize")
-		if code := m.consents(address, decision); code != "" {
-			codes = append(codes, code)
+		if callback := m.consents(address, decision); callback.Has("code") {
+			callbacks = append(callbacks, callback)
 		}
 	}
 	m.read("app")
-	require.Len(t, codes, 2)
-	m.requireDead(codes)
+	require.Len(t, callbacks, 2)
+	m.requireDead(callbacks)
 	require.Empty(t, secretsInLogs(m.server))
 	require.NotEmpty(t, m.audited())
 }
 
-// requireDead finds the grant codes in the audit log, as is documented, and
-// that they are worth nothing: neither Zoho nor Vault takes one again.
-func (m *mount) requireDead(codes []string) {
+// requireDead finds the grant codes in the audit log, if the server writes the addresses of
+// requests into it, as is documented, and that they are worth nothing: neither Zoho nor
+// Vault takes one again.
+func (m *mount) requireDead(callbacks []url.Values) {
 	m.t.Helper()
-	found := map[string]string{}
+	logged := map[string]string{}
 	for _, entry := range m.audited() {
 		uri, err := url.Parse(entry.Request.RequestURI)
 		require.NoError(m.t, err)
 		if code := uri.Query().Get("code"); code != "" {
 			require.Equal(m.t, "zoho/callback", entry.Request.Path)
-			found[code] = uri.Query().Get("state")
+			logged[code] = uri.Query().Get("state")
 		}
 	}
-	require.Len(m.t, found, len(codes), "Vault logs addresses in clear; if it no longer does, correct docs/auditing.md")
-	for _, code := range codes {
-		state, logged := found[code]
-		require.True(m.t, logged)
-		status, _, body := m.get(m.callback() + "?" + url.Values{"code": {code}, "state": {state}}.Encode())
+	given := map[string]string{}
+	if !m.server.OpenBao() {
+		for _, callback := range callbacks {
+			given[callback.Get("code")] = callback.Get("state")
+		}
+	}
+	require.Equal(m.t, given, logged, "Vault logs addresses in clear, and OpenBao does not; if that has changed, correct docs/auditing.md")
+	for _, callback := range callbacks {
+		code := callback.Get("code")
+		status, _, body := m.get(m.callback() + "?" + url.Values{"code": {code}, "state": {callback.Get("state")}}.Encode())
 		require.Equal(m.t, http.StatusBadRequest, status)
 		require.Contains(m.t, body, "used already")
 		// Even with the client secret.

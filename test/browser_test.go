@@ -23,7 +23,9 @@ type browser struct {
 // REQUIRE_BROWSER is set.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.WindowSize(800, 600)}
+	binary := chromium(t)
+	worksWith(t, "Chromium", binary, "--version")
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(binary), chromedp.WindowSize(800, 600)}
 	for _, flag := range []string{
 		"headless", "no-sandbox", "disable-gpu", "disable-quic", "disable-dev-shm-usage", "hide-scrollbars", // no-sandbox: root may be all there is
 		"no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", // it calls nobody by itself

@@ -86,21 +86,25 @@ func (d *dev) agree(address string) {
 func TestDev_PrintsCommandsThatGetATokenByACodeAndByAConsentInABrowser(t *testing.T) {
 	t.Parallel()
 	d := startDev(t)
-	require.Contains(t, d.pastes("vault read zoho/creds/crm-sync"), "Zoho-oauthtoken")
+	cli := "vault"
+	if env.server.OpenBao() {
+		cli = "bao"
+	}
+	require.Contains(t, d.pastes(cli+" read zoho/creds/crm-sync"), "Zoho-oauthtoken")
 
 	address := d.line("http://127.0.0.1:")
 	require.Contains(t, address, "/oauth/v2/auth?")
 	d.agree(address)
-	require.Contains(t, d.pastes("vault read zoho/creds/person"), "Zoho-oauthtoken")
+	require.Contains(t, d.pastes(cli+" read zoho/creds/person"), "Zoho-oauthtoken")
 
-	again := d.pastes("vault write -f zoho/roles/person/authorize")
+	again := d.pastes(cli + " write -f zoho/roles/person/authorize")
 	next := regexp.MustCompile(`authorization_url\s+(\S+)`).FindStringSubmatch(again)
 	require.NotNil(t, next, again)
 	require.NotEqual(t, address, next[1])
 	d.agree(next[1])
 
 	if _, err := exec.LookPath("curl"); err == nil {
-		d.pastes(d.line("vault write zoho/roles/another code="))
+		d.pastes(d.line(cli + " write zoho/roles/another code="))
 		require.Contains(t, d.pastes(d.line("curl -s http://127.0.0.1:")), "/sim/code")
 	}
 }

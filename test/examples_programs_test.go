@@ -29,7 +29,7 @@ func programs() map[string]func(e *example) []string {
 func newProgram(t *testing.T, name string, command func(*example) []string) (*example, []string) {
 	t.Helper()
 	if name == "curl" {
-		installed(t, "curl")
+		worksWith(t, "curl", installed(t, "curl"), "--version")
 	}
 	e := newExample(t, name, time.Hour)
 	return e, command(e)
@@ -37,6 +37,7 @@ func newProgram(t *testing.T, name string, command func(*example) []string) (*ex
 
 func (e *example) goProgram() string {
 	e.t.Helper()
+	worksWith(e.t, "Go with vault/api", "go", "list", "-m", "github.com/hashicorp/vault/api")
 	program := filepath.Join(e.t.TempDir(), "program")
 	out, err := exec.CommandContext(e.t.Context(), "go", "build", "-buildvcs=false", "-o", program, "../examples/go").CombinedOutput()
 	require.NoError(e.t, err, string(out))
@@ -49,6 +50,7 @@ func pythonWithHVAC(t *testing.T) string {
 	t.Helper()
 	for _, python := range []string{"python3", "/usr/bin/python3"} {
 		if exec.CommandContext(t.Context(), python, "-c", "import hvac").Run() == nil {
+			worksWith(t, "Python with hvac", python, "-c", "from importlib.metadata import version; print(version('hvac'))")
 			return python
 		}
 	}

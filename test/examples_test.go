@@ -201,6 +201,7 @@ func TestExamples_AgentStartsAProgramAgainWithEachToken(t *testing.T) {
 func TestExamples_ConsulTemplateRendersATokenThatIsNeverDead(t *testing.T) {
 	t.Parallel()
 	bin := tool(t, "consul-template")
+	worksWith(t, "consul-template", bin, "-v")
 	e := newExample(t, "consul-template", exampleLife)
 	e.start(e.vaultToken(), bin, "-config=config.hcl")
 	e.keepsFileAlive()
@@ -211,6 +212,7 @@ func TestExamples_EnvconsulStartsAProgramAgainWithEachToken(t *testing.T) {
 	t.Parallel()
 	installed(t, "curl")
 	bin := installed(t, "envconsul")
+	worksWith(t, "envconsul", bin, "-v")
 	e := newExample(t, "envconsul", exampleLife)
 	e.restartsWithNewTokens(e.start(e.vaultToken(), bin, "-config=config.hcl"))
 }

@@ -20,14 +20,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"vault-plugin-secrets-zoho/bootstrap"
 )
 
 // impersonate lets the simulator stand at the address of a data centre's own
-// Accounts server, for the plugin of one server: the plugin has to go through a
-// proxy that leads there, and trusts its certificate. Nothing leaves the machine.
-func impersonate(t *testing.T, server *bootstrap.Vault, accounts *url.URL, zoho http.Handler) {
+// Accounts server, for the plugin of a server that is started with this environment:
+// it has to go through a proxy that leads there, and trusts its certificate. Nothing
+// leaves the machine.
+func impersonate(t *testing.T, accounts *url.URL, zoho http.Handler) (environment []string) {
 	t.Helper()
 	certificate, trusted := certificateOf(t, accounts.Hostname())
 	instead := httptest.NewUnstartedServer(zoho)
@@ -39,9 +38,7 @@ func impersonate(t *testing.T, server *bootstrap.Vault, accounts *url.URL, zoho 
 
 	file := filepath.Join(t.TempDir(), "trusted.pem")
 	require.NoError(t, os.WriteFile(file, trusted, 0o600))
-	_, _, err := server.CLI(t.Context(), server.RootToken(), "plugin", "register", "-sha256="+env.plugin.SHA256, "-version="+env.plugin.Version,
-		"-env=HTTPS_PROXY="+proxy.URL, "-env=SSL_CERT_FILE="+file, "secret", bootstrap.PluginName)
-	require.NoError(t, err)
+	return []string{"HTTPS_PROXY=" + proxy.URL, "SSL_CERT_FILE=" + file}
 }
 
 // certificateOf makes a certificate that vouches for itself.

@@ -66,12 +66,12 @@ func run(m *testing.M) (int, error) {
 	return code, nil
 }
 
-// startServer starts a server of its own in dir, with the plugin registered.
-func startServer(ctx context.Context, dir string) (*bootstrap.Vault, error) {
+// startServer starts a server of its own in dir, with the plugin registered, and with more in its environment.
+func startServer(ctx context.Context, dir string, environment ...string) (*bootstrap.Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	server, err := bootstrap.StartVault(ctx, bootstrap.VaultOptions{Dir: dir, Audit: true, LogLevel: "trace"})
+	server, err := bootstrap.StartVault(ctx, bootstrap.VaultOptions{Dir: dir, Audit: true, LogLevel: "trace", Env: environment})
 	if err != nil {
 		return nil, err
 	}

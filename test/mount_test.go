@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
@@ -91,6 +93,9 @@ func (m *mount) readAs(ctx context.Context, client *api.Client, role string) (cr
 	answer, err := client.Logical().ReadWithContext(ctx, m.path+"/creds/"+role)
 	if err != nil {
 		return creds{}, err
+	}
+	if answer == nil {
+		return creds{}, fmt.Errorf("nothing is at %s/creds/%s", m.path, role)
 	}
 	token, ok := answer.Data["access_token"].(string)
 	if !ok || token == "" {
@@ -203,6 +208,17 @@ func (m *mount) cli(args ...string) string {
 	return stdout
 }
 
+// worksWith says, for the table of the README, that the test has worked with a program, in the version that a command of it
+// tells.
+func worksWith(t *testing.T, program, command string, args ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), command, args...).Output()
+	require.NoError(t, err)
+	version := regexp.MustCompile(`\d+(\.\d+)+`).FindString(string(out))
+	require.NotEmpty(t, version, "%s %s says no version: %s", command, args, out)
+	t.Attr("with", program+" "+version)
+}
+
 // eventually waits for another process to get somewhere.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
@@ -225,12 +241,12 @@ func watch(t *testing.T, what string, limit time.Duration, look func() (enough b
 }
 
 // ownServer starts a server for tests that stop, seal or kill it.
-func ownServer(t *testing.T) *bootstrap.Vault {
+func ownServer(t *testing.T, environment ...string) *bootstrap.Vault {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "zoho")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	server, err := startServer(t.Context(), dir)
+	server, err := startServer(t.Context(), dir, environment...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		server.Kill()

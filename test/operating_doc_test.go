@@ -187,7 +187,7 @@ func TestOperating_AMountWhoseVersionIsDeregisteredStopsAtTheNextReloadUntilItIs
 	r.runs("vault secrets enable -path=zoho-eu -plugin-version=v0.2.0 vault-plugin-secrets-zoho")
 	r.runs("vault plugin deregister -version=v0.1.0 secret vault-plugin-secrets-zoho")
 	require.Contains(t, r.runs("vault read zoho/info"), "v0.1.0", "it goes on")
-	reload := []string{"plugin", "reload", "-type=secret", "-plugin=vault-plugin-secrets-zoho"}
+	reload := []string{"plugin", "reload", "-plugin=vault-plugin-secrets-zoho"}
 	require.Contains(t, r.refused(reload...), "plugin not found in the catalog")
 	require.Contains(t, r.refused("read", "zoho/info"), "plugin not found in the catalog")
 	r.runs("vault secrets tune -plugin-version=v0.2.0 zoho")

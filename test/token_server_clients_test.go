@@ -67,6 +67,7 @@ func (p *goProgram) calls(t *testing.T) {
 func TestTokenServer_GosTokenSourceLivesOnLeasedTokens(t *testing.T) {
 	t.Parallel()
 	s := newMount(t, zohosim.Options{TokenLife: clientLife}).startTokenServer()
+	worksWith(t, "golang.org/x/oauth2", "go", "list", "-m", "golang.org/x/oauth2")
 	programs := make([]*goProgram, 8)
 	for i := range programs {
 		programs[i] = s.goProgram()
@@ -172,6 +173,7 @@ func python(t *testing.T) string {
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
 		out, err := exec.CommandContext(t.Context(), name, "-c", "import requests_oauthlib").CombinedOutput()
 		if err == nil {
+			worksWith(t, "requests-oauthlib", name, "-c", "import requests_oauthlib; print(requests_oauthlib.__version__)")
 			return name
 		}
 		errs = append(errs, errors.New(name+": "+string(out)), err)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/bootstrap"
@@ -63,7 +62,7 @@ func (e *environment) setUp(ctx context.Context) error {
 	if err := e.writeFile("client-secret", e.zoho.clientSecret); err != nil {
 		return err
 	}
-	e.term.say("A real %s runs at %s. Zoho is %s.", e.product(), e.vault.Addr(), e.zoho.description)
+	e.term.say("A real %s runs at %s. Zoho is %s.", e.vault.Product(), e.vault.Addr(), e.zoho.description)
 	e.term.say("Vault learns of the plugin, by the checksum of its binary, and mounts it.")
 	if _, err := e.term.run(ctx, "plugin", "register", "-sha256="+e.plugin.SHA256, "secret", bootstrap.PluginName); err != nil {
 		return err
@@ -163,13 +162,4 @@ func (e *environment) giveBack() {
 	if _, _, err := e.vault.CLI(ctx, e.vault.RootToken(), "write", "-f", "zoho/roles/crm-sync/deauthorize"); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: unless the role was never written, its refresh token lives on at Zoho, under Connected Apps of the user who consented:", err)
 	}
-}
-
-// product is the server's name and version, such as "Vault v1.21.1".
-func (e *environment) product() string {
-	out, _, err := e.vault.CLI(context.Background(), "", "version")
-	if err != nil {
-		return "Vault"
-	}
-	return strings.Join(strings.Fields(strings.ReplaceAll(out, ",", " "))[:2], " ")
 }
