@@ -32,6 +32,7 @@ type act struct {
 	roles   []string // nil with owners and tokenID empty: all
 	owners  []string
 	tokenID string
+	restore bool // of a snapshot: Vault may hand out what is dead, too
 	from    time.Time
 	til     time.Time // reads that are sent later get what is alive; zero: not over yet
 }
@@ -60,11 +61,12 @@ type history struct {
 	acts    []*act
 	crashes []*crash
 	failed  []attempt
-	lost    []period // of which a restored Vault knows nothing
-	lines   []string // all of it, for people
+	lost    []period             // of which a restored Vault knows nothing
+	dead    map[string]time.Time // by mark: when somebody saw first that a token is dead
+	lines   []string             // all of it, for people
 }
 
-func newHistory() *history { return &history{begun: time.Now()} }
+func newHistory() *history { return &history{begun: time.Now(), dead: map[string]time.Time{}} }
 
 // note writes down a line for people. It must not hold a secret.
 func (h *history) note(format string, args ...any) {
@@ -138,12 +140,15 @@ func (h *history) excuse(l *lease, at time.Time) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, a := range h.acts {
-		if a.from.After(at) || !a.til.IsZero() && l.sent.After(a.til) || !a.concerns(l) {
-			continue
+		if a.excuses(l, at) {
+			return a.what
 		}
-		return a.what
 	}
 	return ""
+}
+
+func (a *act) excuses(l *lease, at time.Time) bool {
+	return !a.from.After(at) && (a.til.IsZero() || !l.sent.After(a.til)) && a.concerns(l)
 }
 
 func (a *act) concerns(l *lease) bool {

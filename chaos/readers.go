@@ -143,6 +143,10 @@ func (w *world) read(ctx context.Context, n int, use usage) *lease {
 	l.owner = w.ownerOf(l.mark)
 	w.totals.add("leases", 1)
 	w.h.addLease(l)
+	if since, dead := w.h.deadBefore(l); dead {
+		w.fail("rule 1: reader %d was given token %s (token_id %s) of role %s at %s, which was dead at %s, before the read was sent at %s\n%s",
+			n, l.mark, l.tokenID, l.role, clock(got), clock(since), clock(sent), w.h.story(l.mark, l.sent.Add(-w.life), got, w.sim.Requests()))
+	}
 	return l
 }
 

@@ -40,12 +40,12 @@ func (w *world) takeSnapshot(ctx context.Context, rng *rand.Rand, length time.Du
 // restore does what docs/operating.md says of it: the snapshot is restored, and each role is rotated, or gets
 // new credentials if that is refused. Readers go on meanwhile.
 func (w *world) restore(ctx context.Context, rng *rand.Rand, s *snapshot) error {
-	all := w.h.beginAct(&act{what: "restore a snapshot"})
+	all := w.h.beginAct(&act{what: "restore a snapshot", restore: true})
 	untilRotated := map[string]*act{}
 	for _, g := range w.grants {
 		w.forgiven[g.client.ID] = true
 		for _, role := range g.roles {
-			untilRotated[role] = w.h.beginAct(&act{what: "restore a snapshot, and not yet rotate " + role, roles: []string{role}})
+			untilRotated[role] = w.h.beginAct(&act{what: "restore a snapshot, and not yet rotate " + role, roles: []string{role}, restore: true})
 		}
 	}
 	lost := w.h.beginCrash("the restore of a snapshot")

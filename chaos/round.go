@@ -76,6 +76,7 @@ func (w *world) disturb(run context.Context, n int, length time.Duration) error 
 		reads.Go(func() { w.hurriedReader(reading, run, readers+i+1, w.random(fmt.Sprint("hurried", i), n)) })
 	}
 	reads.Go(func() { w.auditor(reading, w.random("auditor", n)) })
+	reads.Go(func() { w.watcher(reading) })
 	s := w.happen(run, n, length)
 	var err error
 	if s != nil {

@@ -41,6 +41,31 @@ func TestExcuse_IsAnOperatorsWordThatCameBeforeTheLookAndAfterTheRead(t *testing
 	}
 }
 
+func TestDeadBefore_IsExcusedByNothingButARestore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		act  *act
+		died time.Time
+		want bool
+	}{
+		"before the read was sent":             {nil, at(5), true},
+		"while the read was under way":         {nil, at(10), false},
+		"ended by an operator":                 {&act{what: "rotate", owners: []string{"anna"}, from: at(4), til: at(11)}, at(5), true},
+		"a snapshot was restored":              {&act{what: "restore", restore: true, from: at(4)}, at(5), false},
+		"a snapshot was restored, long before": {&act{what: "restore", restore: true, from: at(4), til: at(6)}, at(5), true},
+	} {
+		h := newHistory()
+		h.dead["m"] = c.died
+		if c.act != nil {
+			h.acts = append(h.acts, c.act)
+		}
+		_, dead := h.deadBefore(leaseAt(10))
+		require.Equal(t, c.want, dead, name)
+	}
+	_, dead := newHistory().deadBefore(leaseAt(10))
+	require.False(t, dead, "it lives")
+}
+
 func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 	t.Parallel()
 	crashes := []*crash{{what: "the death of node1", from: at(20), til: at(21)}}

@@ -21,7 +21,8 @@ func (h *history) story(mark string, from, til time.Time, requests []zohosim.Req
 	start, stop := from.Format("15:04:05.000"), til.Format("15:04:05.000")
 	for _, line := range h.lines {
 		at, text, _ := strings.Cut(line, " ")
-		isOfAnother := strings.HasPrefix(text, "reader ") && mark != "" && !strings.Contains(text, mark)
+		isOfAToken := strings.HasPrefix(text, "reader ") || strings.HasPrefix(text, "token ")
+		isOfAnother := isOfAToken && mark != "" && !strings.Contains(text, mark)
 		if !isOfAnother && at >= start && at <= stop {
 			fmt.Fprintln(&b, line)
 		}

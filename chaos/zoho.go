@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -47,11 +48,13 @@ func (w *world) faulty(ctx context.Context, rng *rand.Rand, endpoint zohosim.End
 	w.h.note("Zoho: fault is over")
 }
 
-// refuseRevocations answers with a status that is not documented. (A documented refusal of both endpoints
-// would say that the token is dead, and be a lie.)
+// refuseRevocations answers with a status or a word that is not documented, or with a word that says nothing of the
+// token. (To refuse the token itself at both endpoints would say that it is dead, and be a lie.)
 func (w *world) refuseRevocations(ctx context.Context, rng *rand.Rand) error {
-	refusal := zohosim.Fault{Kind: zohosim.FaultAnswer, Status: []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK}[rng.IntN(3)], Body: `{"error":"general_error"}`}
-	w.h.note("Zoho: revocations are refused with %d", refusal.Status)
+	status := []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK, http.StatusBadRequest}[rng.IntN(4)]
+	word := []string{"general_error", "maintenance_window"}[rng.IntN(2)] // the second one is not documented
+	refusal := zohosim.Fault{Kind: zohosim.FaultAnswer, Status: status, Body: fmt.Sprintf(`{"error":%q}`, word)}
+	w.h.note("Zoho: revocations are refused with %d %s", status, word)
 	w.sim.Fault(zohosim.EndpointRevoke, refusal)
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, refusal)
 	wait(ctx, between(rng, time.Second, 6*time.Second))
