@@ -15,6 +15,7 @@ import (
 const (
 	exclusiveRole = "own"
 	hurriedRole   = "crm-sync" // is read by readers in a hurry, beside others
+	shortRole     = "short"    // its leases often run out
 )
 
 // grant is what one or two roles mint from. Each refresh token is of another user, so that a
@@ -38,7 +39,7 @@ func newGrants() []*grant {
 	return []*grant{
 		{roles: []string{"crm-sync", "crm-report"}},
 		{roles: []string{"books"}},
-		{roles: []string{"short"}, fields: map[string]any{"ttl": "15s"}},
+		{roles: []string{shortRole}, fields: map[string]any{"ttl": "15s"}},
 		{roles: []string{exclusiveRole}, fields: map[string]any{"exclusive": true}},
 		{roles: []string{"robot"}, robot: true},
 	}
@@ -46,7 +47,7 @@ func newGrants() []*grant {
 
 // readRoles are the roles as often as they are read: an exclusive one costs a token request each time.
 func readRoles() []string {
-	return []string{"crm-sync", "crm-sync", "crm-sync", "crm-report", "crm-report", "books", "books", "books", "short", "short", "robot", "robot", exclusiveRole, exclusiveRole}
+	return []string{"crm-sync", "crm-sync", "crm-sync", "crm-report", "crm-report", "books", "books", "books", shortRole, shortRole, "robot", "robot", exclusiveRole, exclusiveRole}
 }
 
 // ownerNames are those that the roles may have.

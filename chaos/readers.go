@@ -23,6 +23,8 @@ type usage struct {
 	hold time.Duration
 	keep bool // leaves the lease to Vault: it runs out, or is revoked at the end of the round
 	back int  // the node through which it is given back
+
+	patience time.Duration // how long the reader waits for the answer
 }
 
 // reader reads and holds until ctx ends.
@@ -71,8 +73,15 @@ func (w *world) rush(ctx context.Context, rng *rand.Rand) {
 func (w *world) inRush() bool { return time.Now().UnixNano() < w.rushUntil.Load() }
 
 func (w *world) nextUsage(rng *rand.Rand) usage {
-	use := usage{role: readRoles()[rng.IntN(len(readRoles()))], node: rng.IntN(nodeCount), back: rng.IntN(nodeCount)}
-	switch kind := rng.IntN(100); {
+	use := usage{role: readRoles()[rng.IntN(len(readRoles()))], node: rng.IntN(nodeCount), back: rng.IntN(nodeCount), patience: callLimit}
+	if rng.IntN(20) == 0 { // the reader gives up, often in the middle of the answer
+		use.patience = time.Millisecond << rng.IntN(10)
+	}
+	kind := rng.IntN(100)
+	if use.role == shortRole {
+		kind += 35
+	}
+	switch {
 	case kind < 45:
 		use.hold = between(rng, 100*time.Millisecond, 3*time.Second)
 	case kind < 85:
@@ -111,7 +120,7 @@ func (w *world) hold(ctx, run context.Context, l *lease, use usage) {
 
 // read asks for a token; nil if there was none.
 func (w *world) read(ctx context.Context, n int, use usage) *lease {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, use.patience)
 	defer cancel()
 	sent := time.Now()
 	answer, err := w.clients[use.node].Logical().ReadWithContext(ctx, "zoho/creds/"+use.role)
@@ -124,7 +133,11 @@ func (w *world) read(ctx context.Context, n int, use usage) *lease {
 		w.totals.add("reads that Vault refused", 1)
 		return nil
 	case unclear:
-		w.totals.add("reads without an answer", 1)
+		if use.patience < callLimit && errors.Is(err, context.DeadlineExceeded) {
+			w.totals.add("reads whose reader gave up", 1)
+		} else {
+			w.totals.add("reads without an answer", 1)
+		}
 		w.h.addFailed(attempt{role: use.role, sent: sent, fail: got})
 		w.h.note("reader %d got no answer of role %s through node %d, sent %s: %.120q", n, use.role, use.node+1, clock(sent), err.Error())
 		return nil

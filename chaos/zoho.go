@@ -51,7 +51,10 @@ func (w *world) faulty(ctx context.Context, rng *rand.Rand, endpoint zohosim.End
 // refuseRevocations answers with a status or a word that is not documented, or with a word that says nothing of the
 // token. (To refuse the token itself at both endpoints would say that it is dead, and be a lie.)
 func (w *world) refuseRevocations(ctx context.Context, rng *rand.Rand) error {
-	status := []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK, http.StatusBadRequest}[rng.IntN(4)]
+	status := http.StatusBadRequest // as of a token that is dead, but for the word
+	if rng.IntN(2) == 0 {
+		status = []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK}[rng.IntN(3)]
+	}
 	word := []string{"general_error", "maintenance_window"}[rng.IntN(2)] // the second one is not documented
 	refusal := zohosim.Fault{Kind: zohosim.FaultAnswer, Status: status, Body: fmt.Sprintf(`{"error":%q}`, word)}
 	w.h.note("Zoho: revocations are refused with %d %s", status, word)
