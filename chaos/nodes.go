@@ -150,7 +150,7 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 // recall lets all readers but the hurried ones give their tokens back at once, or at other times none, so that the end of
 // tokens meets what happens to a node.
 func (w *world) recall(rng *rand.Rand, node int) {
-	if rng.IntN(3) == 0 {
+	if rng.IntN(5) == 0 {
 		return
 	}
 	for _, g := range w.grants {

@@ -122,6 +122,10 @@ func (w *world) recover(ctx context.Context) error {
 		if err == nil && !health.Sealed {
 			continue
 		}
+		// A Vault that lost its office in the middle of a restore does not end when it is asked to.
+		c := w.h.beginCrash("the death of " + name(i) + ", which was of no use any more")
+		node.Kill()
+		w.h.endCrash(c, time.Second)
 		if err := w.cluster.Restart(ctx, node); err != nil {
 			return fmt.Errorf("%s does not come back: %w", name(i), err)
 		}

@@ -42,11 +42,11 @@ func (h *history) mayLive(mark string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	mine := h.leasesOnLocked(mark)
+	last := h.lastUseLocked(mine)
 	for _, c := range h.crashes {
-		if c.til.Before(mine[0].sent) || c.from.After(mine[0].expires) {
-			continue
-		}
-		switch around := (period{c.from.Add(-crowdTime), c.til}); {
+		around := period{c.from.Add(-crowdTime), c.til}
+		switch {
+		case c.til.Before(mine[0].sent) || around.from.After(last): // it was not there yet, or its end was decided and stored
 		case h.failedDuringLocked(mine, around):
 			return "a read of it was under way at " + c.what
 		case countIn(mine, around, func(l *lease) time.Time { return l.got }) >= crowdSize:
@@ -56,6 +56,23 @@ func (h *history) mayLive(mark string) string {
 		}
 	}
 	return ""
+}
+
+// lastUseLocked is when the last lease on a token was given back, as far as that is known. A read without an
+// answer until then may have left another lease, and a lease that runs out is revoked later.
+func (h *history) lastUseLocked(mine []*lease) (last time.Time) {
+	for _, l := range mine {
+		if l.backTil.IsZero() {
+			return l.expires
+		}
+		if l.backTil.After(last) {
+			last = l.backTil
+		}
+	}
+	if h.failedDuringLocked(mine, period{mine[0].sent, last}) {
+		return mine[0].expires
+	}
+	return last
 }
 
 // failedDuringLocked: a read without an answer, of a role by which the token was handed out, was under way in a period.

@@ -72,6 +72,9 @@ func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 	crowd := []*lease{leaseAt(5), leaseAt(19), leaseAt(19), leaseAt(20)}
 	back := leaseAt(5)
 	back.backTil = at(20)
+	ended := leaseAt(5)
+	ended.backTil = at(10)
+	underWay := attempt{role: "books", sent: at(20), fail: at(22)}
 	for name, c := range map[string]struct {
 		h    *history
 		free bool
@@ -80,7 +83,9 @@ func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 		"no crash":                        {&history{leases: crowd}, false},
 		"a crowd":                         {&history{leases: crowd, crashes: crashes}, true},
 		"a lease was given back":          {&history{leases: []*lease{back}, crashes: crashes}, true},
-		"a read failed":                   {&history{leases: []*lease{leaseAt(5)}, crashes: crashes, failed: []attempt{{role: "books", sent: at(20), fail: at(22)}}}, true},
+		"a read failed":                   {&history{leases: []*lease{leaseAt(5)}, crashes: crashes, failed: []attempt{underWay}}, true},
+		"it had ended before":             {&history{leases: []*lease{ended}, crashes: crashes, failed: []attempt{underWay}}, false},
+		"it may have had another holder":  {&history{leases: []*lease{ended}, crashes: crashes, failed: []attempt{{role: "books", sent: at(8), fail: at(9)}, underWay}}, true},
 		"a read of another role failed":   {&history{leases: []*lease{leaseAt(5)}, crashes: crashes, failed: []attempt{{role: "own", sent: at(20), fail: at(22)}}}, false},
 		"a read failed at another time":   {&history{leases: []*lease{leaseAt(5)}, crashes: crashes, failed: []attempt{{role: "books", sent: at(40), fail: at(42)}}}, false},
 		"the token came after the crash":  {&history{leases: []*lease{leaseAt(30), leaseAt(30), leaseAt(30)}, crashes: crashes}, false},
