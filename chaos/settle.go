@@ -4,9 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,15 +24,11 @@ const (
 
 // settle ends the round: all leases are revoked, and the rules are checked that hold then.
 func (w *world) settle(ctx context.Context) error {
+	if err := w.checkIrrevocable(ctx); err != nil { // before all are revoked, which ends irrevocable ones, too
+		return err
+	}
 	if err := w.revokeAll(ctx); err != nil {
 		return err
-	}
-	n, err := w.irrevocable(ctx)
-	if err != nil {
-		return err
-	}
-	if w.totals.add(irrevocable, int(n)); n > 0 {
-		return fmt.Errorf("rule 5: %d leases are irrevocable\n%s", n, w.h.story("", w.h.begun, time.Now(), nil))
 	}
 	found, err := w.logs.look()
 	if err != nil || len(found) > 0 {
@@ -88,16 +84,19 @@ func (w *world) leasesOf(ctx context.Context, role string) (int, error) {
 	return len(keys), nil
 }
 
-func (w *world) irrevocable(ctx context.Context) (int64, error) {
+func (w *world) checkIrrevocable(ctx context.Context) error {
 	answer, err := w.clients[0].Logical().ReadWithDataWithContext(ctx, "sys/leases/count", map[string][]string{"type": {"irrevocable"}})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	n, ok := answer.Data["lease_count"].(json.Number)
-	if !ok {
-		return 0, errors.New("sys/leases/count tells no lease_count")
+	n, err := strconv.Atoi(fmt.Sprint(answer.Data["lease_count"]))
+	if err != nil {
+		return err
 	}
-	return n.Int64()
+	if w.totals.add(irrevocable, n); n > 0 {
+		return fmt.Errorf("rule 5: %d leases are irrevocable\n%s", n, w.h.story("", w.h.begun, time.Now(), nil))
+	}
+	return nil
 }
 
 // checkTheDead is rule 4.
