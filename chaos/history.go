@@ -24,6 +24,7 @@ type lease struct {
 	expires           time.Time // of the token, as the answer says
 	backFrom, backTil time.Time // when it was given back
 	recalled          int       // the node through which it is to be given back now, beginning with 1; 0: none
+	tries             int       // how often that is tried
 }
 
 // act is an operator's word that ends tokens whoever holds them.
@@ -176,22 +177,23 @@ func (h *history) endGiveBack(l *lease) {
 	h.noteLocked("reader %d has given %s back", l.reader, l.mark)
 }
 
-// recall lets all who hold a token of one of the roles give it back through a node.
-func (h *history) recall(roles []string, node int) {
+// recall lets all who hold a token of one of the roles give it back through a node, or with more tries through
+// the others.
+func (h *history) recall(roles []string, node, tries int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, l := range h.leases {
 		if l.backFrom.IsZero() && slices.Contains(roles, l.role) {
-			l.recalled = node + 1
+			l.recalled, l.tries = node+1, tries
 		}
 	}
-	h.noteLocked("all who hold tokens of %v give them back through %s", roles, name(node))
+	h.noteLocked("all who hold tokens of %v give them back through %s, and try %d times", roles, name(node), tries)
 }
 
-func (h *history) recalledTo(l *lease) (node int, recalled bool) {
+func (h *history) recalledTo(l *lease) (node, tries int, recalled bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return l.recalled - 1, l.recalled > 0
+	return l.recalled - 1, l.tries, l.recalled > 0
 }
 
 // held are the leases that somebody holds now.

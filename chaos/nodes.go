@@ -148,14 +148,16 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 }
 
 // recall lets all readers but the hurried ones give their tokens back at once, or at other times none, so that the end of
-// tokens meets what happens to a node.
+// tokens meets what happens to a node. At times they ask only once: then it is the next reader of the token who
+// finds out what has become of it.
 func (w *world) recall(rng *rand.Rand, node int) {
 	if rng.IntN(5) == 0 {
 		return
 	}
+	tries := []int{1, nodeCount}[rng.IntN(2)]
 	for _, g := range w.grants {
 		if g.roles[0] != hurriedRole {
-			w.h.recall(g.roles, node)
+			w.h.recall(g.roles, node, tries)
 		}
 	}
 }

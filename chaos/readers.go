@@ -101,10 +101,10 @@ func (w *world) hold(ctx, run context.Context, l *lease, use usage) {
 	if l == nil {
 		return
 	}
-	until := l.got.Add(use.hold)
+	until, tries := l.got.Add(use.hold), nodeCount
 	for w.look(l) && time.Now().Before(until) && time.Now().Before(l.end) && wait(ctx, checkEvery) {
-		if node, recalled := w.h.recalledTo(l); recalled {
-			use.back, use.keep = node, false
+		if node, times, recalled := w.h.recalledTo(l); recalled {
+			use.back, use.keep, tries = node, false, times
 			break
 		}
 	}
@@ -114,7 +114,7 @@ func (w *world) hold(ctx, run context.Context, l *lease, use usage) {
 		w.totals.add("leases that ran out", 1)
 	case use.keep:
 	default:
-		w.giveBack(run, l, use.back)
+		w.giveBack(run, l, use.back, tries)
 	}
 }
 
@@ -191,9 +191,9 @@ func (w *world) look(l *lease) bool {
 }
 
 // giveBack revokes a lease, and waits for it. What fails is left to the end of the round.
-func (w *world) giveBack(ctx context.Context, l *lease, node int) {
+func (w *world) giveBack(ctx context.Context, l *lease, node, tries int) {
 	w.h.beginGiveBack(l)
-	for try := range nodeCount {
+	for try := range tries {
 		if _, err := w.write(ctx, (node+try)%nodeCount, "sys/leases/revoke", map[string]any{"lease_id": l.id, "sync": true}); err == nil {
 			w.h.endGiveBack(l)
 			w.totals.add("leases given back", 1)
