@@ -84,7 +84,11 @@ func (w *world) rotate(ctx context.Context, rng *rand.Rand, g *grant) error {
 	})
 }
 
+// deauthorize takes a refresh token away, half of the times the one that two roles have.
 func (w *world) deauthorize(ctx context.Context, rng *rand.Rand, g *grant) error {
+	if rng.IntN(2) == 0 {
+		g = w.grants[0]
+	}
 	if g.robot {
 		return errRefused
 	}

@@ -58,8 +58,14 @@ func (w *world) hurriedReader(ctx, run context.Context, n int, rng *rand.Rand) {
 		for wait(ctx, time.Millisecond) && w.inRush() {
 			held := use // of its own for each goroutine
 			held.keep, held.hold = true, time.Hour
-			l := w.read(run, n, held)
-			kept.Go(func() { w.hold(ctx, run, l, held) })
+			var reads sync.WaitGroup
+			for range crowdSize {
+				reads.Go(func() {
+					l := w.read(run, n, held)
+					kept.Go(func() { w.hold(ctx, run, l, held) })
+				})
+			}
+			reads.Wait()
 		}
 	}
 }
