@@ -12,12 +12,14 @@
 //	                 ╰──────────── a rule is broken ──────────────────────┴─────► exit 1
 //
 // In each round every role gets new credentials, so that no round is judged by the
-// unknown outcomes of the one before. While a round is disturbed, five kinds of actors work at
+// unknown outcomes of the one before. While a round is disturbed, six kinds of actors work at
 // the same time, each with random numbers of its own from the seed:
 //
 //   - an auditor compares the engine's count of a token's holders with the leases that are known;
+//   - a watcher looks at Zoho when each token dies, also if nobody holds it;
 //   - readers read a role through any node, alone or in a crowd, look at Zoho whether the token
-//     lives as long as they hold it, and give it back, or let its lease run out; two of them are in a hurry, so that a crash often meets one;
+//     lives as long as they hold it, and give it back, or let its lease run out; at times they give up before the
+//     answer is there; two of them are in a hurry, so that a crash often meets a crowd;
 //   - the operator writes, rotates, deauthorizes, authorizes again and deletes roles, and ends tokens;
 //   - bad luck with nodes: see nodeEvents;
 //   - bad luck with Zoho: see zohoEvents.
@@ -30,6 +32,8 @@
 //  1. No token is dead while a lease on it is held. A lease is held from the answer to the read
 //     until the reader begins to give it back, at most until the time at which the read was sent plus
 //     the lease's TTL, which is before the lease's end. Exceptions are an operator's word only: see act.
+//     And no read is answered with a token that was dead before it was sent, whatever an operator has said, but
+//     after a restore.
 //  2. No quota gets more token requests in any window than the budget.
 //  3. Zoho evicts nothing, and throttles nothing. (An "Access Denied" that was injected is no throttle.)
 //  4. After all leases are gone, every token that was handed out is dead at Zoho. It may take until the next

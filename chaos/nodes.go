@@ -148,7 +148,7 @@ func (w *world) cutOff(ctx context.Context, rng *rand.Rand) error {
 }
 
 // recall lets all readers but the hurried ones give their tokens back at once, or at other times none, so that the end of
-// tokens meets what happens to a node. At times they ask only once: then it is the next reader of the token who
+// tokens meets what happens to a node, or to Zoho. At times they ask only once: then it is the next reader of the token who
 // finds out what has become of it.
 func (w *world) recall(rng *rand.Rand, node int) {
 	if rng.IntN(5) == 0 {

@@ -60,6 +60,7 @@ func (w *world) refuseRevocations(ctx context.Context, rng *rand.Rand) error {
 	w.h.note("Zoho: revocations are refused with %d %s", status, word)
 	w.sim.Fault(zohosim.EndpointRevoke, refusal)
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, refusal)
+	w.recall(rng, rng.IntN(nodeCount))
 	wait(ctx, between(rng, time.Second, 6*time.Second))
 	w.sim.ClearFaults()
 	w.h.note("Zoho: revocations are no longer refused")
