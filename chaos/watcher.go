@@ -7,9 +7,12 @@ import (
 	"time"
 )
 
+// watchEvery is short, so that it is seen early that a token is dead.
+const watchEvery = 20 * time.Millisecond
+
 // watcher looks at every token that was handed out, also when nobody holds it any more, until ctx ends.
 func (w *world) watcher(ctx context.Context) {
-	for wait(ctx, checkEvery) {
+	for wait(ctx, watchEvery) {
 		for mark, token := range w.h.living() {
 			if !w.sim.Alive(token) {
 				w.h.noteDead(mark)
