@@ -105,7 +105,8 @@ func (h *history) isLost(mark string) bool {
 	})
 }
 
-// mayBeLate: a revocation of the token has failed at Zoho, or a read failed that may have been about to get it.
+// mayBeLate: a revocation of the token has failed at Zoho, of which a lease that could not be given back tells, or a
+// read failed that may have been about to get it.
 func (h *history) mayBeLate(mark string, requests []zohosim.Request) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,7 +114,8 @@ func (h *history) mayBeLate(mark string, requests []zohosim.Request) bool {
 	failed := slices.ContainsFunc(requests, func(r zohosim.Request) bool {
 		return r.Token == mark && (r.Endpoint == zohosim.EndpointRevoke || r.Endpoint == zohosim.EndpointLegacyRevoke)
 	})
-	return failed || h.failedDuringLocked(mine, period{mine[0].sent, mine[0].expires})
+	known := slices.ContainsFunc(mine, func(l *lease) bool { return l.backTil.IsZero() })
+	return failed && known || h.failedDuringLocked(mine, period{mine[0].sent, mine[0].expires})
 }
 
 // leasesOnLocked are the leases on a token, the first one first.

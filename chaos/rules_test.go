@@ -95,6 +95,25 @@ func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 	}
 }
 
+func TestMayBeLate_OnlyIfARevocationOrAReadHasFailed(t *testing.T) {
+	t.Parallel()
+	asked := []zohosim.Request{{Endpoint: zohosim.EndpointRevoke, Token: "m"}}
+	back := leaseAt(5)
+	back.backTil = at(20)
+	underWay := []attempt{{role: "books", sent: at(10), fail: at(12)}}
+	for name, c := range map[string]struct {
+		h    *history
+		late bool
+	}{
+		"it could not be given back":      {&history{leases: []*lease{back, leaseAt(5)}}, true},
+		"it was given back":               {&history{leases: []*lease{back}}, false},
+		"it was given back, and another?": {&history{leases: []*lease{back}, failed: underWay}, true},
+	} {
+		require.Equal(t, c.late, c.h.mayBeLate("m", asked), name)
+	}
+	require.False(t, (&history{leases: []*lease{leaseAt(5)}}).mayBeLate("m", nil), "Zoho was never asked")
+}
+
 func TestAddChanges_CountsThoseThatNoCrashHasCaused(t *testing.T) {
 	t.Parallel()
 	h := &history{begun: at(0), crashes: []*crash{{from: at(10), til: at(11)}}}

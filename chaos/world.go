@@ -73,7 +73,7 @@ func (w *world) random(actor string, round int) *rand.Rand {
 func newWorld(ctx context.Context, seed uint64, dir string) (*world, error) {
 	w := &world{seed: seed, totals: newTotals(seed), forgiven: map[string]bool{}}
 	rng := w.random("world", 0)
-	w.life = time.Duration(60+rng.IntN(61)) * time.Second
+	w.life = time.Duration(60+rng.IntN(181)) * time.Second
 	options := zohosim.Options{}
 	if w.harder = rng.IntN(2) == 0; w.harder {
 		options = zohosim.Hardest()
