@@ -15,7 +15,7 @@ import (
 const (
 	exclusiveRole = "own"
 	hurriedRole   = "crm-sync" // is read by readers in a hurry, beside others
-	shortRole     = "short"    // its leases often run out
+	shortRole     = "short"    // its leases often run out, or are left to Vault to revoke
 )
 
 // grant is what one or two roles mint from. Each refresh token is of another user, so that a
