@@ -26,7 +26,7 @@ func (w *world) zohoEvents() []event {
 		{"Zoho breaks answers off after doing the work", 2, fault(zohosim.FaultCut, true)},
 		{"Zoho does not answer", 1, fault(zohosim.FaultHang, false)},
 		{"Zoho throttles without a reason", 1, fault(zohosim.FaultThrottled, false)},
-		{"Zoho refuses revocations", 3, w.refuseRevocations},
+		{"Zoho refuses revocations", 5, w.refuseRevocations},
 		{"Zoho is slow", 4, w.slow},
 		{"Zoho is away", 2, w.away},
 	}
@@ -51,11 +51,10 @@ func (w *world) faulty(ctx context.Context, rng *rand.Rand, endpoint zohosim.End
 // refuseRevocations answers with a status or a word that is not documented, or with a word that says nothing of the
 // token. (To refuse the token itself at both endpoints would say that it is dead, and be a lie.)
 func (w *world) refuseRevocations(ctx context.Context, rng *rand.Rand) error {
-	status := http.StatusBadRequest // as of a token that is dead, but for the word
+	status, word := http.StatusBadRequest, "maintenance_window" // as if the token were dead, but for a word that nobody knows
 	if rng.IntN(2) == 0 {
-		status = []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK}[rng.IntN(3)]
+		status, word = []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK}[rng.IntN(3)], "general_error"
 	}
-	word := []string{"general_error", "maintenance_window"}[rng.IntN(2)] // the second one is not documented
 	refusal := zohosim.Fault{Kind: zohosim.FaultAnswer, Status: status, Body: fmt.Sprintf(`{"error":%q}`, word)}
 	w.h.note("Zoho: revocations are refused with %d %s", status, word)
 	w.sim.Fault(zohosim.EndpointRevoke, refusal)
