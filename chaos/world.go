@@ -24,6 +24,8 @@ const (
 	// budget and window are the engine's defaults and its shortest window; Zoho's are the same.
 	budget = 10
 	window = time.Minute
+	// liveTokens is how many access tokens of a refresh token may live: so few that an exclusive role often has them all.
+	liveTokens = 5
 	// requestTimeout is how much later than it was counted a request may reach Zoho. No freeze is as long.
 	requestTimeout = 10 * time.Second
 	// callLimit is how long a reader or an operator waits for Vault.
@@ -78,7 +80,7 @@ func newWorld(ctx context.Context, seed uint64, dir string) (*world, error) {
 	if w.harder = rng.IntN(2) == 0; w.harder {
 		options = zohosim.Hardest()
 	}
-	options.TokenLife = w.life
+	options.TokenLife, options.MaxLiveTokens = w.life, liveTokens
 	options.Throttle.Limit, options.Throttle.Window, options.Throttle.Block = budget, window, window
 	w.sim = zohosim.New(options)
 	accounts, err := w.sim.Listen("us")
@@ -141,7 +143,7 @@ func (w *world) mount(ctx context.Context) error {
 		return err
 	}
 	config := map[string]any{
-		"accounts_url": w.url, "request_budget": budget, "request_window": int(window.Seconds()),
+		"accounts_url": w.url, "request_budget": budget, "request_window": int(window.Seconds()), "max_live_tokens": liveTokens,
 		"request_timeout": int(requestTimeout.Seconds()), "client_id": "1000.NOBODY", "client_secret": "unused",
 	}
 	if w.harder {
