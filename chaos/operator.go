@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"vault-plugin-secrets-zoho/zohosim"
 )
 
 // errForced marks a refusal that has ended tokens all the same.
@@ -84,13 +86,20 @@ func (w *world) rotate(ctx context.Context, rng *rand.Rand, g *grant) error {
 	})
 }
 
-// deauthorize takes a refresh token away, half of the times the one that two roles have.
+// deauthorize takes a refresh token away, half of the times the one that two roles have, and half of the times so that
+// Zoho's answer is lost.
 func (w *world) deauthorize(ctx context.Context, rng *rand.Rand, g *grant) error {
 	if rng.IntN(2) == 0 {
 		g = w.grants[0]
 	}
 	if g.robot {
 		return errRefused
+	}
+	if rng.IntN(2) == 0 {
+		w.h.note("Zoho: loses the answer to the next revocation")
+		for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
+			w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultClose, Processed: true, Count: 1})
+		}
 	}
 	a := &act{what: "deauthorize " + g.roles[0], roles: g.roles, owners: g.ownerNames()}
 	err := w.order(a, func() error {
