@@ -49,9 +49,9 @@ func (h *history) mayLive(mark string) string {
 		case c.til.Before(mine[0].sent) || around.from.After(last): // it was not there yet, or its end was decided and stored
 		case h.failedDuringLocked(mine, around):
 			return "a read of it was under way at " + c.what
-		case countIn(mine, around, func(l *lease) time.Time { return l.got }) >= crowdSize:
+		case readIn(mine, around) >= crowdSize:
 			return "it was read in a crowd at " + c.what
-		case countIn(mine, around, func(l *lease) time.Time { return l.backTil }) > 0:
+		case slices.ContainsFunc(mine, func(l *lease) bool { return l.mayEndIn(around) }):
 			return "a lease was given back at " + c.what
 		}
 	}
@@ -87,13 +87,26 @@ func sharesToken(role string, mine []*lease) bool {
 	return slices.ContainsFunc(newGrants(), func(g *grant) bool { return slices.Contains(g.roles, role) && slices.Contains(g.roles, mine[0].role) })
 }
 
-func countIn(leases []*lease, p period, at func(*lease) time.Time) (n int) {
+func readIn(leases []*lease, p period) (n int) {
 	for _, l := range leases {
-		if p.has(at(l)) {
+		if p.has(l.got) {
 			n++
 		}
 	}
 	return n
+}
+
+// mayEndIn reports whether Vault may have revoked the lease in a period: it was given back then, or, if nobody knows
+// when Vault did it, was left to Vault not long before.
+func (l *lease) mayEndIn(p period) bool {
+	if !l.backTil.IsZero() {
+		return p.has(l.backTil)
+	}
+	from := l.end
+	if !l.backFrom.IsZero() {
+		from = l.backFrom
+	}
+	return !from.After(p.til) && !p.from.After(from.Add(afterEffect))
 }
 
 // isLost: a lease on the token began after the snapshot that was restored.

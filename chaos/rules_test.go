@@ -72,6 +72,10 @@ func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 	crowd := []*lease{leaseAt(5), leaseAt(19), leaseAt(19), leaseAt(20)}
 	back := leaseAt(5)
 	back.backTil = at(20)
+	leftToVault, longAgo, ranOut := leaseAt(5), leaseAt(-100), leaseAt(-45)
+	leftToVault.backFrom = at(15)
+	longAgo.backFrom = at(-50)
+	longAgo.expires, ranOut.expires = at(90), at(90)
 	ended := leaseAt(5)
 	ended.backTil = at(10)
 	underWay := attempt{role: "books", sent: at(20), fail: at(22)}
@@ -84,6 +88,9 @@ func TestMayLive_OnlyIfACrashCameWhileSomethingWasInMemoryOnly(t *testing.T) {
 		"a crowd":                         {&history{leases: crowd, crashes: crashes}, true},
 		"a lease was given back":          {&history{leases: []*lease{back}, crashes: crashes}, true},
 		"a read failed":                   {&history{leases: []*lease{leaseAt(5)}, crashes: crashes, failed: []attempt{underWay}}, true},
+		"it was left to Vault":            {&history{leases: []*lease{leftToVault}, crashes: crashes}, true},
+		"it was left to Vault long ago":   {&history{leases: []*lease{longAgo}, crashes: crashes}, false},
+		"it ran out":                      {&history{leases: []*lease{ranOut}, crashes: crashes}, true},
 		"it had ended before":             {&history{leases: []*lease{ended}, crashes: crashes, failed: []attempt{underWay}}, false},
 		"it may have had another holder":  {&history{leases: []*lease{ended}, crashes: crashes, failed: []attempt{{role: "books", sent: at(8), fail: at(9)}, underWay}}, true},
 		"a read of another role failed":   {&history{leases: []*lease{leaseAt(5)}, crashes: crashes, failed: []attempt{{role: "own", sent: at(20), fail: at(22)}}}, false},
