@@ -20,21 +20,28 @@ type snapshot struct {
 // takeSnapshot takes one at some time, in spite of what happens to the nodes; nil if there was none to be had.
 func (w *world) takeSnapshot(ctx context.Context, rng *rand.Rand, length time.Duration) *snapshot {
 	for wait(ctx, between(rng, length/5, length/2)) {
-		s := &snapshot{taken: period{from: time.Now()}}
-		limited, cancel := context.WithTimeout(ctx, callLimit)
-		i, err := w.active(limited)
-		if err == nil {
-			err = w.clients[i].Sys().RaftSnapshotWithContext(limited, &s.content)
-		}
-		cancel()
-		s.taken.til = time.Now()
-		if err == nil {
-			w.h.note("operator has taken a snapshot, begun at %s", clock(s.taken.from))
+		if s, err := w.trySnapshot(ctx); err == nil {
 			return s
 		}
 		length /= 4
 	}
 	return nil
+}
+
+func (w *world) trySnapshot(ctx context.Context) (*snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	s := &snapshot{taken: period{from: time.Now()}}
+	i, err := w.active(ctx)
+	if err == nil {
+		err = w.clients[i].Sys().RaftSnapshotWithContext(ctx, &s.content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.taken.til = time.Now()
+	w.h.note("operator has taken a snapshot, begun at %s", clock(s.taken.from))
+	return s, nil
 }
 
 // restore does what docs/operating.md says of it: the snapshot is restored, and each role is rotated, or gets

@@ -19,11 +19,11 @@ const (
 	restoreEvery, restoreFirst = 3, 2
 )
 
-// rounds goes on until the time is over, but does one round at least.
+// rounds goes on until the time is over and a snapshot has been restored.
 func (w *world) rounds(ctx context.Context, out io.Writer, length time.Duration) error {
 	w.grants = newGrants()
 	length, disturbed := max(length, time.Second), min(max(length/2, 10*time.Second), longestRound)
-	for begun, n := time.Now(), 1; n == 1 || time.Since(begun) < length; n++ {
+	for begun, n := time.Now(), 1; n <= restoreFirst || time.Since(begun) < length; n++ {
 		start := time.Now()
 		err := w.round(ctx, n, disturbed)
 		if err := errors.Join(err, w.h.save(w.historyFile)); err != nil {
@@ -79,15 +79,29 @@ func (w *world) disturb(run context.Context, n int, length time.Duration) error 
 	reads.Go(func() { w.watcher(reading) })
 	s := w.happen(run, n, length)
 	var err error
-	if s != nil {
-		if err = w.recover(run); err == nil {
-			err = w.restore(run, w.random("restore", n), s)
-		}
+	if restores(n) {
+		err = w.recoverAndRestore(run, n, s)
 	}
 	stopReading()
 	reads.Wait()
 	w.totals.add("seconds of disturbance", int(time.Since(w.h.begun).Seconds()))
 	return err
+}
+
+func restores(round int) bool { return round%restoreEvery == restoreFirst%restoreEvery }
+
+// recoverAndRestore restores a snapshot; one that is taken now if there was none to be had before.
+func (w *world) recoverAndRestore(ctx context.Context, n int, s *snapshot) error {
+	if err := w.recover(ctx); err != nil {
+		return err
+	}
+	if s == nil {
+		var err error
+		if s, err = w.trySnapshot(ctx); err != nil {
+			return fmt.Errorf("take a snapshot while all is well: %w", err)
+		}
+	}
+	return w.restore(ctx, w.random("restore", n), s)
 }
 
 // happen is all that is done beside reading. It returns the snapshot that is to be restored, if there is one.
@@ -107,7 +121,7 @@ func (w *world) happen(run context.Context, n int, length time.Duration) (s *sna
 	} {
 		actors.Go(func() { w.befall(ctx, w.random(actor.name, n), actor.least, actor.most, actor.events) })
 	}
-	if n%restoreEvery == restoreFirst%restoreEvery {
+	if restores(n) {
 		actors.Go(func() { s = w.takeSnapshot(ctx, w.random("snapshot", n), length) })
 	}
 	actors.Wait()
