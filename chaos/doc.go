@@ -35,7 +35,8 @@
 //     And no read is answered with a token that was dead before it was sent, whatever an operator has said, but
 //     after a restore.
 //  2. No quota gets more token requests in any window than the budget.
-//  3. Zoho evicts nothing, and throttles nothing. (An "Access Denied" that was injected is no throttle.)
+//  3. Zoho throttles nothing. (An "Access Denied" that was injected is no throttle.) It evicts nothing but tokens that
+//     nobody ever got, since its answer was lost, and those that all have given back, and that it has refused to end.
 //  4. After all leases are gone, every token that was handed out is dead at Zoho. It may take until the next
 //     round of background work, which is within tickGrace, where a revocation has failed at Zoho,
 //     or a read failed after it may have become a holder. Exceptions: see crash.

@@ -84,12 +84,17 @@ func TestRule1_NoticesATokenThatIsDeadWhileItIsHeld(t *testing.T) {
 func TestRule3_NoticesThatZohoThrottlesAndEvicts(t *testing.T) {
 	t.Parallel()
 	w := newBrokenWorld(t, zohosim.Options{MaxLiveTokens: 2})
-	w.mint()
+	l := w.leaseOf(w.mint())
 	w.mint()
 	require.NoError(t, w.checkTraffic())
 	w.mint()
 	require.ErrorContains(t, w.checkTraffic(), "rule 3: Zoho has evicted")
 	require.Equal(t, 1, w.totals.get(evicted))
+	w.evicted, l.backFrom = 0, time.Now()
+	require.ErrorContains(t, w.checkTraffic(), "rule 3: Zoho has evicted", "the engine has not tried to end it")
+	w.mint()
+	w.evicted = 1
+	require.NoError(t, w.checkTraffic(), "nobody ever got that one")
 
 	w = newBrokenWorld(t, zohosim.Options{Throttle: zohosim.Throttle{Limit: 1, Window: time.Minute, Block: time.Minute}})
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
@@ -98,6 +103,26 @@ func TestRule3_NoticesThatZohoThrottlesAndEvicts(t *testing.T) {
 	w.mint()
 	require.ErrorContains(t, w.checkTraffic(), "rule 3: Zoho had to throttle")
 	require.Equal(t, 1, w.totals.get(throttled))
+}
+
+func TestRule3_LetsZohoEvictWhatItHasRefusedToEnd(t *testing.T) {
+	t.Parallel()
+	asked := []zohosim.Request{{Endpoint: zohosim.EndpointRevoke, Token: "m", Time: at(30)}}
+	for name, c := range map[string]struct {
+		back, died time.Time
+		want       bool
+	}{
+		"given back, and refused":   {at(29), at(40), true},
+		"given back, and not asked": {at(29), at(29), false},
+		"still held":                {time.Time{}, at(40), false},
+		"given back later":          {at(50), at(40), false},
+	} {
+		h := newHistory()
+		h.dead["m"] = c.died
+		h.leases = []*lease{leaseAt(5)}
+		h.leases[0].backFrom = c.back
+		require.Equal(t, c.want, h.nobodyMisses("m", asked), name)
+	}
 }
 
 func TestRule4_NoticesATokenThatLivesWithoutALease(t *testing.T) {
