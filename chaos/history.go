@@ -42,7 +42,8 @@ type act struct {
 //
 // A holder's name may follow its count by some 50 ms, and so may the end of a lease that is not the last
 // one, so a token may live until it expires, instead of dying with its last lease, if around the crash
-// a read of it was under way, readers came in a crowd, or a lease was given back.
+// a read of it was under way, readers came in a crowd, or a lease was given back, or was left to Vault to revoke not
+// long before. It has to die all the same if all its leases had been given back before the crash.
 type crash struct {
 	what      string
 	from, til time.Time
