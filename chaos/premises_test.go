@@ -29,7 +29,7 @@ type brokenWorld struct {
 
 func newBrokenWorld(t *testing.T, options zohosim.Options) *brokenWorld {
 	t.Helper()
-	w := &brokenWorld{t: t, world: &world{sim: zohosim.New(options), h: newHistory(), totals: newTotals(1), life: time.Minute}}
+	w := &brokenWorld{t: t, world: &world{sim: zohosim.New(options), h: newHistory(), totals: newTotals(1), logs: newLogScan(), life: time.Minute}}
 	t.Cleanup(w.sim.Close)
 	w.client = w.sim.AddClient(zohosim.ClientSpec{})
 	w.refreshToken = w.sim.Consent(w.client, "us", "anna", []string{"ZohoCRM.modules.ALL"})
@@ -131,6 +131,12 @@ func TestRule4_NoticesATokenThatLivesWithoutALease(t *testing.T) {
 		w := newBrokenWorld(t, zohosim.Options{TokenLife: time.Hour})
 		l := w.leaseOf(w.mint())
 		require.ErrorContains(t, w.checkTheDead(t.Context()), "rule 4")
+
+		w.logs.changes = []time.Time{time.Now().Add(2 * time.Minute)}
+		begun := time.Now()
+		require.ErrorContains(t, w.checkTheDead(t.Context()), "rule 4")
+		require.Greater(t, time.Since(begun), 2*time.Minute, "another active node begins its background work anew")
+
 		w.sim.Kill(l.token)
 		require.NoError(t, w.checkTheDead(t.Context()))
 	})

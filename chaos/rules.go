@@ -22,17 +22,25 @@ const (
 const changeTime = 15 * time.Second
 
 // addChanges counts as crashes the changes of the active node that none of the noted ones has caused: on a
-// machine that is busy with other things a leader may lose its followers by itself.
+// machine that is busy with other things a leader may lose its followers by itself. Of the others each lasts until
+// there is another active node: until then the former one may have had something in memory.
 func (h *history) addChanges(changes []time.Time) (added int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, at := range changes {
+	for _, at := range slices.SortedFunc(slices.Values(changes), time.Time.Compare) {
 		isCause := func(c *crash) bool { return !at.Before(c.from) && at.Before(c.til.Add(changeTime)) }
-		if at.After(h.begun) && !slices.ContainsFunc(h.crashes, isCause) {
-			h.noteLocked("a node has become active at %s, and nobody knows why", clock(at))
-			h.crashes = append(h.crashes, &crash{what: "a change of the active node", from: at.Add(-changeTime), til: at})
-			added++
+		if !at.After(h.begun) {
+			continue
 		}
+		if i := slices.IndexFunc(h.crashes, isCause); i >= 0 {
+			if h.crashes[i].til.Before(at) {
+				h.crashes[i].til = at
+			}
+			continue
+		}
+		h.noteLocked("a node has become active at %s, and nobody knows why", clock(at))
+		h.crashes = append(h.crashes, &crash{what: "a change of the active node", from: at.Add(-changeTime), til: at})
+		added++
 	}
 	return added
 }

@@ -126,6 +126,7 @@ func TestAddChanges_CountsThoseThatNoCrashHasCaused(t *testing.T) {
 	h := &history{begun: at(0), crashes: []*crash{{from: at(10), til: at(11)}}}
 	require.Equal(t, 1, h.addChanges([]time.Time{at(-5), at(10), at(20), at(40)}))
 	require.Len(t, h.crashes, 2)
+	require.Equal(t, at(20), h.crashes[0].til, "the former active node went on until then")
 	require.Equal(t, at(40), h.crashes[1].til)
 }
 

@@ -122,6 +122,14 @@ func (w *world) checkTheDead(ctx context.Context) error {
 				grace = tickGrace
 			}
 			if time.Since(begun) > grace {
+				changed, err := w.lastChange()
+				if err != nil {
+					return err
+				}
+				if changed.After(begun) { // the background work has begun anew
+					begun = changed
+					continue
+				}
 				return fmt.Errorf("rule 4: token %s lives %s after all leases are gone\n%s", mark, grace, w.h.story(mark, w.h.begun, time.Now(), w.sim.Requests()))
 			}
 		}
@@ -130,6 +138,20 @@ func (w *world) checkTheDead(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lastChange is when a node became the active one last.
+func (w *world) lastChange() (at time.Time, err error) {
+	found, err := w.logs.look()
+	if err != nil || len(found) > 0 {
+		return at, errors.Join(err, errors.New(strings.Join(found, "\n")))
+	}
+	for _, change := range w.logs.changes {
+		if change.After(at) {
+			at = change
+		}
+	}
+	return at, nil
 }
 
 // countEnd sorts a token by how it ends, into living if it still has to.
