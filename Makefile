@@ -26,8 +26,9 @@ dev: ## the same environment, kept up until Ctrl-C, to try things by hand
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
 
-test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server; half an hour, and another to build them the first time
-	KUBERNETES=1 scripts/test -timeout 60m -v -run TestKubernetes ./test
+test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server, and write what came of it into the README; half an hour, and another to build them the first time
+	@go build -o bin/works-with ./workswith
+	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && KUBERNETES=1 exec bin/works-with -name "External Secrets Operator on Kubernetes" -timeout 60m -- -run TestKubernetes ./test
 
 works-with: ## run the acceptance tests, and write what came of it into the README: OPENBAO_VERSION=v2.4.0 make works-with
 	@go build -o bin/works-with ./workswith
