@@ -85,16 +85,16 @@ func readable(fields map[string]*framework.FieldSchema) map[string]*framework.Fi
 }
 
 func (b *zohoBackend) pathConfigExists(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (bool, error) {
-	_, exists, err := b.engine.Config(ctx)
+	c, err := b.engine.Config(ctx)
 	if backend.IsBroken(err) {
 		return true, nil // or it could not be written again
 	}
-	return exists, err
+	return err == nil && !c.IsDefault, err
 }
 
 func (b *zohoBackend) pathConfigRead(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	c, exists, err := b.engine.Config(ctx)
-	if err != nil || !exists {
+	c, err := b.engine.Config(ctx)
+	if err != nil || c.IsDefault {
 		return nil, err
 	}
 	return &logical.Response{Data: map[string]any{

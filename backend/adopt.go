@@ -18,12 +18,9 @@ import (
 func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
 	// Before it is stored: whoever finds it in storage must not load a second
 	// one, with a ledger that knows nothing of this one's holders.
-	e.mu.Lock()
-	_, known := e.tokens[t.rec.ID] // a server may answer with a token that it gave before
-	e.tokens[t.rec.ID] = t
-	e.mu.Unlock()
+	former := e.tokens.set(t.rec.ID, t)
 	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
-		if known {
+		if former != nil { // a server may answer with a token that it gave before
 			return err
 		}
 		return errors.Join(err, e.discardUnstored(ctx, t))
@@ -35,8 +32,7 @@ func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) 
 		return nil
 	}
 	g.mu.Lock()
-	former := g.current
-	g.current = t
+	former, g.current = g.current, t
 	g.mu.Unlock()
 	if former != nil && former != t {
 		e.work.Go(func() { e.endIfUnheld(e.work.Life(), former) })
@@ -89,9 +85,7 @@ func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token,
 // discardUnstored revokes a token whose own record could not be stored. No other
 // record names it, so nobody can be given it, and nobody could revoke it later.
 func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
-	e.mu.Lock()
-	delete(e.tokens, t.rec.ID)
-	e.mu.Unlock()
+	e.tokens.forget(t.rec.ID)
 	if err := e.revokeUnstored(ctx, t.rec.App, t.rec.CACert, t.rec.AccessToken, "it could not be stored", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt); err != nil {
 		return err
 	}

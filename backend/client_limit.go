@@ -153,7 +153,7 @@ func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error
 	if err != nil || role == nil || owner.Pending {
 		return false, err
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return false, err
 	}

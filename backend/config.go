@@ -43,6 +43,7 @@ type Config struct {
 	CACert         string        `json:"ca_cert,omitempty"` // PEM
 	// CountRequestsPer is CountPerGrant or CountPerClient.
 	CountRequestsPer string `json:"count_requests_per,omitempty"`
+	IsDefault        bool   `json:"-"` // nobody has written it
 }
 
 // AccountsURL is the mount's Accounts server; empty if none was chosen.
@@ -57,8 +58,9 @@ func (c *Config) AccountsURL() string {
 	return dc.AccountsURL
 }
 
-func defaultConfig() Config {
-	return Config{
+func defaultConfig() *Config {
+	return &Config{
+		IsDefault:        true,
 		RefreshAhead:     true,
 		RequestBudget:    DefaultRequestBudget,
 		RequestWindow:    DefaultRequestWindow,

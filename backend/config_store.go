@@ -8,16 +8,8 @@ import (
 )
 
 // Config returns the mount's config, or its defaults if none was written.
-func (e *Engine) Config(ctx context.Context) (*Config, bool, error) {
-	c, err := e.config.get(ctx, keyConfig, e.loadConfig)
-	if err != nil {
-		return nil, false, err
-	}
-	if c == nil {
-		defaults := defaultConfig()
-		return &defaults, false, nil
-	}
-	return c, true, nil
+func (e *Engine) Config(ctx context.Context) (*Config, error) {
+	return e.config.get(ctx, keyConfig, e.loadConfig)
 }
 
 // WriteConfig changes the config. The error is a *UserError if the change
@@ -37,7 +29,7 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		return nil, err
 	}
 	defer release()
-	old, err := e.config.get(ctx, keyConfig, e.loadConfig)
+	old, err := e.Config(ctx)
 	if IsBroken(err) && change.ClientID == nil {
 		return nil, userErrorf("the stored config is damaged, so there is nothing that this write could keep: write it in full, with client_id and client_secret, or delete it")
 	}
@@ -45,8 +37,7 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		return nil, err
 	}
 	if old == nil {
-		defaults := defaultConfig()
-		old = &defaults
+		old = defaultConfig()
 	}
 	updated, warnings, err := change.apply(*old)
 	if err != nil {
@@ -97,8 +88,11 @@ type configEntry struct {
 
 func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
 	s, err := get[configEntry](ctx, e.store, key)
-	if err != nil || s == nil {
+	if err != nil {
 		return nil, err
+	}
+	if s == nil {
+		return defaultConfig(), nil
 	}
 	s.Config.ClientSecret = secret.New(s.ClientSecret)
 	s.CountRequestsPer = firstText(s.CountRequestsPer, CountPerGrant)

@@ -67,7 +67,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}

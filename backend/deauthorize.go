@@ -84,7 +84,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 // token that others have, too: whoever wrote it may know the refresh token, and not
 // the client's secret. Zoho's older revocation endpoint does not ask for one.
 func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 // decision is stored first, so from then on it is carried out, now or by Tick.
 // expected are the other roles that lose the refresh token, too.
 func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []string) (gone bool, err error) {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -189,7 +189,7 @@ func (r *Role) isForgotten(ctx context.Context, e *Engine) bool {
 // that another role has stays, and so does that of the quota except, which was tried
 // just now. found reports whether there was one to revoke.
 func (e *Engine) endFormerRefreshTokens(ctx context.Context, name, except string) (found bool, failed error) {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -47,7 +47,7 @@
 //	client_tokens.go      the refresh tokens of each client; client_limit.go counts them
 //	role_index.go         which roles draw on a quota
 //	pending_revocation.go the write-ahead entry for the end of a refresh token
-//	stored.go, store.go, cache.go: how a record is kept in storage and in memory
+//	stored.go, store.go, memory.go: how a record is kept in storage and in memory
 //
 // Below them are packages that know nothing of the engine: ledger (who holds a token),
 // quota (what Zoho allows, as a pure decision), work (what runs once and is waited for),

@@ -3,8 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,18 +34,18 @@ type Engine struct {
 	now       func() time.Time
 	userAgent string
 
-	config cache[Config] // one key: keyConfig
-	roles  cache[Role]   // by name
-	work   *work.Group   // what runs: flights of several callers, and work in the background
-	writes work.Slots    // by storage key: read-modify-write of one record
-	turns  work.Slots    // by quota: what is asked of Zoho that counts for it
+	config *memory[Config] // one key: keyConfig
+	roles  *memory[Role]   // by name
+	grants *memory[grant]
+	quotas *memory[quotaRecord]
+	tokens *memory[token]
+
+	work   *work.Group // what runs: flights of several callers, and work in the background
+	writes work.Slots  // by storage key: read-modify-write of one record
+	turns  work.Slots  // by quota: what is asked of Zoho that counts for it
 	salt   atomic.Pointer[salt.Salt]
 
 	mu       sync.Mutex
-	grants   map[string]*grant
-	quotas   map[string]*quotaRecord
-	tokens   map[string]*token
-	loading  map[string]bool         // by storage key of a grant or quota: it is being read, and has not changed since
 	writing  map[string]int          // by key in the index: writes of roles that are under way
 	accounts map[string]*zoho.Client // by CA certificate
 	ticking  sync.Mutex
@@ -65,10 +63,6 @@ func New(opts Options) *Engine {
 		notify:    opts.Notify,
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
-		grants:    make(map[string]*grant),
-		quotas:    make(map[string]*quotaRecord),
-		tokens:    make(map[string]*token),
-		loading:   make(map[string]bool),
 		writing:   make(map[string]int),
 		accounts:  make(map[string]*zoho.Client),
 		failing:   make(map[string]time.Time),
@@ -87,6 +81,11 @@ func New(opts Options) *Engine {
 	if e.after = opts.After; e.after == nil {
 		e.after = time.After
 	}
+	e.config = newMemory[Config]("", e.work, e.now)
+	e.roles = newMemory[Role](prefixRoles, e.work, e.now)
+	e.grants = newMemory[grant](prefixGrants, e.work, e.now)
+	e.quotas = newMemory[quotaRecord](prefixQuotas, e.work, e.now)
+	e.tokens = newMemory[token](prefixTokens, e.work, e.now)
 	return e
 }
 
@@ -128,10 +127,7 @@ func (e *Engine) recovered(panicked any, stack []byte) error {
 // and then stops it.
 func (e *Engine) Close() {
 	const moment = 3 * time.Second
-	e.mu.Lock()
-	tokens := slices.Collect(maps.Values(e.tokens))
-	e.mu.Unlock()
-	for _, t := range tokens {
+	for _, t := range e.tokens.all() {
 		t.ledger.Flush()
 	}
 	e.work.Close(moment)
@@ -151,17 +147,13 @@ func (e *Engine) Invalidate(key string) {
 	case prefixRoles:
 		e.roles.forget(rest)
 	case prefixGrants:
-		forget(e, e.grants, prefixGrants, rest)
+		e.grants.forget(rest)
 	case prefixQuotas:
-		forget(e, e.quotas, prefixQuotas, rest)
+		e.quotas.forget(rest)
 	case prefixTokens, prefixHolders:
 		id, _, _ := strings.Cut(rest, "/")
-		e.mu.Lock()
-		t := e.tokens[id]
-		delete(e.tokens, id)
-		e.mu.Unlock()
-		if t != nil { // its grant may point at it
-			forget(e, e.grants, prefixGrants, t.rec.GrantID)
+		if t := e.tokens.forget(id); t != nil { // its grant may point at it
+			e.grants.forget(t.rec.GrantID)
 		}
 	}
 }

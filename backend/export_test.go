@@ -24,9 +24,7 @@ func (e *Engine) Settle() { e.work.Wait() }
 
 // Holding returns the holders that memory has, written or not.
 func (e *Engine) Holding(tokenID string) []ledger.Holder {
-	e.mu.Lock()
-	t := e.tokens[tokenID]
-	e.mu.Unlock()
+	t := e.tokens.find(tokenID)
 	if t == nil {
 		return nil
 	}
@@ -35,17 +33,13 @@ func (e *Engine) Holding(tokenID string) []ledger.Holder {
 
 // Queued counts the changes to a token's ledger that wait for the writer.
 func (e *Engine) Queued(tokenID string) int {
-	e.mu.Lock()
-	t := e.tokens[tokenID]
-	e.mu.Unlock()
+	t := e.tokens.find(tokenID)
 	return t.ledger.Pending().Changes
 }
 
 // IsClosed reports whether the ledger of a token that is gone is being erased.
 func (e *Engine) IsClosed(tokenID string) bool {
-	e.mu.Lock()
-	t := e.tokens[tokenID]
-	e.mu.Unlock()
+	t := e.tokens.find(tokenID)
 	if t == nil {
 		return false
 	}
@@ -54,9 +48,7 @@ func (e *Engine) IsClosed(tokenID string) bool {
 
 // Deciding counts those who wait for the decision to end a token to be stored.
 func (e *Engine) Deciding(tokenID string) int {
-	e.mu.Lock()
-	t := e.tokens[tokenID]
-	e.mu.Unlock()
+	t := e.tokens.find(tokenID)
 	return t.ledger.Pending().Deciding
 }
 
@@ -67,9 +59,7 @@ func (e *Engine) WaitingForRole(name string) int {
 
 // Hold makes h a holder of a token that is in memory, as it is.
 func (e *Engine) Hold(ctx context.Context, tokenID string, h ledger.Holder) (string, error) {
-	e.mu.Lock()
-	t := e.tokens[tokenID]
-	e.mu.Unlock()
+	t := e.tokens.find(tokenID)
 	return t.ledger.Hold(ctx, h)
 }
 
@@ -82,17 +72,13 @@ func (e *Engine) FailedReleases() int {
 
 // CanBeHeld reports whether a token that is in memory may get new holders.
 func (e *Engine) CanBeHeld(tokenID string) bool {
-	e.mu.Lock()
-	t := e.tokens[tokenID]
-	e.mu.Unlock()
+	t := e.tokens.find(tokenID)
 	return t.ledger.CanBeHeld()
 }
 
 // Remembered counts the grants and quotas in memory.
 func (e *Engine) Remembered() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.grants) + len(e.quotas)
+	return len(e.grants.all()) + len(e.quotas.all())
 }
 
 // CACertsInUse lists the CA certificates for which there is a client.

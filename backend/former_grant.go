@@ -17,7 +17,7 @@ func (e *Engine) leaveFormerGrant(ctx context.Context, old, updated *Role) {
 }
 
 func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}

@@ -127,13 +127,11 @@ func (c credential) parts() []string {
 
 // grant returns the grant of id, from storage if it is not in memory.
 func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) {
-	return recall(ctx, e, e.grants, prefixGrants, id, func(ctx context.Context) (*grant, error) {
-		return e.loadGrant(ctx, id, quotaID)
-	})
+	return e.grants.get(ctx, id, func(ctx context.Context, id string) (*grant, error) { return e.loadGrant(ctx, id, quotaID) })
 }
 
 func (e *Engine) loadGrant(ctx context.Context, id, quotaID string) (*grant, error) {
-	g := &grant{id: id, stored: stored[grantRecord]{key: prefixGrants + id, used: e.now()}}
+	g := &grant{id: id, stored: stored[grantRecord]{key: prefixGrants + id}}
 	rec, err := get[grantRecord](ctx, e.store, g.key)
 	switch {
 	case IsBroken(err):

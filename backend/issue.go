@@ -70,7 +70,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err := firstError(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL)); err != nil {
 		return nil, err
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (e *Engine) hasOtherGrant(ctx context.Context, role *Role, from *grant) boo
 	if err != nil || now == nil {
 		return false
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return false
 	}

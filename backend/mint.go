@@ -92,7 +92,7 @@ var errNotNeeded = errors.New("no access token was needed any more")
 func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *token, err error) {
 	config := purpose.config
 	if config == nil {
-		if config, _, err = e.Config(ctx); err != nil {
+		if config, err = e.Config(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -58,13 +58,11 @@ func (e *Engine) quotasOf(ctx context.Context, g *grant, config *Config) (q, req
 
 // quota returns the quota of id, from storage if it is not in memory.
 func (e *Engine) quota(ctx context.Context, id string) (*quotaRecord, error) {
-	return recall(ctx, e, e.quotas, prefixQuotas, id, func(ctx context.Context) (*quotaRecord, error) {
-		return e.loadQuota(ctx, id)
-	})
+	return e.quotas.get(ctx, id, e.loadQuota)
 }
 
 func (e *Engine) loadQuota(ctx context.Context, id string) (*quotaRecord, error) {
-	q := &quotaRecord{id: id, stored: stored[quota.Record]{key: prefixQuotas + id, used: e.now()}}
+	q := &quotaRecord{id: id, stored: stored[quota.Record]{key: prefixQuotas + id}}
 	rec, err := get[quota.Record](ctx, e.store, q.key)
 	switch {
 	case IsBroken(err):
@@ -89,7 +87,7 @@ func (e *Engine) loadQuota(ctx context.Context, id string) (*quotaRecord, error)
 // its live tokens. How many requests were sent is not known, so none is sent for
 // the length of a window.
 func (e *Engine) rebuildQuota(ctx context.Context, id string) (rec quota.Record, err error) {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return rec, err
 	}

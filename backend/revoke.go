@@ -151,10 +151,9 @@ func (e *Engine) revokeAtZoho(ctx context.Context, t *token) error {
 // configForRevocation is the config, or its defaults if it is damaged: a revocation
 // needs neither role nor config.
 func (e *Engine) configForRevocation(ctx context.Context) (*Config, error) {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if IsBroken(err) {
-		defaults := defaultConfig()
-		return &defaults, nil
+		return defaultConfig(), nil
 	}
 	return config, err
 }
@@ -186,9 +185,7 @@ func (e *Engine) deleteToken(ctx context.Context, t *token, how string) error {
 	if err := e.store.Delete(ctx, prefixTokens+t.rec.ID); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	delete(e.tokens, t.rec.ID)
-	e.mu.Unlock()
+	e.tokens.forget(t.rec.ID)
 	// It may have been the last one that kept a former refresh token alive.
 	e.work.Go(func() { e.continueRevocation(e.work.Life(), t.rec.QuotaID) })
 	return nil

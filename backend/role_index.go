@@ -45,7 +45,7 @@ func (e *Engine) indexedRoles(ctx context.Context, quotaID string) ([]string, er
 
 // users names the roles that can hand out the grant's tokens.
 func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 	if err != nil || role == nil {
 		return Overview{}, err
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return Overview{}, err
 	}

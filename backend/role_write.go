@@ -30,7 +30,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	defer release()
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}

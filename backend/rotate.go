@@ -37,7 +37,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	if role.Exclusive {
 		return nil, userErrorf("role %q is exclusive: each lease has an access token of its own, so there is none to rotate. Revoke leases instead, or read a token under <mount>/tokens/ and delete it", name)
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
 	}

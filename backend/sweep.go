@@ -3,9 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
-	"maps"
 	"path"
-	"slices"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
@@ -35,22 +33,19 @@ type sweepRound struct {
 
 // sweepMemory drops the grants and quotas that nobody has asked for lately.
 func (e *Engine) sweepMemory(ctx context.Context) error {
-	e.mu.Lock()
-	grants, quotas := slices.Collect(maps.Values(e.grants)), slices.Collect(maps.Values(e.quotas))
-	e.mu.Unlock()
-	now, dropped := e.now(), 0
+	dropped := 0
 	var failed []error
-	sweep := func(isUnused, isKept bool, drop func() error) {
-		if isUnused && (dropped < droppedPerTick || !isKept) {
+	sweep := func(isKept bool, drop func() error) {
+		if dropped < droppedPerTick || !isKept {
 			dropped++
 			failed = append(failed, drop())
 		}
 	}
-	for _, g := range grants {
-		sweep(g.isUnused(now), g.isKept(), func() error { return e.sweepGrant(ctx, g) })
+	for _, g := range e.grants.unused((*grant).idleLimit) {
+		sweep(g.isKept(), func() error { return e.sweepGrant(ctx, g) })
 	}
-	for _, q := range quotas {
-		sweep(q.isUnused(now), q.isKept(), func() error { return e.sweepQuota(ctx, q) })
+	for _, q := range e.quotas.unused((*quotaRecord).idleLimit) {
+		sweep(q.isKept(), func() error { return e.sweepQuota(ctx, q) })
 	}
 	return errors.Join(failed...)
 }
@@ -82,7 +77,7 @@ func (e *Engine) sweepStored(ctx context.Context) error {
 // sweepKey looks at one stored entry. A record that is loaded for that is dropped from
 // memory some time later: see sweepMemory. Only one that looks needless is waited for.
 func (e *Engine) sweepKey(ctx context.Context, key string) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,7 +127,7 @@ func (e *Engine) sweepGrant(ctx context.Context, g *grant) error {
 // sweepQuota drops a quota from memory, and its record if no role draws on it
 // and nothing in it counts any more.
 func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
@@ -147,7 +142,7 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
 
 // sweepRecord drops a record from memory, and from storage if it is needless. Nobody can
 // ask Zoho or change the record meanwhile.
-func sweepRecord[T, R any](ctx context.Context, e *Engine, records map[string]*R, id, quotaID string, s *stored[T], isNeedless func() (bool, error)) error {
+func sweepRecord[T, R any](ctx context.Context, e *Engine, records *memory[R], id, quotaID string, s *stored[T], isNeedless func() (bool, error)) error {
 	turn, err := e.takeTurn(ctx, quotaID)
 	if err != nil {
 		return err
@@ -167,19 +162,10 @@ func sweepRecord[T, R any](ctx context.Context, e *Engine, records map[string]*R
 			return err
 		}
 	}
-	dropUnused(e, records, id, s)
+	// Somebody may have asked for it since: two of one record would each undo what the
+	// other stores.
+	records.dropIfUnused(id, s.idleLimit(), s.drop)
 	return nil
-}
-
-// dropUnused takes a record out of memory, unless somebody has asked for it since:
-// two of one record would each undo what the other stores.
-func dropUnused[T, R any](e *Engine, records map[string]*R, id string, s *stored[T]) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if s.isUnused(e.now()) {
-		s.drop()
-		delete(records, id)
-	}
 }
 
 // isNeedless reports whether a grant that no role has tells nothing that matters.

@@ -3,8 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -110,11 +108,7 @@ func (e *Engine) noteWrongClock(ctx context.Context, g *grant, t *token) error {
 		return err
 	}
 	e.log().Warn("an access token was dated by a wrong clock; it is handed out no more", "grant", g.id, "token_id", t.rec.ID, "issued_at", t.rec.IssuedAt, "expires_at", t.rec.ExpiresAt)
-	e.mu.Lock()
-	if e.tokens[t.rec.ID] == t {
-		e.tokens[t.rec.ID] = noted
-	}
-	e.mu.Unlock()
+	e.tokens.replace(t.rec.ID, t, noted)
 	return e.retract(ctx, g, t)
 }
 
@@ -137,15 +131,12 @@ func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, erro
 
 // refreshInUse mints ahead for grants that had a reader within a token's life.
 func (e *Engine) refreshInUse(ctx context.Context) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil || !config.RefreshAhead {
 		return err
 	}
-	e.mu.Lock()
-	grants := slices.Collect(maps.Values(e.grants))
-	e.mu.Unlock()
 	now := e.now()
-	for _, g := range grants {
+	for _, g := range e.grants.all() {
 		g.mu.Lock()
 		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()

@@ -175,50 +175,22 @@ func (e *Engine) token(ctx context.Context, id string) (*token, error) {
 	if id == "" {
 		return nil, nil
 	}
-	e.mu.Lock()
-	t := e.tokens[id]
-	e.mu.Unlock()
-	if t != nil {
-		return t, nil
-	}
-	if err := e.work.Once(ctx, "load "+prefixTokens+id, func(ctx context.Context) error {
-		return e.loadToken(ctx, id)
-	}); err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.tokens[id], nil
+	return e.tokens.get(ctx, id, e.loadToken)
 }
 
-func (e *Engine) loadToken(ctx context.Context, id string) error {
-	e.mu.Lock()
-	known := e.tokens[id] != nil
-	e.mu.Unlock()
-	if known {
-		return nil
-	}
+func (e *Engine) loadToken(ctx context.Context, id string) (*token, error) {
 	entry, err := get[tokenEntry](ctx, e.store, prefixTokens+id)
 	if IsBroken(err) {
 		e.log().Error("the record of an access token is damaged: it cannot be handed out or revoked any more, and expires by itself", "token_id", id, "error", err)
-		return nil
+		return nil, nil
 	}
 	if err != nil || entry == nil {
-		return err
+		return nil, err
 	}
-	holders, err := e.newLedger(id)
-	if err != nil {
-		return err
+	t := &token{rec: entry.record(id)}
+	if t.ledger, err = e.newLedger(id); err != nil {
+		return nil, err
 	}
-	if err := holders.Load(ctx); err != nil {
-		return err
-	}
-	t := &token{rec: entry.record(id), ledger: holders}
 	t.ofWrongClock.Store(!t.rec.SeenInFuture.IsZero())
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.tokens[id] == nil { // a token has one ledger, and one place that knows its holders
-		e.tokens[id] = t
-	}
-	return nil
+	return t, t.ledger.Load(ctx)
 }

@@ -101,7 +101,7 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 // nameDataCenter names the region of a token as a read of it does: that of one of
 // Zoho's Accounts servers, or what the operator has called the mount's own.
 func (e *Engine) nameDataCenter(ctx context.Context, info *TokenInfo) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInf
 // explainRefreshToken tells whose refresh token was found, as an error; nil if it is
 // none that a role has.
 func (e *Engine) explainRefreshToken(ctx context.Context, found string) error {
-	config, _, err := e.Config(ctx)
+	config, err := e.Config(ctx)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func TestConfig_ANewClientSecretThatIsRefusedLeavesTheOldOneInForce(t *testing.T
 	require.True(t, w.alive(lease))
 	w.clock.Advance(55 * time.Minute)
 	require.NotEqual(t, lease.TokenID, w.read("crm-sync").TokenID)
-	config, _, err := w.engine.Config(t.Context())
+	config, err := w.engine.Config(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, config.MinTTL, "nothing of the write is stored")
 }
@@ -184,7 +184,7 @@ func TestConfig_ANewClientSecretIsWrittenWithAWarningWhenZohoCannotTell(t *testi
 			warnings, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: &good})
 			require.NoError(t, err)
 			require.Contains(t, joined(warnings), "could not be tried")
-			config, _, err := w.engine.Config(t.Context())
+			config, err := w.engine.Config(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, good, config.ClientSecret.Reveal())
 		})
