@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -184,7 +185,7 @@ func (c *Config) normalise() error {
 	if c.ClientID != "" && c.AccountsURL() == "" {
 		return userErrorf("%s", errNoDataCenter)
 	}
-	return firstError(
+	return cmp.Or(
 		checkClient(c.ClientID, c.ClientSecret, c.AccountsURL()),
 		checkText("accounts_url", c.CustomURL, maxURLLength),
 		checkText("client_id", c.ClientID, maxIDLength),

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -95,6 +96,6 @@ func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
 		return defaultConfig(), nil
 	}
 	s.Config.ClientSecret = secret.New(s.ClientSecret)
-	s.CountRequestsPer = firstText(s.CountRequestsPer, CountPerGrant)
+	s.CountRequestsPer = cmp.Or(s.CountRequestsPer, CountPerGrant)
 	return &s.Config, nil
 }

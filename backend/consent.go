@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -63,15 +64,11 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 		return nil, err
 	}
 	defer release()
-	role, err := e.existingRole(ctx, name)
+	role, config, err := e.roleAndConfig(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	config, err := e.Config(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := firstError(role.checkCanAsk(config), e.checkCallback(config.RedirectURI)); err != nil {
+	if err := cmp.Or(role.checkCanAsk(config), e.checkCallback(config.RedirectURI)); err != nil {
 		return nil, err // or the mount was moved since the address was written
 	}
 	entry := e.newConsent(role, config)
@@ -259,24 +256,7 @@ func (e *Engine) sweepConsents(ctx context.Context) error {
 		return err
 	}
 	for _, role := range roles {
-		if err := e.dropConsents(ctx, prefixConsent+role, func(name string) bool { return !e.isPending(name) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dropConsents deletes the pending authorizations of a role that match.
-func (e *Engine) dropConsents(ctx context.Context, prefix string, match func(name string) bool) error {
-	names, err := e.store.List(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if !match(name) {
-			continue
-		}
-		if err := e.store.Delete(ctx, prefix+name); err != nil {
+		if err := e.store.deleteWhere(ctx, prefixConsent+role, func(name string) bool { return !e.isPending(name) }); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,10 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -33,7 +33,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 		return nil, err
 	}
 	defer release()
-	role, err := e.existingRole(ctx, name)
+	role, config, err := e.roleAndConfig(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 	case role.GrantType != GrantTypeRefreshToken:
 		return nil, userErrorf("role %q mints with client_credentials and has no refresh token; end its current token with <mount>/roles/%s/rotate, or delete the role", name, name)
 	case !role.IsAuthorized():
-		found, err := e.endFormerRefreshTokens(ctx, name, "")
+		found, err := e.endFormerRefreshTokens(ctx, name, "", config)
 		if err == nil && !found {
 			err = userErrorf("role %q has no refresh token, so there is nothing to revoke", name)
 		}
@@ -55,7 +55,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 		return nil, userErrorf("role %q has its refresh token in common with %s, which would lose it, too; if that is meant, write force=true", name, strings.Join(others, ", "))
 	}
 	if len(others) > 0 {
-		if err := e.checkHasWorked(ctx, role, others); err != nil {
+		if err := e.checkHasWorked(ctx, role, others, config); err != nil {
 			return nil, err
 		}
 		warnings = append(warnings, fmt.Sprintf("%s had the same refresh token and cannot mint any more", strings.Join(others, ", ")))
@@ -63,12 +63,12 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 	updated := *role
 	updated.forgetRefreshToken()
 	updated.Deauthorized = &Deauthorization{At: e.now(), Requester: by.Bounded()}
-	gone, err := e.revokeOf(ctx, role, &updated, others)
+	gone, err := e.revokeOf(ctx, role, &updated, others, config)
 	if err != nil && !role.isForgotten(ctx, e) {
 		return nil, err
 	}
 	// Those that it had before, and whose access tokens somebody still leases, go, too.
-	if _, former := e.endFormerRefreshTokens(ctx, name, e.quotaID(role)); err == nil {
+	if _, former := e.endFormerRefreshTokens(ctx, name, e.quotaID(role), config); err == nil {
 		err = former
 	}
 	if err != nil {
@@ -83,11 +83,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 // checkHasWorked keeps a role whose credentials never worked from ending a refresh
 // token that others have, too: whoever wrote it may know the refresh token, and not
 // the client's secret. Zoho's older revocation endpoint does not ask for one.
-func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string) error {
-	config, err := e.Config(ctx)
-	if err != nil {
-		return err
-	}
+func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string, config *Config) error {
 	g, err := e.grantOf(ctx, role, config)
 	if err != nil {
 		return err
@@ -101,11 +97,7 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 // revokeOf revokes the refresh token of a role, which is stored as updated. The
 // decision is stored first, so from then on it is carried out, now or by Tick.
 // expected are the other roles that lose the refresh token, too.
-func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []string) (gone bool, err error) {
-	config, err := e.Config(ctx)
-	if err != nil {
-		return false, err
-	}
+func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []string, config *Config) (gone bool, err error) {
 	app, err := role.app(config)
 	if err != nil {
 		return false, err
@@ -188,49 +180,24 @@ func (r *Role) isForgotten(ctx context.Context, e *Engine) bool {
 // whose end is decided, and those that wait until nobody leases their access tokens. One
 // that another role has stays, and so does that of the quota except, which was tried
 // just now. found reports whether there was one to revoke.
-func (e *Engine) endFormerRefreshTokens(ctx context.Context, name, except string) (found bool, failed error) {
-	config, err := e.Config(ctx)
+func (e *Engine) endFormerRefreshTokens(ctx context.Context, name, except string, config *Config) (found bool, failed error) {
+	pending, err := e.pendingOf(ctx, name)
 	if err != nil {
 		return false, err
 	}
-	ids, err := e.store.List(ctx, prefixRevocations)
-	if err != nil {
-		return false, err
-	}
-	for _, id := range ids {
-		pending, err := e.loadRevocation(ctx, id)
-		if err != nil {
-			return found, err
-		}
-		if pending == nil || pending.Role != name || path.Base(id) == except {
+	for _, former := range pending {
+		if former.quotaID == except {
 			continue
 		}
-		ends, err := e.endFormerRefreshToken(ctx, id, config)
+		ends, err := e.endRefreshToken(ctx, former.quotaID, config, func(pending pendingRevocation) (bool, error) {
+			if pending.Decided {
+				return true, nil
+			}
+			roles, err := e.rolesWithRefreshToken(ctx, former.quotaID)
+			return len(roles) == 0, err
+		})
 		found = found || ends
-		failed = firstError(failed, notRevokedYet(name, err))
+		failed = cmp.Or(failed, notRevokedYet(name, err))
 	}
 	return found, failed
-}
-
-func (e *Engine) endFormerRefreshToken(ctx context.Context, quotaID string, config *Config) (ends bool, err error) {
-	release, err := e.takeTurn(ctx, quotaID)
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	pending, err := e.loadRevocation(ctx, quotaID)
-	if err != nil || pending == nil { // revoked meanwhile
-		return false, err
-	}
-	if !pending.Decided {
-		roles, err := e.rolesWithRefreshToken(ctx, quotaID)
-		if err != nil || len(roles) > 0 {
-			return false, err
-		}
-		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
-			return false, err
-		}
-	}
-	_, err = e.carryOutRevocation(ctx, quotaID, *pending, config)
-	return true, err
 }

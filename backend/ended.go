@@ -3,8 +3,6 @@ package backend
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -96,15 +94,7 @@ func (e *Engine) sweepEnded(ctx context.Context) error {
 		if name := strings.TrimSuffix(hour, "/"); name >= oldest && name <= latest {
 			continue
 		}
-		ids, err := e.store.List(ctx, prefixEnded+hour)
-		if err != nil {
-			return err
-		}
-		var failed []error
-		for _, id := range ids {
-			failed = append(failed, e.store.Delete(ctx, path.Join(prefixEnded+hour, id)))
-		}
-		if err := errors.Join(failed...); err != nil {
+		if err := e.store.deleteWhere(ctx, prefixEnded+hour, func(string) bool { return true }); err != nil {
 			return err
 		}
 	}

@@ -34,25 +34,6 @@ func setSecret(field *secret.Value, value *string) {
 	}
 }
 
-// firstText returns the first text that is not empty.
-func firstText(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func checkLength(field, value string, limit int) error {
 	if len(value) > limit {
 		return userErrorf("%s has %d bytes, and at most %d make sense; was a whole file pasted into it?", field, len(value), limit)

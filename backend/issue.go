@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,15 +64,11 @@ func isWorthAnotherLook(err error) bool {
 }
 
 func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
-	role, err := e.existingRole(ctx, roleName)
+	role, config, err := e.roleAndConfig(ctx, roleName)
 	if err != nil {
 		return nil, err
 	}
-	if err := firstError(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL)); err != nil {
-		return nil, err
-	}
-	config, err := e.Config(ctx)
-	if err != nil {
+	if err := cmp.Or(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL)); err != nil {
 		return nil, err
 	}
 	g, err := e.grantOf(ctx, role, config)
@@ -95,11 +92,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 
 // hasOtherGrant reports whether a role was given another grant since it was looked at.
 func (e *Engine) hasOtherGrant(ctx context.Context, role *Role, from *grant) bool {
-	now, err := e.Role(ctx, role.Name)
-	if err != nil || now == nil {
-		return false
-	}
-	config, err := e.Config(ctx)
+	now, config, err := e.roleAndConfig(ctx, role.Name)
 	if err != nil {
 		return false
 	}
@@ -116,14 +109,14 @@ func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *gr
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, t.capWarning(firstSet(reader.MinTTL, role.MinTTL, config.MinTTL)), nil
+	return t, t.capWarning(cmp.Or(reader.MinTTL, role.MinTTL, config.MinTTL)), nil
 }
 
 // usableToken is the switch over the freshness of the grant's token: serve, serve
 // and mint ahead, or wait for a mint.
 func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g *grant, reader Reader) (*token, []string, error) {
-	own := firstSet(role.MinTTL, config.MinTTL)
-	minTTL := firstSet(reader.MinTTL, own)
+	own := cmp.Or(role.MinTTL, config.MinTTL)
+	minTTL := cmp.Or(reader.MinTTL, own)
 	g.mu.Lock()
 	g.read = e.now()
 	g.mu.Unlock()
@@ -211,13 +204,4 @@ func (t *token) leaseTTL(now time.Time, role *Role, reader Reader) time.Duration
 		}
 	}
 	return ttl
-}
-
-func firstSet(durations ...time.Duration) time.Duration {
-	for _, d := range durations {
-		if d > 0 {
-			return d
-		}
-	}
-	return 0
 }

@@ -10,6 +10,8 @@ import (
 // What becomes of a refresh token that Zoho has given for a code, and whose role could
 // not be stored.
 
+const revokedAgain = "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code"
+
 // revokeNotStored revokes a refresh token that could not be stored: no write of its role
 // was begun.
 func (e *Engine) revokeNotStored(ctx context.Context, app zoho.App, config *Config, got exchanged, cause error) error {
@@ -25,35 +27,24 @@ func (e *Engine) revokeNotStored(ctx context.Context, app zoho.App, config *Conf
 		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
 		return appendText(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", err))
 	}
-	return appendText(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
+	return appendText(cause, revokedAgain)
 }
 
-// revokeNoted decides that a refresh token which is noted is revoked.
+// revokeNoted revokes a refresh token that is noted, unless a server has given one that
+// another role has already.
 func (e *Engine) revokeNoted(ctx context.Context, config *Config, got exchanged, cause error) error {
-	const later = "Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code"
-	release, err := e.takeTurn(ctx, got.quotaID)
-	if err != nil {
-		return appendText(cause, fmt.Sprintf(later, err))
-	}
-	defer release()
-	pending, err := e.loadRevocation(ctx, got.quotaID)
-	if err == nil && pending != nil {
+	shared := false
+	_, err := e.endRefreshToken(ctx, got.quotaID, config, func(pending pendingRevocation) (bool, error) {
 		roles, err := e.rolesWithRefreshToken(ctx, got.quotaID)
-		if err != nil {
-			return appendText(cause, fmt.Sprintf(later, err))
-		}
-		if len(others(roles, pending.Role)) > 0 {
-			return cause // a server has given a refresh token that another role has already
-		}
+		shared = len(others(roles, pending.Role)) > 0
+		return !shared, err
+	})
+	switch {
+	case err != nil:
+		return appendText(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and get a new code", err))
+	case shared:
+		return cause
+	default:
+		return appendText(cause, revokedAgain)
 	}
-	if err == nil {
-		pending, err = e.decideRevocation(ctx, got.quotaID)
-	}
-	if err == nil && pending != nil {
-		_, err = e.carryOutRevocation(ctx, got.quotaID, *pending, config)
-	}
-	if err != nil {
-		return appendText(cause, fmt.Sprintf(later, err))
-	}
-	return appendText(cause, "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code")
 }

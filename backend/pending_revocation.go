@@ -216,6 +216,7 @@ type PendingRevocation struct {
 	Failures  int       // attempts so far that failed
 	LastError string    // of the latest one
 	RetryAt   time.Time // of the next one; zero: within a minute
+	quotaID   string
 }
 
 // pendingOf lists the pending revocations of refresh tokens that were a role's.
@@ -230,7 +231,7 @@ func (e *Engine) pendingOf(ctx context.Context, role string) (pending []PendingR
 			return nil, err
 		}
 		if p != nil && p.Role == role {
-			pending = append(pending, PendingRevocation{Since: p.At, Decided: p.Decided, Failures: p.Failures, LastError: p.LastError, RetryAt: p.RetryAt})
+			pending = append(pending, PendingRevocation{Since: p.At, Decided: p.Decided, Failures: p.Failures, LastError: p.LastError, RetryAt: p.RetryAt, quotaID: path.Base(id)})
 		}
 	}
 	return pending, nil

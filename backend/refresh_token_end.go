@@ -55,39 +55,54 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 	if pending, err := e.loadRevocation(ctx, quotaID); err != nil || pending == nil {
 		return err // no need to wait for a turn
 	}
-	release, err := e.takeTurn(ctx, quotaID)
-	if err != nil {
-		return err
-	}
-	defer release()
-	pending, err := e.loadRevocation(ctx, quotaID)
-	if err != nil || pending == nil || clock.IsWithin(e.now(), pending.RetryAt, longestRevocationPause) {
-		return err
-	}
-	if !pending.Decided {
-		roles, err := e.rolesWithRefreshToken(ctx, quotaID)
-		if err != nil {
-			return err
-		}
-		if len(roles) > 0 {
-			return e.voidIfStored(ctx, quotaID, *pending, roles)
-		}
-		// From here on no access token of it gets a holder any more: a reader who is just
-		// about to become one, because the read began before the role was written, takes a
-		// newer token.
-		if held, err := e.endUnheldTokens(ctx, quotaID); err != nil || held {
-			return err
-		}
-		if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
-			return err
-		}
-	}
 	config, err := e.configForRevocation(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = e.carryOutRevocation(ctx, quotaID, *pending, config)
+	_, err = e.endRefreshToken(ctx, quotaID, config, func(pending pendingRevocation) (bool, error) {
+		if clock.IsWithin(e.now(), pending.RetryAt, longestRevocationPause) {
+			return false, nil
+		}
+		if pending.Decided {
+			return true, nil
+		}
+		roles, err := e.rolesWithRefreshToken(ctx, quotaID)
+		if err != nil {
+			return false, err
+		}
+		if len(roles) > 0 {
+			return false, e.voidIfStored(ctx, quotaID, pending, roles)
+		}
+		// From here on no access token of it gets a holder any more: a reader who is just
+		// about to become one, because the read began before the role was written, takes a
+		// newer token.
+		held, err := e.endUnheldTokens(ctx, quotaID)
+		return !held, err
+	})
 	return err
+}
+
+// endRefreshToken decides that the refresh token of a quota is revoked, and carries that
+// out, in its turn, if mayEnd says so of what is pending. It reports whether Zoho was to
+// be asked.
+func (e *Engine) endRefreshToken(ctx context.Context, quotaID string, config *Config, mayEnd func(pendingRevocation) (bool, error)) (ends bool, err error) {
+	release, err := e.takeTurn(ctx, quotaID)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	pending, err := e.loadRevocation(ctx, quotaID)
+	if err != nil || pending == nil { // revoked meanwhile
+		return false, err
+	}
+	if ends, err = mayEnd(*pending); err != nil || !ends {
+		return false, err
+	}
+	if pending, err = e.decideRevocation(ctx, quotaID); err != nil || pending == nil {
+		return false, err
+	}
+	_, err = e.carryOutRevocation(ctx, quotaID, *pending, config)
+	return true, err
 }
 
 // voidIfStored deletes a note about a refresh token which the role of the note has, if that
@@ -104,16 +119,16 @@ func (e *Engine) voidIfStored(ctx context.Context, quotaID string, pending pendi
 func (e *Engine) endUnheldTokens(ctx context.Context, quotaID string) (held bool, err error) {
 	q, err := e.quota(ctx, quotaID)
 	if err != nil {
-		return true, err
+		return false, err
 	}
 	tokens, err := e.liveTokens(ctx, q)
 	if err != nil {
-		return true, err
+		return false, err
 	}
 	for _, t := range tokens {
 		ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 		if err != nil {
-			return true, err
+			return false, err
 		}
 		held = held || !ending
 	}

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -106,5 +107,5 @@ func (r *Role) EffectiveDataCenter(config *Config) string {
 	if r.DataCenter != "" {
 		return r.DataCenter
 	}
-	return firstText(dataCenterOf(r.Pin.AccountsURL), config.DataCenter)
+	return cmp.Or(dataCenterOf(r.Pin.AccountsURL), config.DataCenter)
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -70,7 +71,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
 		r.forgetRefreshToken()
 	}
-	if err := firstError(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkHasCredential(&r, old)); err != nil {
+	if err := cmp.Or(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkHasCredential(&r, old)); err != nil {
 		return nil, nil, err
 	}
 	pin, err := r.choosePin(old, ch, config)
@@ -93,7 +94,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 }
 
 func (r *Role) check() error {
-	if err := firstError(
+	if err := cmp.Or(
 		CheckRoleName(r.Name),
 		checkText("client_id", r.ClientID, maxIDLength),
 		checkText("client_secret", r.ClientSecret.Reveal(), maxFieldLength),

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -21,6 +22,16 @@ func (e *Engine) existingRole(ctx context.Context, name string) (*Role, error) {
 		return nil, userErrorf("role %q does not exist; write it with: vault write <mount>/roles/%s refresh_token=... (or code=..., or scopes=... and then its authorize)", name, name)
 	}
 	return role, err
+}
+
+// roleAndConfig returns a role that must exist, and the config.
+func (e *Engine) roleAndConfig(ctx context.Context, name string) (*Role, *Config, error) {
+	role, err := e.existingRole(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := e.Config(ctx)
+	return role, config, err
 }
 
 // RoleNames lists all roles.
@@ -55,7 +66,7 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 	}
 	r := &s.Role
 	r.Name, r.ClientSecret, r.RefreshToken = name, secret.New(s.ClientSecret), secret.New(s.RefreshToken)
-	r.Consent, r.Metadata = firstText(r.Consent, ConsentUser), copied(r.Metadata)
+	r.Consent, r.Metadata = cmp.Or(r.Consent, ConsentUser), copied(r.Metadata)
 	return r, nil
 }
 

@@ -135,12 +135,8 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
-		if others, err := e.otherRolesWithRefreshToken(ctx, old); err != nil {
+		if _, err := e.leaveAtZoho(ctx, old); err != nil {
 			return nil, err
-		} else if len(others) == 0 { // otherwise a note is about those
-			if err := e.cancelRevocation(ctx, old); err != nil {
-				return nil, err
-			}
 		}
 		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
 	}
@@ -153,6 +149,17 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	return warnings, nil
+}
+
+// leaveAtZoho cancels the revocation of a refresh token that a role gives up and that
+// lives on at Zoho, as the operator is told. It does not if other roles have the refresh
+// token: a note is about those.
+func (e *Engine) leaveAtZoho(ctx context.Context, role *Role) (alone bool, err error) {
+	others, err := e.otherRolesWithRefreshToken(ctx, role)
+	if err != nil || len(others) > 0 {
+		return false, err
+	}
+	return true, e.cancelRevocation(ctx, role)
 }
 
 // wantsTrial reports whether a write tries the credentials of the role.
@@ -222,19 +229,16 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
-		others, err := e.otherRolesWithRefreshToken(ctx, role)
+		alone, err := e.leaveAtZoho(ctx, role)
 		if err != nil {
 			return nil, err
 		}
-		if len(others) == 0 { // otherwise a note is about those
-			if err := e.cancelRevocation(ctx, role); err != nil {
-				return nil, err
-			}
+		if alone {
 			warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
 		}
 	}
 	// A consent that was begun must not complete a role of the same name.
-	if err := e.dropConsents(ctx, e.consentPrefix(name), func(string) bool { return true }); err != nil {
+	if err := e.store.deleteWhere(ctx, e.consentPrefix(name), func(string) bool { return true }); err != nil {
 		return nil, err
 	}
 	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {

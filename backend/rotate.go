@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,16 +31,12 @@ func (e *Engine) Rotate(ctx context.Context, name string, force bool) (*Rotated,
 }
 
 func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated, error) {
-	role, err := e.existingRole(ctx, name)
+	role, config, err := e.roleAndConfig(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	if role.Exclusive {
 		return nil, userErrorf("role %q is exclusive: each lease has an access token of its own, so there is none to rotate. Revoke leases instead, or read a token under <mount>/tokens/ and delete it", name)
-	}
-	config, err := e.Config(ctx)
-	if err != nil {
-		return nil, err
 	}
 	g, err := e.grantOf(ctx, role, config)
 	if err != nil {
@@ -76,13 +73,13 @@ func (e *Engine) revokeOthers(ctx context.Context, g *grant, role string, but *t
 	for _, id := range ids {
 		t, err := e.token(ctx, id)
 		if err != nil || t == nil || t == but || t.isOver(e.now()) {
-			failed = firstError(failed, err)
+			failed = cmp.Or(failed, err)
 			continue
 		}
 		if t.rec.GrantID != g.id {
 			had, also, err := e.handedOutBy(ctx, t, role)
 			if err != nil || !had {
-				failed = firstError(failed, err)
+				failed = cmp.Or(failed, err)
 				continue
 			}
 			if len(also) > 0 {
@@ -90,7 +87,7 @@ func (e *Engine) revokeOthers(ctx context.Context, g *grant, role string, but *t
 				continue
 			}
 		}
-		ended, failed = append(ended, id), firstError(failed, e.endNow(ctx, t))
+		ended, failed = append(ended, id), cmp.Or(failed, e.endNow(ctx, t))
 	}
 	return ended, warnings, failed
 }

@@ -36,11 +36,7 @@ type Status struct {
 
 // Status looks at a role's grant without asking Zoho.
 func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
-	role, err := e.existingRole(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	config, err := e.Config(ctx)
+	role, config, err := e.roleAndConfig(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,23 @@ func (s store) put(ctx context.Context, key string, value any) error {
 	return s.Put(ctx, entry)
 }
 
+// deleteWhere deletes the entries below prefix whose names match.
+func (s store) deleteWhere(ctx context.Context, prefix string, match func(name string) bool) error {
+	names, err := s.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !match(name) {
+			continue
+		}
+		if err := s.Delete(ctx, prefix+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // get decodes the entry of key; nil if there is none.
 func get[T any](ctx context.Context, s store, key string) (*T, error) {
 	entry, err := s.Get(ctx, key)
