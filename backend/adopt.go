@@ -26,7 +26,11 @@ func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) 
 		return errors.Join(err, e.discardUnstored(ctx, t))
 	}
 	if err := e.publish(ctx, g, q, t); err != nil {
-		return errors.Join(err, e.discardStored(ctx, t))
+		// The write may have been carried out all the same, and another node may find the
+		// token by it: so its end is decided in storage before Zoho is asked.
+		e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+		e.endIfUnheld(ctx, t)
+		return err
 	}
 	if t.rec.Exclusive {
 		return nil
@@ -72,16 +76,6 @@ func (e *Engine) retract(ctx context.Context, g *grant, t *token) error {
 	})
 }
 
-// revokeUnknown revokes an access token that could not even be looked up, because
-// storage has failed. One that the server gave before is left alone.
-func (e *Engine) revokeUnknown(ctx context.Context, g *grant, minted zoho.Token, config *Config, cause error) error {
-	var refused *GrantError
-	if errors.As(cause, &refused) {
-		return nil
-	}
-	return e.revokeUnstored(ctx, g.credential().app, config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id)
-}
-
 // discardUnstored revokes a token whose own record could not be stored. No other
 // record names it, so nobody can be given it, and nobody could revoke it later.
 func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
@@ -105,17 +99,4 @@ func (e *Engine) revokeUnstored(ctx context.Context, app zoho.App, caCert string
 	}
 	log.Warn("a new access token was not kept, and was revoked again")
 	return nil
-}
-
-// discardStored ends a token that could not be published. A write that failed
-// may have been carried out all the same, and another node may find the token by it:
-// so the decision has to be stored before Zoho is asked. What fails here is
-// left to Tick.
-func (e *Engine) discardStored(ctx context.Context, t *token) error {
-	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
-	if err == nil && ending {
-		err = e.revokeAtZoho(ctx, t)
-	}
-	e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
-	return err
 }

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"time"
@@ -158,8 +157,7 @@ func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error
 		return false, err
 	}
 	g, err := e.grantOf(ctx, role, config)
-	var bad *UserError // the role has no client any more, or no refresh token
-	if errors.As(err, &bad) {
+	if _, bad := find[*UserError](err); bad { // the role has no client any more, or no refresh token
 		return false, nil
 	}
 	if err != nil {

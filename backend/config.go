@@ -43,7 +43,7 @@ type Config struct {
 	RequestTimeout time.Duration `json:"request_timeout"`   // of one call to Zoho
 	CACert         string        `json:"ca_cert,omitempty"` // PEM
 	// CountRequestsPer is CountPerGrant or CountPerClient.
-	CountRequestsPer string `json:"count_requests_per,omitempty"`
+	CountRequestsPer string `json:"count_requests_per"`
 	IsDefault        bool   `json:"-"` // nobody has written it
 }
 

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"context"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -96,6 +95,5 @@ func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
 		return defaultConfig(), nil
 	}
 	s.Config.ClientSecret = secret.New(s.ClientSecret)
-	s.CountRequestsPer = cmp.Or(s.CountRequestsPer, CountPerGrant)
 	return &s.Config, nil
 }

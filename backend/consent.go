@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -41,7 +40,7 @@ type consentEntry struct {
 	RedirectURI string `json:"redirect_uri"`
 	QuotaID     string `json:"quota_id,omitempty"` // of the refresh token that is to be replaced, and no other
 	ScopesID    string `json:"scopes_id"`          // keyed hash of the scopes that are asked for
-	Consent     string `json:"consent,omitempty"`  // for whom; empty: of a build that knew only ConsentUser
+	Consent     string `json:"consent"`            // ConsentUser or ConsentOrg
 	SOID        string `json:"soid,omitempty"`     // of the organisation that is asked for
 }
 
@@ -148,11 +147,11 @@ type Callback struct {
 // then the role is as it was.
 func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, err error) {
 	role, err = e.completeConsent(ctx, callback)
-	var bad *UserError
+	_, bad := find[*UserError](err)
 	switch {
 	case err == nil:
 		e.log().Info("a role was authorized", "role", role)
-	case role == "" && errors.As(err, &bad): // anybody can send such a state, as often as they like
+	case role == "" && bad: // anybody can send such a state, as often as they like
 		e.log().Debug("a callback was refused", "error", err)
 	default:
 		e.log().Warn("an authorization failed", "role", role, "error", err)

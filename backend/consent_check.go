@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -88,7 +87,7 @@ func (e *Engine) stillFits(c *consentEntry, role *Role) error {
 		changed = "authorized, deauthorized or given other credentials"
 	case e.scopesID(role) != c.ScopesID:
 		changed = "given other scopes"
-	case role.Consent != cmp.Or(c.Consent, ConsentUser) || role.SOID != c.SOID:
+	case role.Consent != c.Consent || role.SOID != c.SOID:
 		changed = "given another consent or soid"
 	default:
 		return nil

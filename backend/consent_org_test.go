@@ -1,14 +1,10 @@
 package backend_test
 
 import (
-	"encoding/json"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
@@ -84,37 +80,6 @@ func TestRole_ConsentIsRefusedWhereItMeansNothing(t *testing.T) {
 	role, err := w.engine.Role(t.Context(), "desk")
 	require.NoError(t, err)
 	require.Equal(t, backend.ConsentUser, role.Consent)
-}
-
-// A role that a build stored which did not know the field asks people.
-func TestRole_OfABuildWithoutConsentsForOrganisationsAsksAPerson(t *testing.T) {
-	t.Parallel()
-	w := newConsentWorld(t)
-	came := w.agreed()
-	for _, prefix := range []string{"roles/desk", "consents/"} {
-		w.storeWithout(prefix, "consent")
-	}
-	w.restart()
-	role, err := w.engine.Role(t.Context(), "desk")
-	require.NoError(t, err)
-	require.Equal(t, backend.ConsentUser, role.Consent)
-	_, err = w.complete(came)
-	require.NoError(t, err)
-}
-
-// storeWithout stores the one entry of a prefix again, without a field.
-func (w *world) storeWithout(prefix, field string) {
-	w.t.Helper()
-	stored := w.stored("")
-	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(stored)), func(key string) bool { return !below(prefix)(key) })
-	require.Len(w.t, keys, 1)
-	var entry map[string]any
-	require.NoError(w.t, json.Unmarshal([]byte(stored[keys[0]]), &entry))
-	require.Contains(w.t, entry, field)
-	delete(entry, field)
-	value, err := json.Marshal(entry)
-	require.NoError(w.t, err)
-	require.NoError(w.t, w.storage.Put(w.t.Context(), &logical.StorageEntry{Key: keys[0], Value: value}))
 }
 
 // A role that an administrator authorized for the organisation outlives the

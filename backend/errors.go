@@ -37,10 +37,16 @@ func (e *GrantError) Error() string {
 	return fmt.Sprintf("%s The next attempt makes sense at %s.", e.Text, e.RetryAt.UTC().Format(time.RFC3339))
 }
 
+// find returns the error of type E that err is, or wraps. (Go 1.26 has it as
+// errors.AsType.)
+func find[E error](err error) (found E, ok bool) {
+	ok = errors.As(err, &found)
+	return found, ok
+}
+
 // prependText puts what a failure of the grant means before it.
 func prependText(text string, err error) error {
-	var failed *GrantError
-	if errors.As(err, &failed) {
+	if failed, ok := find[*GrantError](err); ok {
 		named := *failed
 		named.Text = text + failed.Text
 		return &named
@@ -50,8 +56,7 @@ func prependText(text string, err error) error {
 
 // appendText says after a failure what became of the rest.
 func appendText(err error, text string) error {
-	var failed *GrantError
-	if errors.As(err, &failed) {
+	if failed, ok := find[*GrantError](err); ok {
 		told := *failed
 		told.Text = failed.Text + " " + text + "."
 		return &told
@@ -61,8 +66,7 @@ func appendText(err error, text string) error {
 
 // asGrantError gives a failed call to Zoho its place among the engine's errors.
 func asGrantError(err error) error {
-	var failed *zoho.Error
-	if errors.As(err, &failed) {
+	if failed, ok := find[*zoho.Error](err); ok {
 		return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: failed.Error()}
 	}
 	return err
@@ -83,8 +87,8 @@ var errDropped = errors.New("a record was being tidied up at the same moment; tr
 // isReserved reports whether a mint was not admitted because the rest of the
 // budget is kept for others.
 func isReserved(err error) bool {
-	var failed *GrantError
-	return errors.As(err, &failed) && failed.reserved
+	failed, ok := find[*GrantError](err)
+	return ok && failed.reserved
 }
 
 // clientMovedError: the role was written for another client than the mount's
@@ -94,6 +98,6 @@ type clientMovedError struct{ UserError }
 func (e *clientMovedError) Unwrap() error { return &e.UserError }
 
 func isClientMoved(err error) bool {
-	var moved *clientMovedError
-	return errors.As(err, &moved)
+	_, moved := find[*clientMovedError](err)
+	return moved
 }

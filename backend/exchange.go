@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -226,8 +225,7 @@ func (e *Engine) admitExchange(ctx context.Context, client *quotaRecord, role st
 // maybeExchanged tells of a refresh token that an answer may have carried which
 // did not arrive.
 func maybeExchanged(err error) error {
-	var failed *zoho.Error
-	if !errors.As(err, &failed) || failed.NoToken() {
+	if failed, ok := find[*zoho.Error](err); !ok || failed.NoToken() {
 		return asGrantError(err)
 	}
 	return appendText(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
@@ -235,8 +233,7 @@ func maybeExchanged(err error) error {
 
 // noteExchange notes what came of the exchange.
 func (e *Engine) noteExchange(ctx context.Context, client *quotaRecord, role string, config *Config, failed error) error {
-	var refused *zoho.Error
-	if errors.As(failed, &refused) && refused.Kind.Definite() {
+	if refused, ok := find[*zoho.Error](failed); ok && refused.Kind.Definite() {
 		if err := e.countRefusal(ctx, role, config); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -61,8 +60,8 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
 func (e *Engine) notExchanged(code grantCode, role string, err error) error {
-	var failed *GrantError
-	if !errors.As(err, &failed) {
+	failed, ok := find[*GrantError](err)
+	if !ok {
 		return err
 	}
 	const text = "The grant code was not used. "
@@ -80,11 +79,11 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 // token that counts for the client, and perhaps that Zoho has throttled the client.
 func noteExchangeAnswer(rec *quota.Record, now time.Time, failed error, limits quota.Limits) {
 	rec.Failed(true)
-	var refused *zoho.Error
+	refused, ok := find[*zoho.Error](failed)
 	switch {
 	case failed == nil:
 		rec.Throttled, rec.Denied = nil, nil
-	case !errors.As(failed, &refused) || refused.Kind != zoho.Throttled:
+	case !ok || refused.Kind != zoho.Throttled:
 	case !refused.Unexplained:
 		rec.Throttled = quota.NewSilence(now, refused.Code, refused.Error(), rec.Throttled, limits)
 	default:
@@ -102,8 +101,8 @@ const deniedText = "Zoho has denied the exchange of grant codes of this client w
 // so to too many requests, and at the limit of refresh tokens.
 // Source: the OAuth FAQ of Zoho Projects.
 func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed error) error {
-	var refused *zoho.Error
-	if !errors.As(failed, &refused) || refused.Kind != zoho.Throttled {
+	refused, ok := find[*zoho.Error](failed)
+	if !ok || refused.Kind != zoho.Throttled {
 		return failed
 	}
 	known, err := e.refreshTokensOf(ctx, client.id)

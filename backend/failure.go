@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
@@ -67,8 +66,8 @@ func (rec *grantRecord) forgiven() { rec.Failure = nil }
 // trial is not stored: its credentials are not stored either.
 func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error {
 	g, purpose := a.grant, a.purpose
-	var refused *zoho.Error
-	if !errors.As(cause, &refused) {
+	refused, ok := find[*zoho.Error](cause)
+	if !ok {
 		return cause
 	}
 	roles := e.rolesFor(ctx, g, purpose)

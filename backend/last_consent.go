@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
@@ -58,9 +57,8 @@ func (e *Engine) noteConsentEnded(ctx context.Context, role string, failed error
 // consentErrorText is what the engine says of a failure. Others, such as those of
 // storage, are in the log.
 func consentErrorText(err error) string {
-	var bad *UserError
-	var failed *GrantError
-	if errors.As(err, &bad) || errors.As(err, &failed) {
+	_, bad := find[*UserError](err)
+	if _, failed := find[*GrantError](err); bad || failed {
 		return err.Error()
 	}
 	return "internal error; the server log has it"

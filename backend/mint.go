@@ -168,8 +168,11 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 // noteMint stores a new access token, and publishes it.
 func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
 	t, err := e.newToken(ctx, a.grant, minted, a.config, a.asked, a.purpose.exclusive)
+	if _, refused := find[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
+		err = errors.Join(err, e.revokeUnstored(ctx, a.grant.credential().app, a.config.CACert, minted.AccessToken, "it could not be stored", "grant", a.grant.id))
+	}
 	if err != nil {
-		return nil, errors.Join(err, e.revokeUnknown(ctx, a.grant, minted, a.config, err))
+		return nil, err
 	}
 	if err := e.adopt(ctx, a.grant, a.q, t); err != nil {
 		return nil, err

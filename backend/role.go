@@ -34,7 +34,7 @@ type Role struct {
 	AuthorizedAs string        `json:"authorized_as,omitempty"` // whose Zoho account the refresh token belongs to; empty: not known
 	SOID         string        `json:"soid,omitempty"`          // the organisation, of client_credentials or of ConsentOrg
 	Scopes       []string      `json:"scopes,omitempty"`        // asked for at the consent, or with client_credentials
-	Consent      string        `json:"consent,omitempty"`       // ConsentUser or ConsentOrg
+	Consent      string        `json:"consent"`                 // ConsentUser or ConsentOrg
 	TTL          time.Duration `json:"ttl,omitempty"`           // 0: the token's life
 	MinTTL       time.Duration `json:"min_ttl,omitempty"`       // 0: the config's
 	Exclusive    bool          `json:"exclusive,omitempty"`     // each lease gets a token of its own

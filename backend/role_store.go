@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"context"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -66,7 +65,7 @@ func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
 	}
 	r := &s.Role
 	r.Name, r.ClientSecret, r.RefreshToken = name, secret.New(s.ClientSecret), secret.New(s.RefreshToken)
-	r.Consent, r.Metadata = cmp.Or(r.Consent, ConsentUser), copied(r.Metadata)
+	r.Metadata = copied(r.Metadata)
 	return r, nil
 }
 

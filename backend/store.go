@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -93,8 +92,8 @@ func (e *undecodable) Error() string {
 // IsBroken reports whether err says of a stored entry that it is there and
 // cannot be decoded.
 func IsBroken(err error) bool {
-	var broken *undecodable
-	return errors.As(err, &broken)
+	_, broken := find[*undecodable](err)
+	return broken
 }
 
 // orNone takes what cannot be decoded for absent: for those who replace it.

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -18,24 +17,29 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 		return nil, err
 	}
 	t, err := e.try(ctx, g, r, config)
-	var failed *GrantError
+	failed, ok := find[*GrantError](err)
 	switch {
 	case err == nil:
 		return append(r.scopeWarnings(t.rec.Scopes), t.domainWarnings()...), nil
-	case errors.As(err, &failed) && failed.Kind.Definite():
+	case ok && failed.Kind.Definite():
 		return nil, r.tellWhoseClient(err)
-	case errors.As(err, &failed):
+	case ok:
 		return []string{"the credentials were written without having been tried; the next read does that. " + failed.Error()}, nil
 	default:
 		return nil, err
 	}
 }
 
+// blamesClient reports whether Zoho refuses the client, and not what one role asks for.
+func blamesClient(err error) bool {
+	failed, ok := find[*GrantError](err)
+	return ok && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code)
+}
+
 // tellWhoseClient says, where Zoho blames the client, where it has to be corrected.
 func (r *Role) tellWhoseClient(err error) error {
-	var failed *GrantError
 	switch {
-	case !errors.As(err, &failed) || failed.Kind != zoho.Misconfigured || zoho.IsOfRole(failed.Code):
+	case !blamesClient(err):
 		return err
 	case r.ClientID == "":
 		return appendText(err, "The client is the mount's: correct it in <mount>/config")
@@ -96,13 +100,13 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 			return nil, err
 		}
 		_, err = e.try(ctx, g, role, config)
-		var failed *GrantError
+		_, failed := find[*GrantError](err)
 		switch {
 		case err == nil:
 			return nil, nil
-		case errors.As(err, &failed) && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code):
+		case blamesClient(err):
 			refused = prependText(fmt.Sprintf("The config was not written; the former client secret stays in force. It was tried with role %q. ", role.Name), err)
-		case errors.As(err, &failed):
+		case failed:
 			warnings = []string{fmt.Sprintf("the new client secret was written, but could not be tried with role %q: %v", role.Name, err)}
 		default:
 			return nil, err
