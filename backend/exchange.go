@@ -35,35 +35,31 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	if err != nil {
 		return nil, err
 	}
-	got, err := e.exchange(ctx, updated, app, change.grantCode(), config)
-	if err != nil {
+	x := &exchange{role: updated, app: app, code: change.grantCode(), config: config}
+	if err := e.askForRefreshToken(ctx, x); err != nil {
 		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		return nil, err
 	}
-	updated.AuthorizedAs = e.askWhoConsented(ctx, updated, app, got, config)
+	updated.AuthorizedAs = e.askWhoConsented(ctx, x)
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
+	defer e.beginWriting(x.quotaID, updated.Name)()
 	g, err := e.grantOf(ctx, updated, config)
-	if err != nil {
-		return nil, e.revokeNotStored(ctx, app, config, got, err)
+	if err == nil {
+		err = e.prepareAuthorized(ctx, old, updated, config)
 	}
-	q, err := e.quota(ctx, got.quotaID)
 	if err != nil {
-		return nil, e.revokeNotStored(ctx, app, config, got, err)
+		return nil, e.revokeNotStored(ctx, x, err)
 	}
-	defer e.beginWriting(q.id, updated.Name)()
-	if err := e.prepareAuthorized(ctx, old, updated, config); err != nil {
-		return nil, e.revokeNotStored(ctx, app, config, got, err)
-	}
-	release, err := e.takeTurn(ctx, q.id) // its first reader waits for the token that is here already
+	release, err := e.takeTurn(ctx, x.quotaID) // its first reader waits for the token that is here already
 	if err != nil {
-		return nil, e.revokeNotStored(ctx, app, config, got, err)
+		return nil, e.revokeNotStored(ctx, x, err)
 	}
 	defer release()
 	// While we have the turn, Tick cannot revoke it. Check that Tick did not do so
 	// before.
-	pending, err := e.loadRevocation(ctx, q.id)
+	pending, err := e.loadRevocation(ctx, x.quotaID)
 	switch {
 	case err != nil:
 		return nil, err // the note stands, and Tick looks at it
@@ -71,16 +67,20 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover and revoked. Get a new code, and try again."}
 	}
 	// Zoho counts the exchange for the refresh token, too, and its access token.
-	if err := e.countRequest(ctx, q, config, quota.Request{At: got.asked}); err != nil {
+	q, err := e.quota(ctx, x.quotaID)
+	if err == nil {
+		err = e.countRequest(ctx, q, config, quota.Request{At: x.asked})
+	}
+	if err != nil {
 		return nil, appendText(err, "Zoho had exchanged the grant code already; its refresh token is revoked by itself in a few minutes. Correct the cause, and get a new code")
 	}
 	stored := e.storeRole(ctx, updated)
 	if stored == nil {
-		if err := e.deleteRevocation(ctx, q.id); err != nil {
-			e.log().Warn("a refresh token that is stored is still noted as not stored; the round of the next minute corrects that", "role", updated.Name, "quota", q.id, "error", err)
+		if err := e.deleteRevocation(ctx, x.quotaID); err != nil {
+			e.log().Warn("a refresh token that is stored is still noted as not stored; the round of the next minute corrects that", "role", updated.Name, "quota", x.quotaID, "error", err)
 		}
 	}
-	if err := e.adoptExchanged(ctx, g, q, got, updated.Exclusive, config); err != nil {
+	if err := e.adoptExchanged(ctx, g, q, x); err != nil {
 		e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", updated.Name, "grant", g.id, "error", err)
 	}
 	if stored != nil {
@@ -88,11 +88,23 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		// node can tell. If it did not, Tick finds a refresh token that no role has.
 		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be get a new code")
 	}
-	warnings = append(got.warnings, updated.scopeWarnings(got.Scopes)...)
-	if got.ForeignDomain {
-		warnings = append(warnings, (&token{foreignDomain: true}).domainWarnings()...)
-	}
-	return warnings, nil
+	warnings = append(x.warnings, updated.scopeWarnings(x.Scopes)...)
+	return append(warnings, (&token{foreignDomain: x.ForeignDomain}).domainWarnings()...), nil
+}
+
+// exchange is the exchange of one grant code.
+type exchange struct {
+	role   *Role // as it is to be written
+	app    zoho.App
+	code   grantCode
+	config *Config
+	client *quotaRecord // where Zoho counts the request: there is no refresh token yet
+
+	// What came of it.
+	zoho.Exchanged
+	asked    time.Time
+	quotaID  string // of the refresh token, when it is noted; empty: it is not
+	warnings []string
 }
 
 // grantCode is a code with what decides about its exchange.
@@ -130,96 +142,97 @@ func (e *Engine) prepareAuthorized(ctx context.Context, old, updated *Role, conf
 	return e.noteRevocation(ctx, old, config)
 }
 
-// exchanged is what a grant code gave, and when it was asked for.
-type exchanged struct {
-	zoho.Exchanged
-	asked    time.Time
-	quotaID  string // of the refresh token, when it is noted; empty: it is not
-	warnings []string
-}
-
-// exchange asks Zoho, once. Zoho counts the request for the client: there is no
-// refresh token yet. Beside an error, a refresh token that Zoho has given is revoked.
-func (e *Engine) exchange(ctx context.Context, updated *Role, app zoho.App, code grantCode, config *Config) (got exchanged, err error) {
-	client, err := e.clientQuota(ctx, app)
-	if err != nil {
-		return exchanged{}, err
+// askForRefreshToken asks Zoho, once. Beside an error, a refresh token that Zoho has given
+// is revoked.
+func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error) {
+	if x.client, err = e.clientQuota(ctx, x.app); err != nil {
+		return err
 	}
-	err = e.askZoho(ctx, config, question{
-		turn: client,
+	err = e.askZoho(ctx, x.config, question{
+		turn: x.client,
 		admit: func(ctx context.Context) error {
-			if err := e.admitExchange(ctx, client, updated.Name, app, code, config); err != nil {
-				return e.notExchanged(code, updated.Name, err)
+			if err := e.admitExchange(ctx, x); err != nil {
+				return e.notExchanged(x.code, x.role.Name, err)
 			}
-			got.asked = e.now()
-			return e.countRequest(ctx, client, config, quota.Request{At: got.asked, Exchange: true})
+			x.asked = e.now()
+			return e.countRequest(ctx, x.client, x.config, quota.Request{At: x.asked, Exchange: true})
 		},
 		ask: func(ctx context.Context, accounts *zoho.Client) (err error) {
-			got.Exchanged, err = accounts.Exchange(ctx, app, code.value, code.redirectURI)
+			x.Exchanged, err = accounts.Exchange(ctx, x.app, x.code.value, x.code.redirectURI)
 			return err
 		},
 		note: func(ctx context.Context, failed error) error {
-			if !got.RefreshToken.IsZero() {
-				return e.noteExchanged(ctx, client, updated, app, code, &got, failed, config)
+			if !x.RefreshToken.IsZero() {
+				return e.noteExchanged(ctx, x, failed)
 			}
-			return e.noteNotExchanged(ctx, client, updated.Name, app, got, failed, config)
+			return e.noteNotExchanged(ctx, x, failed)
 		},
 	})
 	if err != nil {
-		return exchanged{}, e.revokeNotStored(ctx, app, config, got, err)
+		return e.revokeNotStored(ctx, x, err)
 	}
-	return got, nil
+	return nil
+}
+
+// admitExchange decides whether Zoho may be asked to exchange a code. Everything that
+// forbids it is here. The caller has the client's turn.
+func (e *Engine) admitExchange(ctx context.Context, x *exchange) error {
+	known, err := e.refreshTokensOf(ctx, x.client.id)
+	if err != nil {
+		return err
+	}
+	if err := known.refuseTwentyFirst(x.code, x.app); err != nil {
+		return err
+	}
+	if err := e.mayExchange(x.client, x.config); err != nil {
+		return err
+	}
+	return e.checkRefusals(ctx, x.role.Name, x.config)
 }
 
 // noteExchanged notes the refresh token that Zoho has given, before anything else can
 // fail, and lists it for its client. An access token that is not usable takes nothing
 // from it: the next mint shows whether the refresh token works.
-func (e *Engine) noteExchanged(ctx context.Context, client *quotaRecord, updated *Role, app zoho.App, code grantCode, got *exchanged, failed error, config *Config) error {
-	updated.RefreshToken = got.RefreshToken
-	noted, err := e.noteUnstored(ctx, updated, app, config)
+func (e *Engine) noteExchanged(ctx context.Context, x *exchange, failed error) error {
+	x.role.RefreshToken = x.RefreshToken
+	noted, err := e.noteUnstored(ctx, x.role, x.app, x.config)
 	if err != nil {
 		return err
 	}
-	got.quotaID = noted
-	if err := e.listRefreshToken(ctx, app, got.quotaID, code.origin()); err != nil {
+	x.quotaID = noted
+	if err := e.listRefreshToken(ctx, x.app, x.quotaID, x.code.origin()); err != nil {
 		return err
 	}
-	if err := e.noteExchange(ctx, client, updated.Name, config, nil); err != nil {
+	if err := e.noteExchange(ctx, x, nil); err != nil {
 		return err
 	}
 	if failed != nil {
-		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", updated.Name, "error", failed)
-		got.warnings = append(got.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
+		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", x.role.Name, "error", failed)
+		x.warnings = append(x.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
 	}
 	return nil
 }
 
 // noteNotExchanged notes that Zoho has given no refresh token, and explains why.
-func (e *Engine) noteNotExchanged(ctx context.Context, client *quotaRecord, role string, app zoho.App, got exchanged, failed error, config *Config) error {
-	if err := e.noteExchange(ctx, client, role, config, failed); err != nil {
+func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error) error {
+	if err := e.noteExchange(ctx, x, failed); err != nil {
 		return err
 	}
 	if failed == nil {
-		failed = zoho.NoRefreshToken(app)
-		_ = e.revokeUnstored(ctx, app, config.CACert, got.AccessToken, "it came without a refresh token", "role", role)
+		failed = zoho.NoRefreshToken(x.app)
+		_ = e.revokeUnstored(ctx, x.app, x.config.CACert, x.AccessToken, "it came without a refresh token", "role", x.role.Name)
 	}
-	return maybeExchanged(e.deniedExchange(ctx, client, failed))
+	return maybeExchanged(e.deniedExchange(ctx, x.client, failed))
 }
 
-// admitExchange decides whether Zoho may be asked to exchange a code. Everything that
-// forbids it is here. The caller has the client's turn.
-func (e *Engine) admitExchange(ctx context.Context, client *quotaRecord, role string, app zoho.App, code grantCode, config *Config) error {
-	known, err := e.refreshTokensOf(ctx, client.id)
-	if err != nil {
-		return err
+// noteExchange notes what came of the exchange for the client.
+func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) error {
+	if refused, ok := find[*zoho.Error](failed); ok && refused.Kind.Definite() {
+		if err := e.countRefusal(ctx, x.role.Name, x.config); err != nil {
+			return err
+		}
 	}
-	if err := known.refuseTwentyFirst(code, app); err != nil {
-		return err
-	}
-	if err := e.mayExchange(client, config); err != nil {
-		return err
-	}
-	return e.checkRefusals(ctx, role, config)
+	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), failed, x.config.limits()) })
 }
 
 // maybeExchanged tells of a refresh token that an answer may have carried which
@@ -231,23 +244,13 @@ func maybeExchanged(err error) error {
 	return appendText(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
 }
 
-// noteExchange notes what came of the exchange.
-func (e *Engine) noteExchange(ctx context.Context, client *quotaRecord, role string, config *Config, failed error) error {
-	if refused, ok := find[*zoho.Error](failed); ok && refused.Kind.Definite() {
-		if err := e.countRefusal(ctx, role, config); err != nil {
-			return err
-		}
-	}
-	return e.updateQuota(ctx, client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), failed, config.limits()) })
-}
-
 // adoptExchanged makes the access token that came with a new refresh token the
 // current one of its grant. One that was not usable counts as a token that may live.
-func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, exchanged exchanged, exclusive bool, config *Config) error {
-	if exchanged.AccessToken.IsZero() {
+func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, x *exchange) error {
+	if x.AccessToken.IsZero() {
 		return nil
 	}
-	t, err := e.newToken(ctx, g, exchanged.Token, config, exchanged.asked, false)
+	t, err := e.newToken(ctx, g, x.Token, x.config, x.asked, false)
 	if err != nil {
 		return err
 	}
@@ -255,7 +258,7 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, e
 		return err
 	}
 	e.reportMint(t, e.rolesFor(ctx, g, mintPurpose{}))
-	if exclusive {
+	if x.role.Exclusive {
 		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
 	}
 	return nil

@@ -15,20 +15,20 @@ import (
 //
 // The caller has the role's slot and no turn, so that a server that does not answer
 // keeps no reader waiting, and the write no longer than one request.
-func (e *Engine) askWhoConsented(ctx context.Context, role *Role, app zoho.App, got exchanged, config *Config) string {
-	if got.Person != "" || !mayAskWhoConsented(role, got) {
-		return got.Person
+func (e *Engine) askWhoConsented(ctx context.Context, x *exchange) string {
+	if x.Person != "" || !x.mayAskWhoConsented() {
+		return x.Person
 	}
-	accounts, err := e.accountsClient(config.CACert)
+	accounts, err := e.accountsClient(x.config.CACert)
 	if err != nil {
-		e.log().Debug("could not ask Zoho who consented", "role", role.Name, "error", err)
+		e.log().Debug("could not ask Zoho who consented", "role", x.role.Name, "error", err)
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, x.config.RequestTimeout)
 	defer cancel()
-	person, err := accounts.Person(ctx, app, got.Exchanged)
+	person, err := accounts.Person(ctx, x.app, x.Exchanged)
 	if err != nil {
-		e.log().Debug("could not ask Zoho who consented", "role", role.Name, "error", err)
+		e.log().Debug("could not ask Zoho who consented", "role", x.role.Name, "error", err)
 	}
 	return person
 }
@@ -37,12 +37,12 @@ func (e *Engine) askWhoConsented(ctx context.Context, role *Role, app zoho.App, 
 // Zoho says whose account it belongs to. Where Zoho does not say which scopes it
 // granted, those that were asked for have to do. Zoho does not keep to one spelling
 // of capitals.
-func mayAskWhoConsented(role *Role, got exchanged) bool {
-	scopes := got.Scopes
+func (x *exchange) mayAskWhoConsented() bool {
+	scopes := x.Scopes
 	if len(scopes) == 0 {
-		scopes = role.Scopes
+		scopes = x.role.Scopes
 	}
-	return !got.AccessToken.IsZero() && slices.ContainsFunc(scopes, func(scope string) bool {
+	return !x.AccessToken.IsZero() && slices.ContainsFunc(scopes, func(scope string) bool {
 		return strings.EqualFold(scope, zoho.ScopeProfile)
 	})
 }

@@ -3,8 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-
-	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // What becomes of a refresh token that Zoho has given for a code, and whose role could
@@ -14,17 +12,17 @@ const revokedAgain = "Zoho had exchanged the grant code already; its refresh tok
 
 // revokeNotStored revokes a refresh token that could not be stored: no write of its role
 // was begun.
-func (e *Engine) revokeNotStored(ctx context.Context, app zoho.App, config *Config, got exchanged, cause error) error {
-	if got.RefreshToken.IsZero() {
+func (e *Engine) revokeNotStored(ctx context.Context, x *exchange, cause error) error {
+	if x.RefreshToken.IsZero() {
 		return cause
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+2*config.RequestTimeout) // the cause may be a time that is up
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+2*x.config.RequestTimeout) // the cause may be a time that is up
 	defer cancel()
-	if got.quotaID != "" {
-		return e.revokeNoted(ctx, config, got, cause)
+	if x.quotaID != "" {
+		return e.revokeNoted(ctx, x, cause)
 	}
-	if _, err := e.revokeRefreshToken(ctx, app, config.CACert, got.RefreshToken, config); err != nil {
-		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", app.AccountsURL, "client_id", app.ClientID, "error", err)
+	if _, err := e.revokeRefreshToken(ctx, x.app, x.config.CACert, x.RefreshToken, x.config); err != nil {
+		e.log().Error("a refresh token could neither be stored nor revoked", "accounts_url", x.app.AccountsURL, "client_id", x.app.ClientID, "error", err)
 		return appendText(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", err))
 	}
 	return appendText(cause, revokedAgain)
@@ -32,10 +30,10 @@ func (e *Engine) revokeNotStored(ctx context.Context, app zoho.App, config *Conf
 
 // revokeNoted revokes a refresh token that is noted, unless a server has given one that
 // another role has already.
-func (e *Engine) revokeNoted(ctx context.Context, config *Config, got exchanged, cause error) error {
+func (e *Engine) revokeNoted(ctx context.Context, x *exchange, cause error) error {
 	shared := false
-	_, err := e.endRefreshToken(ctx, got.quotaID, config, func(pending pendingRevocation) (bool, error) {
-		roles, err := e.rolesWithRefreshToken(ctx, got.quotaID)
+	_, err := e.endRefreshToken(ctx, x.quotaID, x.config, func(pending pendingRevocation) (bool, error) {
+		roles, err := e.rolesWithRefreshToken(ctx, x.quotaID)
 		shared = len(others(roles, pending.Role)) > 0
 		return !shared, err
 	})
