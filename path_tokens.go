@@ -95,7 +95,7 @@ func (b *zohoBackend) pathTokenLookup() *framework.Path {
 // pageFields are those of a list that can be read in pages.
 func pageFields(after string) map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
-		"after": {Type: framework.TypeString, Query: true, Description: "Begin behind this: the " + after + "."},
+		"after": {Type: framework.TypeString, Query: true, Description: "Begin after this: the " + after + "."},
 		"limit": {Type: framework.TypeInt, Query: true, Description: "Answer at most so many; 0, the default, is all."},
 	}
 }

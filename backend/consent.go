@@ -57,7 +57,7 @@ type Authorization struct {
 // called with what Zoho sent.
 func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, error) {
 	// A deletion of the role drops its pending authorizations: this one must not
-	// slip in behind it, for a role that is made anew under the name.
+	// be stored after it, for a role that is written anew under the name.
 	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-// Package backend stands behind the engine's paths: it keeps the config and
+// Package backend does the work of the engine's paths: it keeps the config and
 // the roles, mints and shares access tokens, knows who holds them, and ends
 // them at Zoho. It knows Vault's storage, and nothing of Vault's requests.
 //
@@ -66,7 +66,7 @@
 //	  ▼                        │
 //	fresh ──half life──► stale ──less than min_ttl──► invalid
 //	  served             served, and the next          the reader waits
-//	                     token is minted behind        for the mint
+//	                     token is minted ahead         for the mint
 //
 // # The life of a token
 //

@@ -138,8 +138,8 @@ func zohoDomainOf(accountsURL string) string {
 	return dc.Domain()
 }
 
-// Holders lists the leases on a live access token, the oldest first, from behind
-// the cursor after on, and at most limit of them; 0 is all. next is the cursor
+// Holders lists the leases on a live access token, the oldest first: at most limit of
+// them, 0 is all, beginning with the one that follows the cursor after. next is the cursor
 // of the following page, empty if this is the last. There are none if there is
 // no such token.
 func (e *Engine) Holders(ctx context.Context, tokenID, after string, limit int) (holders []ledger.Holder, next string, err error) {

@@ -220,7 +220,7 @@ func (l *Ledger) decideLocked(now time.Time, records []record, undo func()) *cha
 	c.undo = func() {
 		l.ending, l.decision = time.Time{}, nil
 		// Storage may have the decision all the same. Who holds the token from now
-		// on has to be stored in its stead.
+		// on has to be stored instead.
 		l.places.close()
 		undo()
 	}

@@ -85,7 +85,7 @@ func (l *Ledger) replay(segment []byte, reserved *reservation) (whole bool) {
 	return whole
 }
 
-// replayReservation counts the places of r in the stead of those of former,
+// replayReservation counts the places of r instead of those of former,
 // which storage named before it.
 func (l *Ledger) replayReservation(former, r reservation) {
 	for place := former.From; place < former.To; place++ {
