@@ -52,6 +52,13 @@ func (e *Engine) Deciding(tokenID string) int {
 	return t.ledger.Pending().Deciding
 }
 
+// Writing counts the writes of roles that are under way with something to mint from.
+func (e *Engine) Writing() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.writing)
+}
+
 // WaitingForRole counts those who wait for, or are in, the write of a role.
 func (e *Engine) WaitingForRole(name string) int {
 	return e.writes.Waiting(func(key string) bool { return key == prefixRoles+name })

@@ -197,6 +197,35 @@ func TestClock_ThatJumpsDuringAWriteRevokesNoRefreshTokenThatIsStored(t *testing
 	}
 }
 
+// Invariant 16: a role is stored just when it was looked for, and was not there yet.
+func TestRevocation_ARoleThatIsStoredWhileItIsLookedForKeepsItsRefreshToken(t *testing.T) {
+	w := newWorld(t)
+	finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
+		_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+		return err
+	})
+	w.setClockWrong(4 * time.Minute) // so that the time of its entry in the index says nothing
+	var mu sync.Mutex
+	before, met := "", false
+	w.storage.reading(func(key string) {
+		mu.Lock()
+		defer mu.Unlock()
+		// Whoever looks for it right after a pending revocation is about to carry that out.
+		if key == "roles/books" && strings.HasPrefix(before, "revocations/") && !met {
+			met = true
+			finish(nil)
+			require.Eventually(t, func() bool { return w.engine.Writing() == 0 }, 10*time.Second, time.Millisecond)
+		}
+		before = key
+	})
+	_, err := w.writeCode("crm-sync", w.code())
+	require.NoError(t, err)
+	require.NoError(t, <-done)
+	w.settle()
+	require.True(t, met)
+	require.True(t, w.formerLives())
+}
+
 func TestTick_OfWhichTwoOverlapDoesNoHarm(t *testing.T) {
 	w := newWorld(t)
 	w.read("crm-sync")

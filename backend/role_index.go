@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,8 +60,13 @@ func (e *Engine) users(ctx context.Context, g *grant) ([]string, error) {
 // cannot be decoded - and those that are being written with it. It must not be
 // revoked behind their back.
 func (e *Engine) rolesWithRefreshToken(ctx context.Context, quotaID string) ([]string, error) {
+	// First who is being written, and then who is stored: a role that is stored meanwhile
+	// would otherwise be neither.
+	e.mu.Lock()
+	writing := maps.Clone(e.writing)
+	e.mu.Unlock()
 	return e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
-		if r == nil || e.quotaID(r) == quotaID {
+		if r == nil || e.quotaID(r) == quotaID || writing[indexKey(quotaID, name)] > 0 {
 			return true, nil
 		}
 		return e.isBeingWritten(ctx, quotaID, name)

@@ -182,7 +182,8 @@ type storage struct {
 	fail   func(key string) bool
 	lies   bool                   // what is said to have failed is carried out, as by raft when the time is up
 	hold   func(key string) error // called without the lock: it may take its time
-	list   func(prefix string)    // likewise
+	list   func(prefix string)    // likewise, when it was listed
+	read   func(key string)       // likewise, when it was read
 	broken func(key string) bool  // what cannot be read
 }
 
@@ -227,12 +228,22 @@ func (s *storage) unreadable(match func(key string) bool) {
 
 func (s *storage) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
 	s.mu.Lock()
-	fails := s.broken != nil && s.broken(key)
+	fails, read := s.broken != nil && s.broken(key), s.read
 	s.mu.Unlock()
 	if fails {
 		return nil, errDisk
 	}
-	return s.Storage.Get(ctx, key)
+	entry, err := s.Storage.Get(ctx, key)
+	if read != nil {
+		read(key)
+	}
+	return entry, err
+}
+
+func (s *storage) reading(read func(key string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = read
 }
 
 func (s *storage) holding(hold func(key string) error) {
