@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -11,6 +12,22 @@ import (
 
 // What becomes of an access token that Zoho has given: it is stored and published, or
 // revoked again.
+
+// keepMinted makes a token of what Zoho has given, and adopts it.
+func (e *Engine) keepMinted(ctx context.Context, g *grant, q *quotaRecord, minted zoho.Token, config *Config, asked time.Time, purpose mintPurpose) (*token, error) {
+	t, err := e.newToken(ctx, g, minted, config, asked, purpose.exclusive)
+	if _, refused := asError[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
+		err = errors.Join(err, e.revokeUnstored(ctx, g.credential().app, config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id))
+	}
+	if err == nil {
+		err = e.adopt(ctx, g, q, t)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.reportMint(t, e.rolesFor(ctx, g, purpose))
+	return t, nil
+}
 
 // adopt stores t and, unless it is exclusive, makes it current, and ends the
 // former current token if nobody holds it. If it fails, t is handed out to nobody,
@@ -86,9 +103,12 @@ func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
 }
 
-// revokeUnstored revokes an access token that no record names, and tells the log.
+// revokeUnstored revokes an access token that no record names, and tells the log. The
+// reason may be that the time of ctx is up, so it takes a time of its own.
 func (e *Engine) revokeUnstored(ctx context.Context, app zoho.App, caCert string, unstored secret.Value, reason string, details ...any) error {
 	log := e.log().With(details...).With("reason", reason, "accounts_url", app.AccountsURL)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
 	client, err := e.accountsClient(caCert)
 	if err == nil {
 		_, err = client.RevokeAccessToken(ctx, app, unstored)

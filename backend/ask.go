@@ -14,8 +14,8 @@ type question struct {
 	// turn is the quota in whose turn it is asked.
 	turn *quotaRecord
 
-	// admit decides whether Zoho may be asked, and counts the request: what is not
-	// counted is not sent. An error is the answer of the question.
+	// admit decides whether Zoho may be asked, makes room at Zoho if need be, and counts the
+	// request: what is not counted is not sent. An error is the answer of the question.
 	admit func(ctx context.Context) error
 
 	// ask asks Zoho once, within the request timeout.

@@ -97,10 +97,7 @@ func (e *Engine) isAloneOfClient(ctx context.Context, clientQuotaID, role string
 // that have worked.
 func (e *Engine) isAloneOn(ctx context.Context, q *quotaRecord, role string, config *Config) (bool, error) {
 	others, err := e.rolesWhere(ctx, q.id, func(name string, r *Role) (bool, error) {
-		if r == nil || name == role || !r.IsAuthorized() {
-			return false, nil
-		}
-		if e.quotaID(r) != q.id {
+		if r == nil || name == role || e.quotaID(r) != q.id {
 			return false, nil
 		}
 		return e.hasWorked(ctx, r, config)

@@ -157,7 +157,7 @@ func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error
 		return false, err
 	}
 	g, err := e.grantOf(ctx, role, config)
-	if _, bad := find[*UserError](err); bad { // the role has no client any more, or no refresh token
+	if _, bad := asError[*UserError](err); bad { // the role has no client any more, or no refresh token
 		return false, nil
 	}
 	if err != nil {

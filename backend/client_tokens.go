@@ -19,8 +19,8 @@ import (
 //
 // What was written by hand and never worked is not listed: somebody who may write one
 // role could otherwise fill the list of a client that others use, too. The list may
-// name a refresh token that is gone after a crash, until the daily round, and misses
-// none.
+// name a refresh token that is gone after a crash, until the daily round. Of those that
+// have worked it misses none.
 // Source: zoho.com/accounts/protocol/oauth/token-limits.html; per user, or per user and
 // client, depending on the page. The engine knows clients, so it counts by client.
 

@@ -147,7 +147,7 @@ type Callback struct {
 // then the role is as it was.
 func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, err error) {
 	role, err = e.completeConsent(ctx, callback)
-	_, bad := find[*UserError](err)
+	_, bad := asError[*UserError](err)
 	switch {
 	case err == nil:
 		e.log().Info("a role was authorized", "role", role)

@@ -11,8 +11,9 @@
 //
 // A quota is what Zoho counts together: token requests and live tokens per refresh
 // token, and where there is none - client_credentials, the exchange of a grant
-// code - per client. No secret of the client is part of it, so several grants can
-// draw on one quota. Which roles draw on it is found by an index in storage.
+// code - per client. (With count_requests_per=client a request counts in two: quotasOf.) No
+// secret of the client is part of it, so several grants can draw on one quota. Which roles
+// draw on it is found by an index in storage.
 //
 // # Where to look
 //
@@ -34,7 +35,8 @@
 //
 //	ask.go               one protocol for every token request: turn, admission, count, call, note
 //	budget.go            may Zoho be asked for an access token? For a code: exchange_limits.go.
-//	                     What Zoho allows is decided in package quota, by Record.Request
+//	                     What Zoho allows is decided in backend/quota: Record.Request for
+//	                     requests, Record.Room for live tokens
 //	make_room.go         ends the tokens that have to go before one more may live
 //	mint.go              asks for an access token, once for all who wait
 //	adopt.go             stores what Zoho gave, and makes it the current token: nothing else does
@@ -56,7 +58,8 @@
 //
 // A new error word of Zoho's goes into lookupRemedy of zoho/errors.go, with its kind: mints,
 // exchanges and revocations go by that. If the word blames what one role asks for and not
-// the client, it goes into IsOfRole beside it as well. What Zoho answers to too many
+// the client, it goes into IsOfRole beside it as well. The table of docs/troubleshooting.md
+// has each word. What Zoho answers to too many
 // requests is no single word: answer.throttled in zoho/answer.go recognises it.
 //
 // # What a reader sees of a grant
@@ -99,6 +102,7 @@
 //	             ▼      authorised again
 //	           in use ──────────────────► pending revocation ───► revoked
 //	             │  ╰──── written over by hand, or role deleted ───► left at Zoho, with a warning
+//	             │                                                   if no other role has it
 //	             ╰─────── deauthorized ───► pending revocation, decided ───► revoked
 //
 // A pending revocation is a write-ahead entry: see pendingRevocation, which has its
@@ -127,8 +131,9 @@
 // decided in storage, with the end of its access tokens, before Zoho is asked. A
 // holder counts in the ledger before its reader gets the answer, by name or in a
 // reserved place; concurrent holders of one token share a write. The decision to end a
-// token is in the ledger before Zoho is asked. A refresh token is in the list of its
-// client before its role is stored. So at a crash between any two writes the records
+// token is in the ledger before Zoho is asked. A refresh token that Zoho has given is in
+// the list of its client before its role is stored; one that was written by hand when it
+// has worked. So at a crash between any two writes the records
 // err on the safe side: a request too many is counted, a holder too many is remembered,
 // a revocation is repeated.
 //

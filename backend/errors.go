@@ -37,16 +37,16 @@ func (e *GrantError) Error() string {
 	return fmt.Sprintf("%s The next attempt makes sense at %s.", e.Text, e.RetryAt.UTC().Format(time.RFC3339))
 }
 
-// find returns the error of type E that err is, or wraps. (Go 1.26 has it as
+// asError returns the error of type E that err is, or wraps. (Go 1.26 has it as
 // errors.AsType.)
-func find[E error](err error) (found E, ok bool) {
+func asError[E error](err error) (found E, ok bool) {
 	ok = errors.As(err, &found)
 	return found, ok
 }
 
 // prependText puts what a failure of the grant means before it.
 func prependText(text string, err error) error {
-	if failed, ok := find[*GrantError](err); ok {
+	if failed, ok := asError[*GrantError](err); ok {
 		named := *failed
 		named.Text = text + failed.Text
 		return &named
@@ -56,7 +56,7 @@ func prependText(text string, err error) error {
 
 // appendText says after a failure what became of the rest.
 func appendText(err error, text string) error {
-	if failed, ok := find[*GrantError](err); ok {
+	if failed, ok := asError[*GrantError](err); ok {
 		told := *failed
 		told.Text = failed.Text + " " + text + "."
 		return &told
@@ -66,7 +66,7 @@ func appendText(err error, text string) error {
 
 // asGrantError gives a failed call to Zoho its place among the engine's errors.
 func asGrantError(err error) error {
-	if failed, ok := find[*zoho.Error](err); ok {
+	if failed, ok := asError[*zoho.Error](err); ok {
 		return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: failed.Error()}
 	}
 	return err
@@ -81,13 +81,13 @@ var errNoToken = errors.New("the new access token has ended already")
 // errClosed: the mount is being unloaded.
 var errClosed = &GrantError{Kind: zoho.Unreachable, Text: "The secrets engine is shutting down or being reloaded; try again."}
 
-// errDropped: the record was deleted as needless in that very moment.
+// errDropped: the record was dropped from memory as unused, while somebody still had it.
 var errDropped = errors.New("a record was being tidied up at the same moment; try again")
 
 // isReserved reports whether a mint was not admitted because the rest of the
 // budget is kept for others.
 func isReserved(err error) bool {
-	failed, ok := find[*GrantError](err)
+	failed, ok := asError[*GrantError](err)
 	return ok && failed.reserved
 }
 
@@ -98,6 +98,6 @@ type clientMovedError struct{ UserError }
 func (e *clientMovedError) Unwrap() error { return &e.UserError }
 
 func isClientMoved(err error) bool {
-	_, moved := find[*clientMovedError](err)
+	_, moved := asError[*clientMovedError](err)
 	return moved
 }

@@ -62,9 +62,9 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	pending, err := e.loadRevocation(ctx, x.quotaID)
 	switch {
 	case err != nil:
-		return nil, err // the note stands, and Tick looks at it
+		return nil, appendText(err, unstoredYet)
 	case pending == nil || pending.Decided:
-		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover and revoked. Get a new code, and try again."}
+		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover, and is revoked. Get a new code, and try again."}
 	}
 	// Zoho counts the exchange for the refresh token, too, and its access token.
 	q, err := e.quota(ctx, x.quotaID)
@@ -72,7 +72,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		err = e.countRequest(ctx, q, config, quota.Request{At: x.asked})
 	}
 	if err != nil {
-		return nil, appendText(err, "Zoho had exchanged the grant code already; its refresh token is revoked by itself in a few minutes. Correct the cause, and get a new code")
+		return nil, appendText(err, unstoredYet)
 	}
 	stored := e.storeRole(ctx, updated)
 	if stored == nil {
@@ -89,7 +89,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be get a new code")
 	}
 	warnings = append(x.warnings, updated.scopeWarnings(x.Scopes)...)
-	return append(warnings, (&token{foreignDomain: x.ForeignDomain}).domainWarnings()...), nil
+	return append(warnings, domainWarnings(x.ForeignDomain)...), nil
 }
 
 // exchange is the exchange of one grant code.
@@ -227,7 +227,7 @@ func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error
 
 // noteExchange notes what came of the exchange for the client.
 func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) error {
-	if refused, ok := find[*zoho.Error](failed); ok && refused.Kind.Definite() {
+	if refused, ok := asError[*zoho.Error](failed); ok && refused.Kind.Definite() {
 		if err := e.countRefusal(ctx, x.role.Name, x.config); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) er
 // maybeExchanged tells of a refresh token that an answer may have carried which
 // did not arrive.
 func maybeExchanged(err error) error {
-	if failed, ok := find[*zoho.Error](err); !ok || failed.NoToken() {
+	if failed, ok := asError[*zoho.Error](err); !ok || failed.NoToken() {
 		return asGrantError(err)
 	}
 	return appendText(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
@@ -250,16 +250,9 @@ func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, x
 	if x.AccessToken.IsZero() {
 		return nil
 	}
-	t, err := e.newToken(ctx, g, x.Token, x.config, x.asked, false)
-	if err != nil {
-		return err
-	}
-	if err := e.adopt(ctx, g, q, t); err != nil {
-		return err
-	}
-	e.reportMint(t, e.rolesFor(ctx, g, mintPurpose{}))
-	if x.role.Exclusive {
+	t, err := e.keepMinted(ctx, g, q, x.Token, x.config, x.asked, mintPurpose{})
+	if err == nil && x.role.Exclusive {
 		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
 	}
-	return nil
+	return err
 }

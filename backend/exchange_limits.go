@@ -60,7 +60,7 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
 func (e *Engine) notExchanged(code grantCode, role string, err error) error {
-	failed, ok := find[*GrantError](err)
+	failed, ok := asError[*GrantError](err)
 	if !ok {
 		return err
 	}
@@ -79,7 +79,7 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 // token that counts for the client, and perhaps that Zoho has throttled the client.
 func noteExchangeAnswer(rec *quota.Record, now time.Time, failed error, limits quota.Limits) {
 	rec.Failed(true)
-	refused, ok := find[*zoho.Error](failed)
+	refused, ok := asError[*zoho.Error](failed)
 	switch {
 	case failed == nil:
 		rec.Throttled, rec.Denied = nil, nil
@@ -101,7 +101,7 @@ const deniedText = "Zoho has denied the exchange of grant codes of this client w
 // so to too many requests, and at the limit of refresh tokens.
 // Source: the OAuth FAQ of Zoho Projects.
 func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed error) error {
-	refused, ok := find[*zoho.Error](failed)
+	refused, ok := asError[*zoho.Error](failed)
 	if !ok || refused.Kind != zoho.Throttled {
 		return failed
 	}

@@ -66,7 +66,7 @@ func (rec *grantRecord) forgiven() { rec.Failure = nil }
 // trial is not stored: its credentials are not stored either.
 func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error {
 	g, purpose := a.grant, a.purpose
-	refused, ok := find[*zoho.Error](cause)
+	refused, ok := asError[*zoho.Error](cause)
 	if !ok {
 		return cause
 	}

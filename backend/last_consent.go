@@ -57,8 +57,8 @@ func (e *Engine) noteConsentEnded(ctx context.Context, role string, failed error
 // consentErrorText is what the engine says of a failure. Others, such as those of
 // storage, are in the log.
 func consentErrorText(err error) string {
-	_, bad := find[*UserError](err)
-	if _, failed := find[*GrantError](err); bad || failed {
+	_, bad := asError[*UserError](err)
+	if _, failed := asError[*GrantError](err); bad || failed {
 		return err.Error()
 	}
 	return "internal error; the server log has it"

@@ -11,11 +11,12 @@ import (
 )
 
 // memory keeps what was read from storage, so that it is read once. There is one memory
-// for each kind of thing, and one value in it for each thing. What storage does not have
-// is not kept.
+// for each kind of thing, and one value in it for each thing. That there is none is not
+// kept: whoever asks for what is not there reads storage, one after the other.
 //
-// A value that another node writes while it is read is returned, and not kept: it may be
-// what was there before.
+// A value that is written, by this node or another, while it is read is returned, and not
+// kept: it may be what was there before. So nobody gets what another caller has begun to
+// read, but reads again.
 type memory[T any] struct {
 	prefix string // of the kind, in storage
 	work   *work.Group
@@ -49,7 +50,7 @@ func (m *memory[T]) find(id string) *T {
 }
 
 // get returns the value of id from memory, or else from load, which runs once for all who
-// ask at the same time; nil if load finds none.
+// ask at the same time, if it finds a value; nil if it finds none.
 func (m *memory[T]) get(ctx context.Context, id string, load func(context.Context, string) (*T, error)) (*T, error) {
 	for {
 		if value := m.find(id); value != nil {
@@ -145,8 +146,8 @@ func (m *memory[T]) all() []*T {
 	return m.unused(func(*T) time.Duration { return math.MinInt64 })
 }
 
-// dropIfUnused drops a value unless somebody has asked for it within limit, after it has
-// called drop.
+// dropIfUnused drops a value unless somebody has asked for it within limit. It calls drop
+// before.
 func (m *memory[T]) dropIfUnused(id string, limit time.Duration, drop func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

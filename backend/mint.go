@@ -19,7 +19,7 @@ const margin = time.Second
 type mintPurpose struct {
 	exclusive bool          // for one lease, not to become the grant's current token
 	trial     bool          // to try the credential: a refusal is told, not remembered
-	role      string        // whose credentials these are; empty: a mint ahead
+	role      string        // whose credentials these are; empty: nobody waits for the token
 	minTTL    time.Duration // of the read, or of its role or mount
 	ttl       time.Duration // of the role
 	config    *Config       // of a trial: the one that is being written; nil: the stored one
@@ -117,12 +117,9 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *to
 		},
 	})
 	if errors.Is(err, errNotNeeded) {
-		return nil, nil
+		err = nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return t, err
 }
 
 // admitMint decides whether Zoho may be asked for an access token, makes room for it,
@@ -167,21 +164,11 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 
 // noteMint stores a new access token, and publishes it.
 func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
-	t, err := e.newToken(ctx, a.grant, minted, a.config, a.asked, a.purpose.exclusive)
-	if _, refused := find[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
-		err = errors.Join(err, e.revokeUnstored(ctx, a.grant.credential().app, a.config.CACert, minted.AccessToken, "it could not be stored", "grant", a.grant.id))
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := e.adopt(ctx, a.grant, a.q, t); err != nil {
-		return nil, err
-	}
-	if a.requests != a.q && a.requests.record().Throttled != nil {
+	t, err := e.keepMinted(ctx, a.grant, a.q, minted, a.config, a.asked, a.purpose)
+	if err == nil && a.requests != a.q && a.requests.record().Throttled != nil {
 		if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = nil }); err != nil {
-			return nil, err
+			e.log().Warn("could not note that Zoho throttles a client no more; the next mint does that", "quota", a.requests.id, "error", err)
 		}
 	}
-	e.reportMint(t, e.rolesFor(ctx, a.grant, a.purpose))
-	return t, nil
+	return t, err
 }

@@ -8,7 +8,10 @@ import (
 // What becomes of a refresh token that Zoho has given for a code, and whose role could
 // not be stored.
 
-const revokedAgain = "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code"
+const (
+	revokedAgain = "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and get a new code"
+	unstoredYet  = "Zoho had exchanged the grant code already; its refresh token is revoked by itself in a few minutes. Correct the cause, and get a new code"
+)
 
 // revokeNotStored revokes a refresh token that could not be stored: no write of its role
 // was begun.
@@ -29,12 +32,16 @@ func (e *Engine) revokeNotStored(ctx context.Context, x *exchange, cause error) 
 }
 
 // revokeNoted revokes a refresh token that is noted, unless a server has given one that
-// another role has already.
+// a role has already.
 func (e *Engine) revokeNoted(ctx context.Context, x *exchange, cause error) error {
 	shared := false
 	_, err := e.endRefreshToken(ctx, x.quotaID, x.config, func(pending pendingRevocation) (bool, error) {
 		roles, err := e.rolesWithRefreshToken(ctx, x.quotaID)
-		shared = len(others(roles, pending.Role)) > 0
+		if err != nil {
+			return false, err
+		}
+		own, err := e.isStoredWith(ctx, pending.Role, x.quotaID)
+		shared = own || len(others(roles, pending.Role)) > 0
 		return !shared, err
 	})
 	switch {

@@ -20,7 +20,7 @@ import (
 //	                      │ no role has it, nobody leases its access tokens
 //	                      ▼
 //	deauthorize ───► decided ──── Zoho: revoked, or already gone ────► gone
-//	                      ╰────── Zoho has refused for about a week ─────► given up
+//	                      ╰────── no success for about a week ───────────► given up
 //	                              (once, if it never worked)
 //
 // It is noted before a role that is authorized again gives this one up, and before a role
@@ -100,14 +100,13 @@ func (e *Engine) deleteRevocation(ctx context.Context, quotaID string) error {
 	return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return nil })
 }
 
-// voidNote deletes a note that was found void, unless it is decided or another one
-// by now.
-func (e *Engine) voidNote(ctx context.Context, quotaID string, void pendingRevocation) error {
+// voidNote deletes a note for which isVoid holds, unless the revocation is decided.
+func (e *Engine) voidNote(ctx context.Context, quotaID string, isVoid func(pendingRevocation) bool) error {
 	return e.changeRevocation(ctx, quotaID, func(pending *pendingRevocation) *pendingRevocation {
-		if pending != nil && (pending.Decided || pending.Role != void.Role || !pending.At.Equal(void.At)) {
-			return pending
+		if pending == nil || !pending.Decided && isVoid(*pending) {
+			return nil
 		}
-		return nil
+		return pending
 	})
 }
 
@@ -189,12 +188,7 @@ func (e *Engine) cancelRevocation(ctx context.Context, r *Role) error {
 	if r.RefreshToken.IsZero() {
 		return nil
 	}
-	return e.changeRevocation(ctx, e.quotaID(r), func(pending *pendingRevocation) *pendingRevocation {
-		if pending != nil && pending.Decided {
-			return pending
-		}
-		return nil
-	})
+	return e.voidNote(ctx, e.quotaID(r), func(pendingRevocation) bool { return true })
 }
 
 // checkNotEnding refuses to mint from a refresh token whose revocation is decided.

@@ -87,7 +87,7 @@ func (e *Engine) loadQuota(ctx context.Context, id string) (*quotaRecord, error)
 // its live tokens. How many requests were sent is not known, so none is sent for
 // the length of a window.
 func (e *Engine) rebuildQuota(ctx context.Context, id string) (rec quota.Record, err error) {
-	config, err := e.Config(ctx)
+	config, err := e.configForRevocation(ctx)
 	if err != nil {
 		return rec, err
 	}

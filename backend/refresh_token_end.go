@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,17 +26,16 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 	var group errgroup.Group
 	group.SetLimit(revocationsAtOnce)
 	for _, id := range ids {
-		if _, err := get[pendingRevocation](ctx, e.store, prefixRevocations+path.Base(id)); IsBroken(err) {
-			e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", err)
-			if err := e.store.Delete(ctx, prefixRevocations+path.Base(id)); err != nil { // for changeRevocation there is none
-				return err
-			}
-		}
 		group.Go(func() error {
-			if ctx.Err() == nil {
-				e.continueRevocation(ctx, path.Base(id))
+			if ctx.Err() != nil {
+				return nil
 			}
-			return nil
+			e.continueRevocation(ctx, path.Base(id))
+			damaged, err := deleteDamaged[pendingRevocation](ctx, e, prefixRevocations+path.Base(id))
+			if damaged {
+				e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", err)
+			}
+			return err
 		})
 	}
 	return group.Wait()
@@ -71,7 +69,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 			return false, err
 		}
 		if len(roles) > 0 {
-			return false, e.voidIfStored(ctx, quotaID, pending, roles)
+			return false, e.voidIfStored(ctx, quotaID, pending)
 		}
 		// From here on no access token of it gets a holder any more: a reader who is just
 		// about to become one, because the read began before the role was written, takes a
@@ -83,8 +81,8 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 }
 
 // endRefreshToken decides that the refresh token of a quota is revoked, and carries that
-// out, in its turn, if mayEnd says so of what is pending. It reports whether Zoho was to
-// be asked.
+// out, in its turn, if mayEnd says so of what is pending. ends reports whether it came
+// to that.
 func (e *Engine) endRefreshToken(ctx context.Context, quotaID string, config *Config, mayEnd func(pendingRevocation) (bool, error)) (ends bool, err error) {
 	release, err := e.takeTurn(ctx, quotaID)
 	if err != nil {
@@ -105,13 +103,16 @@ func (e *Engine) endRefreshToken(ctx context.Context, quotaID string, config *Co
 	return true, err
 }
 
-// voidIfStored deletes a note about a refresh token which the role of the note has, if that
-// is not just because the role is being given another.
-func (e *Engine) voidIfStored(ctx context.Context, quotaID string, pending pendingRevocation, roles []string) error {
-	if slices.Contains(roles, pending.Role) && clock.Elapsed(e.now(), pending.At) > leftoverAfter {
-		return e.voidNote(ctx, quotaID, pending)
+// voidIfStored deletes a note about a refresh token with which the role of the note is
+// stored, unless that may be because the role is just being given another.
+func (e *Engine) voidIfStored(ctx context.Context, quotaID string, pending pendingRevocation) error {
+	stored, err := e.isStoredWith(ctx, pending.Role, quotaID)
+	if err != nil || !stored || clock.Elapsed(e.now(), pending.At) <= leftoverAfter {
+		return err
 	}
-	return nil
+	return e.voidNote(ctx, quotaID, func(now pendingRevocation) bool { // and no other note by now
+		return now.Role == pending.Role && now.At.Equal(pending.At)
+	})
 }
 
 // endUnheldTokens decides that the access tokens of a quota end which nobody
@@ -167,11 +168,14 @@ func (e *Engine) carryOutRevocation(ctx context.Context, quotaID string, pending
 	if err != nil {
 		e.log().Warn("could not forget the access tokens of a refresh token that is revoked; they are dead, handed out to nobody, and forgotten later", "quota", quotaID, "error", err)
 	}
-	return how == zoho.AlreadyGone, e.endRevocation(ctx, quotaID, pending)
+	if err := e.forgetRevocation(ctx, quotaID, pending); err != nil { // it is revoked, which an error would deny
+		e.log().Warn("could not forget a refresh token that is revoked; it is revoked once more within a minute, which does no harm", "quota", quotaID, "error", err)
+	}
+	return how == zoho.AlreadyGone, nil
 }
 
-// endRevocation forgets a refresh token that was revoked, or given up.
-func (e *Engine) endRevocation(ctx context.Context, quotaID string, pending pendingRevocation) error {
+// forgetRevocation forgets a refresh token that was revoked, or given up.
+func (e *Engine) forgetRevocation(ctx context.Context, quotaID string, pending pendingRevocation) error {
 	if err := e.deleteRevocation(ctx, quotaID); err != nil {
 		return err
 	}
@@ -186,8 +190,8 @@ func (e *Engine) endRevocation(ctx context.Context, quotaID string, pending pend
 var errGivenUp = errors.New("it is not tried again")
 
 // postponeOrGiveUp notes that Zoho could not be made to revoke a refresh
-// token, and gives up after some days: what Zoho has always refused till then, it
-// will go on refusing. One that never worked has one attempt: a role can be
+// token, and gives up after some days, whether Zoho has refused or could not be reached:
+// nothing that is stored stays for ever. One that never worked has one attempt: a role can be
 // written with ever new ones.
 func (e *Engine) postponeOrGiveUp(ctx context.Context, quotaID string, pending pendingRevocation, cause error) error {
 	pause := time.Minute << min(pending.Failures, 10)
@@ -197,7 +201,7 @@ func (e *Engine) postponeOrGiveUp(ctx context.Context, quotaID string, pending p
 	if pending.Failures < mostRevocationFailures && !pending.NeverWorked {
 		return e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return &pending })
 	}
-	if err := e.endRevocation(ctx, quotaID, pending); err != nil {
+	if err := e.forgetRevocation(ctx, quotaID, pending); err != nil {
 		return err
 	}
 	if pending.NeverWorked {

@@ -73,6 +73,12 @@ func (e *Engine) rolesWithRefreshToken(ctx context.Context, quotaID string) ([]s
 	})
 }
 
+// isStoredWith reports whether a role draws on a quota by what is stored of it.
+func (e *Engine) isStoredWith(ctx context.Context, role, quotaID string) (bool, error) {
+	r, err := orNone(e.Role(ctx, role))
+	return r != nil && e.quotaID(r) == quotaID, err
+}
+
 // isBeingWritten reports whether a role in the index of a quota may be just about to be
 // stored with it: by this process, or, before a crash, by another. For this process
 // memory tells: the time in the index does not, if the clock jumps meanwhile.

@@ -135,10 +135,14 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
-		if _, err := e.leaveAtZoho(ctx, old); err != nil {
+		alone, release, err := e.leaveAtZoho(ctx, old)
+		if err != nil {
 			return nil, err
 		}
-		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
+		defer release()
+		if alone {
+			warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
+		}
 	}
 	if err := e.storeRole(ctx, updated); err != nil {
 		return nil, err
@@ -153,13 +157,22 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 
 // leaveAtZoho cancels the revocation of a refresh token that a role gives up and that
 // lives on at Zoho, as the operator is told. It does not if other roles have the refresh
-// token: a note is about those.
-func (e *Engine) leaveAtZoho(ctx context.Context, role *Role) (alone bool, err error) {
-	others, err := e.otherRolesWithRefreshToken(ctx, role)
-	if err != nil || len(others) > 0 {
-		return false, err
+// token: a note is about those. Until release is called no other role gives it up in this
+// way: of two at once each would take the other for one that has it.
+func (e *Engine) leaveAtZoho(ctx context.Context, role *Role) (alone bool, release func(), err error) {
+	release, err = e.writes.Acquire(ctx, prefixQuotaRoles+e.quotaID(role))
+	if err != nil {
+		return false, nil, err
 	}
-	return true, e.cancelRevocation(ctx, role)
+	others, err := e.otherRolesWithRefreshToken(ctx, role)
+	if alone = err == nil && len(others) == 0; alone {
+		err = e.cancelRevocation(ctx, role)
+	}
+	if err != nil {
+		release()
+		return false, nil, err
+	}
+	return alone, release, nil
 }
 
 // wantsTrial reports whether a write tries the credentials of the role.
@@ -229,10 +242,11 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 		return nil, err
 	}
 	if role != nil && !role.RefreshToken.IsZero() {
-		alone, err := e.leaveAtZoho(ctx, role)
+		alone, release, err := e.leaveAtZoho(ctx, role)
 		if err != nil {
 			return nil, err
 		}
+		defer release()
 		if alone {
 			warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
 		}

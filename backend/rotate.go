@@ -87,7 +87,10 @@ func (e *Engine) revokeOthers(ctx context.Context, g *grant, role string, but *t
 				continue
 			}
 		}
-		ended, failed = append(ended, id), cmp.Or(failed, e.endNow(ctx, t))
+		failed = cmp.Or(failed, e.endNow(ctx, t))
+		if t.ledger.IsEnding() { // also if Zoho could not be asked
+			ended = append(ended, id)
+		}
 	}
 	return ended, warnings, failed
 }

@@ -92,7 +92,7 @@ func (e *undecodable) Error() string {
 // IsBroken reports whether err says of a stored entry that it is there and
 // cannot be decoded.
 func IsBroken(err error) bool {
-	_, broken := find[*undecodable](err)
+	_, broken := asError[*undecodable](err)
 	return broken
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // stored is a record that is kept in Vault's storage and in memory. It is
-// changed through update alone, storage first.
+// changed through update, storage first. (Only the moment in which a time in the future
+// was seen is in memory first: see seeFuture.)
 type stored[T any] struct {
 	key string
 
@@ -49,6 +50,22 @@ func (s *stored[T]) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropped = true
+}
+
+// deleteDamaged deletes an entry that cannot be decoded, unless somebody writes it anew.
+func deleteDamaged[T any](ctx context.Context, e *Engine, key string) (deleted bool, err error) {
+	if _, err := get[T](ctx, e.store, key); !IsBroken(err) {
+		return false, err // no need to wait
+	}
+	release, err := e.writes.Acquire(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	if _, err := get[T](ctx, e.store, key); !IsBroken(err) {
+		return false, err
+	}
+	return true, e.store.Delete(ctx, key)
 }
 
 // update changes a record, in storage and then in memory. If the write fails,

@@ -16,7 +16,6 @@ import (
 
 const (
 	// sweepAfter is how long a record in memory is unused before Tick looks at it.
-	// It is longer than anything in a record can matter by itself.
 	sweepAfter = 2 * time.Hour
 
 	sweepRoundEvery = 24 * time.Hour
@@ -54,16 +53,17 @@ func (e *Engine) sweepMemory(ctx context.Context) error {
 func (e *Engine) sweepStored(ctx context.Context) error {
 	round := &e.sweeping
 	if now := e.now(); len(round.keys) == 0 && (round.began.IsZero() || clock.Elapsed(now, round.began) >= sweepRoundEvery) {
-		round.began = now
+		var keys []string
 		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens} {
 			names, err := e.store.List(ctx, prefix)
 			if err != nil {
 				return err
 			}
 			for _, name := range names {
-				round.keys = append(round.keys, prefix+path.Base(name))
+				keys = append(keys, prefix+path.Base(name))
 			}
 		}
+		round.began, round.keys = now, keys
 	}
 	n := min(len(round.keys), sweptPerTick)
 	var failed []error
@@ -75,7 +75,7 @@ func (e *Engine) sweepStored(ctx context.Context) error {
 }
 
 // sweepKey looks at one stored entry. A record that is loaded for that is dropped from
-// memory some time later: see sweepMemory. Only one that looks needless is waited for.
+// memory some time later: see sweepMemory. A record takes a turn only if it looks needless.
 func (e *Engine) sweepKey(ctx context.Context, key string) error {
 	config, err := e.Config(ctx)
 	if err != nil {
@@ -85,8 +85,8 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 	switch path.Dir(key) + "/" {
 	case prefixGrants:
 		rec, err := get[grantRecord](ctx, e.store, key)
-		if IsBroken(err) {
-			rec, err = &grantRecord{}, nil
+		if IsBroken(err) { // whose quota it is cannot be told; its next reader begins it anew
+			_, err = deleteDamaged[grantRecord](ctx, e, key)
 		}
 		if err != nil || rec == nil {
 			return err

@@ -22,8 +22,8 @@ const (
 
 // Tick does what has to be done without anybody asking: it carries on with
 // revocations, sweeps expired tokens and consents, and mints ahead for grants in
-// use. It looks at live tokens and at grants in memory, never at all roles. It
-// must run only where storage may be written.
+// use. It looks at live tokens and at grants in memory, and once a day, in parts, at all
+// that is stored. It must run only where storage may be written.
 func (e *Engine) Tick(ctx context.Context) error {
 	if !e.ticking.TryLock() {
 		return nil // Vault has given up waiting for one that goes on

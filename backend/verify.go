@@ -17,10 +17,10 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 		return nil, err
 	}
 	t, err := e.try(ctx, g, r, config)
-	failed, ok := find[*GrantError](err)
+	failed, ok := asError[*GrantError](err)
 	switch {
 	case err == nil:
-		return append(r.scopeWarnings(t.rec.Scopes), t.domainWarnings()...), nil
+		return append(r.scopeWarnings(t.rec.Scopes), domainWarnings(t.foreignDomain)...), nil
 	case ok && failed.Kind.Definite():
 		return nil, r.tellWhoseClient(err)
 	case ok:
@@ -32,7 +32,7 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 
 // blamesClient reports whether Zoho refuses the client, and not what one role asks for.
 func blamesClient(err error) bool {
-	failed, ok := find[*GrantError](err)
+	failed, ok := asError[*GrantError](err)
 	return ok && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code)
 }
 
@@ -53,7 +53,7 @@ func (r *Role) tellWhoseClient(err error) error {
 func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*token, error) {
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
 	t, err := e.mint(ctx, g, mintPurpose{trial: true, role: r.Name, config: config, needed: func() bool {
-		if proof = nil; !g.record().Failure.isDefinite() {
+		if !g.record().Failure.isDefinite() {
 			proof, _ = g.currentToken(e.now(), 0)
 		}
 		return proof == nil
@@ -67,8 +67,8 @@ func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*t
 	return t, nil
 }
 
-func (t *token) domainWarnings() []string {
-	if !t.foreignDomain {
+func domainWarnings(foreign bool) []string {
+	if !foreign {
 		return nil
 	}
 	return []string{"Zoho's answer named an api_domain that is none of Zoho's. It was dropped; if this stays, find out who answers in Zoho's place"}
@@ -100,7 +100,7 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 			return nil, err
 		}
 		_, err = e.try(ctx, g, role, config)
-		_, failed := find[*GrantError](err)
+		_, failed := asError[*GrantError](err)
 		switch {
 		case err == nil:
 			return nil, nil
