@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // IsClosing reports whether Close was called.
@@ -103,6 +105,12 @@ func (e *Engine) ForgetAccountsClients() {
 		client.Close()
 		delete(e.accounts, key)
 	}
+}
+
+// RevokeUnstored revokes an access token that no record names.
+func (e *Engine) RevokeUnstored(ctx context.Context, accountsURL, clientID, clientSecret string, token secret.Value) error {
+	app := zoho.App{AccountsURL: accountsURL, ClientID: clientID, ClientSecret: secret.New(clientSecret)}
+	return e.revokeUnstored(ctx, app, "", token, "a test wants it")
 }
 
 // WaitingForTurns counts those who have, or wait for, a turn at Zoho.

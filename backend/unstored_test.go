@@ -1,0 +1,232 @@
+package backend_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// Invariant 9: the entry in the index says for minutes that the role may be about to be
+// stored. Whenever Tick comes meanwhile, the note about the refresh token stands.
+func TestExchange_ThatTookLongAndStoredNoRoleLosesNoRefreshToken(t *testing.T) {
+	w := newWorld(t)
+	w.storage.holding(func(key string) error {
+		if strings.HasPrefix(key, "quota-roles/") {
+			w.clock.Advance(10 * time.Second) // as Zoho takes it to say whose account it is
+		}
+		return nil
+	})
+	w.storage.failing(func(key string) bool { return key == "roles/books" })
+	_, err := w.writeCode("books", w.code())
+	require.ErrorIs(t, err, errDisk)
+	w.storage.holding(nil)
+	w.storage.failing(nil)
+	w.settle()
+	for range 80 {
+		w.clock.Advance(5 * time.Second)
+		w.tick()
+		require.Empty(t, w.unknown(), "a refresh token lives at Zoho that nobody will revoke")
+	}
+	require.Len(t, w.living("refresh"), 1)
+}
+
+// Invariant 9: an access token that comes with a refresh token and cannot be kept.
+func TestExchange_AnAccessTokenThatCannotBeKeptIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	w.storage.unreadable(below("tokens/"))
+	_, err := w.writeCode("books", w.code())
+	require.NoError(t, err)
+	w.storage.unreadable(nil)
+	require.Zero(t, w.sim.LiveTokens(w.refreshTokenOf("books")))
+	require.True(t, w.alive(w.read("books")))
+}
+
+// Invariant 9: the code is used up, and the operator has to know.
+func TestExchange_AnErrorAfterItSaysWhatBecomesOfTheRefreshToken(t *testing.T) {
+	w := newWorld(t)
+	w.storage.holding(func(key string) error {
+		if strings.HasPrefix(key, "quota-roles/") { // what is read from here on
+			w.storage.unreadable(below("revocations/"))
+		}
+		return nil
+	})
+	_, err := w.writeCode("books", w.code())
+	w.storage.holding(nil)
+	w.storage.unreadable(nil)
+	require.ErrorIs(t, err, errDisk)
+	require.ErrorContains(t, err, "is revoked by itself in a few minutes")
+	for range 4 {
+		w.clock.Advance(2 * time.Minute)
+		w.tick()
+	}
+	require.Len(t, w.living("refresh"), 1)
+}
+
+// A server may answer with the refresh token that the role has already.
+func TestExchange_OfARoleThatCannotBeStoredLeavesTheRefreshTokenThatItHas(t *testing.T) {
+	w := newWorld(t)
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{
+		Kind: zohosim.FaultAnswer, Count: 1,
+		Body: fmt.Sprintf(`{"access_token":"1000.aaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbb","refresh_token":%q,"expires_in":3600}`, w.refreshToken),
+	})
+	w.storage.failing(below("quota-roles/"))
+	_, err := w.writeCode("crm-sync", w.code())
+	w.storage.failing(nil)
+	require.ErrorIs(t, err, errDisk)
+	for range 4 {
+		w.clock.Advance(2 * time.Minute)
+		w.tick()
+	}
+	require.True(t, w.alive(w.read("crm-sync")))
+}
+
+// Invariant 9: what could not be stored because the time was up.
+func TestMint_ATokenThatIsNotKeptIsRevokedAlsoWhenTheTimeIsUp(t *testing.T) {
+	w := newWorld(t)
+	issued := w.read("crm-sync")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, w.engine.RevokeUnstored(ctx, w.accounts.URL, w.client.ID, w.client.Secret("us"), issued.AccessToken))
+	require.False(t, w.alive(issued))
+}
+
+// A reader whose token is there gets it, whatever else could not be written.
+func TestMint_ThatSucceededIsNoErrorIfTheEndOfAThrottleIsNotStored(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+	require.Error(t, w.readError("crm-sync"))
+	w.clock.Advance(20 * time.Minute)
+	client := ""
+	for key, record := range w.stored("quotas/") {
+		if strings.Contains(record, "throttled") {
+			client = key
+		}
+	}
+	require.NotEmpty(t, client)
+	writes := 0
+	w.storage.failing(func(key string) bool {
+		if key == client {
+			writes++
+		}
+		return key == client && writes > 1 // the request itself is counted
+	})
+	require.True(t, w.alive(w.read("crm-sync")))
+	w.storage.failing(nil)
+	require.Greater(t, writes, 1)
+}
+
+// Invariants 4 and 5: the daily round comes to a damaged record before any reader.
+func TestDamage_ToAGrantThatTheDailyRoundMeetsFirstLeavesItsTokensCounted(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync")))
+	quotas := w.keys("quotas/")
+	w.damageEntries("grants/")
+	w.tick()
+	w.read("crm-sync")
+	require.Equal(t, 1, w.status("crm-sync").LiveTokens)
+	require.Equal(t, quotas, w.keys("quotas/"))
+}
+
+// Invariant 7: neither record is needed to revoke.
+func TestDamage_ToTheConfigAndAQuotaBlocksNoRevocation(t *testing.T) {
+	w := newWorld(t)
+	lease := w.read("crm-sync")
+	w.damageEntries("config")
+	w.damageEntries("quotas/")
+	require.NoError(t, w.release(lease))
+	require.False(t, w.alive(lease))
+}
+
+// A damaged note that cannot be deleted holds up nobody else's.
+func TestDamage_ToAPendingRevocationHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	held := []*backend.Issued{w.read("crm-sync")}
+	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	former := w.refreshTokenOf("books")
+	held = append(held, w.read("books"))
+	for _, role := range []string{"crm-sync", "books"} {
+		_, err := w.writeCode(role, w.code())
+		require.NoError(t, err)
+	}
+	w.settle()
+	for _, key := range w.keys("revocations/") {
+		if strings.Contains(w.stored(key)[key], w.refreshToken) {
+			w.damageEntries(key)
+			w.storage.failing(func(k string) bool { return k == key })
+		}
+	}
+	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultClose, Count: 1})
+	require.Error(t, w.release(held[1]))
+	require.NoError(t, w.release(held[1]))
+	w.settle()
+	for range 3 {
+		w.clock.Advance(2 * time.Minute)
+		require.ErrorIs(t, w.engine.Tick(t.Context()), errDisk)
+		w.settle()
+	}
+	w.storage.failing(nil)
+	require.False(t, w.sim.Alive(former))
+	w.tick()
+	require.Empty(t, w.keys("revocations/"))
+}
+
+// Zoho has revoked it, whatever is left in storage.
+func TestDeauthorize_ThatZohoHasCarriedOutIsNoErrorIfItIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.storage.failing(func(key string) bool { return strings.HasPrefix(key, "revocations/") && !w.formerLives() })
+	_, err := w.deauthorize("crm-sync", false)
+	require.NoError(t, err)
+	w.storage.failing(nil)
+	w.tick()
+	require.Empty(t, w.keys("revocations/"))
+}
+
+// Of roles that give up one refresh token, one is told that it lives on at Zoho.
+func TestRoles_ThatGiveUpARefreshTokenAtOnceAreToldThatItLivesOn(t *testing.T) {
+	for _, how := range []string{"deleted", "written over"} {
+		t.Run(how, func(t *testing.T) {
+			for range 20 {
+				w := newWorld(t)
+				roles := []string{"crm-sync", "books", "desk"}
+				others := []string{w.consent(), w.consent(), w.consent()}
+				for _, role := range roles[1:] {
+					w.writeRole(role, backend.RoleChange{RefreshToken: &w.refreshToken})
+				}
+				told := make([][]string, len(roles))
+				for _, err := range atOnce(len(roles), func(i int) (err error) {
+					if how == "deleted" {
+						told[i], err = w.engine.DeleteRole(t.Context(), roles[i])
+					} else {
+						told[i], err = w.write(roles[i], backend.RoleChange{RefreshToken: &others[i], Verify: ptr(false)})
+					}
+					return err
+				}) {
+					require.NoError(t, err)
+				}
+				require.Equal(t, 1, strings.Count(strings.Join(slices.Concat(told...), "\n"), "lives on at Zoho"))
+			}
+		})
+	}
+}
+
+// Invariant 16: nobody is told that a token is given to nobody any more whose end is not
+// decided.
+func TestRotate_NamesNoTokenWhoseEndCouldNotBeStored(t *testing.T) {
+	w := newWorld(t)
+	issued := w.read("crm-sync")
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultClose})
+	w.storage.failing(below("holders/"))
+	_, err := w.engine.Rotate(t.Context(), "crm-sync", true)
+	w.storage.failing(nil)
+	require.ErrorIs(t, err, errDisk)
+	require.NotContains(t, err.Error(), issued.TokenID)
+}
