@@ -49,19 +49,19 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 	if err != nil {
 		return "", nil, err
 	}
-	_, requests, err := e.quotasOf(ctx, g, config)
+	q, requests, err := e.quotasOf(ctx, g, config)
 	if err != nil {
 		return "", nil, err
 	}
-	return g.state(requests), g.record().Scopes, nil
+	return g.state(q, requests), g.record().Scopes, nil
 }
 
-// state tells how the latest mint went. requests is where its requests count.
-func (g *grant) state(requests *quotaRecord) GrantState {
+// state tells how the latest mint went. Zoho may have throttled either quota: see quotasOf.
+func (g *grant) state(q, requests *quotaRecord) GrantState {
 	switch rec := g.record(); {
 	case rec.Failure.isDefinite():
 		return StateRefused
-	case requests.record().Throttled != nil:
+	case requests.record().Throttled != nil, q.record().Throttled != nil:
 		return StateThrottled
 	case rec.Failure != nil:
 		return StateUnreachable

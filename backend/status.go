@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -78,15 +79,15 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	}
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
-	status.GrantID, status.State = g.id, g.state(requests)
-	status.tellFailure(g.record(), requests.record())
+	status.GrantID, status.State = g.id, g.state(q, requests)
+	status.tellFailure(g.record(), cmp.Or(requests.record().Throttled, q.record().Throttled))
 	status.tellLimits(e.now(), q.record(), requests.record(), config)
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
-func (s *Status) tellFailure(rec grantRecord, requests quota.Record) {
+func (s *Status) tellFailure(rec grantRecord, t *quota.Silence) {
 	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
-	if t := requests.Throttled; t != nil && !rec.Failure.isDefinite() {
+	if t != nil && !rec.Failure.isDefinite() {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.RetryAt
 	} else if f := rec.Failure; f != nil {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = f.Text, f.At, f.Code, f.RetryAt
