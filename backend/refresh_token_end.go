@@ -27,10 +27,9 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 	group.SetLimit(revocationsAtOnce)
 	for _, id := range ids {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
+			if ctx.Err() == nil { // otherwise the next Tick goes on
+				e.continueRevocation(ctx, path.Base(id))
 			}
-			e.continueRevocation(ctx, path.Base(id))
 			damaged, err := deleteDamaged[pendingRevocation](ctx, e, prefixRevocations+path.Base(id))
 			if damaged {
 				e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", err)
