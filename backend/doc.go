@@ -141,5 +141,5 @@
 //
 // Mutexes guard memory only. Read-modify-write of a stored record takes a
 // named slot, which a waiter leaves when its context ends. They are taken in
-// this order: a role's (or the config's), a turn, a record's.
+// this order: a role's (or the config's), a turn or the index of a quota, a record's.
 package backend

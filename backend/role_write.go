@@ -93,7 +93,6 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 	if err != nil {
 		return nil, err
 	}
-	e.leaveFormerGrant(ctx, old, updated)
 	more, err := e.warningsOf(ctx, old, updated, change, config)
 	if err != nil { // the role is written, which an error would deny
 		e.log().Warn("could not look what a role that was written shares with others", "role", updated.Name, "error", err)
@@ -152,13 +151,15 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 			e.log().Warn("a refresh token that is in use again is still noted for revocation; it is kept while a role has it", "role", updated.Name, "error", err)
 		}
 	}
+	e.leaveFormerGrant(ctx, old, updated)
 	return warnings, nil
 }
 
 // leaveAtZoho cancels the revocation of a refresh token that a role gives up and that
 // lives on at Zoho, as the operator is told. It does not if other roles have the refresh
 // token: a note is about those. Until release is called no other role gives it up in this
-// way: of two at once each would take the other for one that has it.
+// way, and before that the role has to leave the index: of two at once each would take the
+// other for one that has it.
 func (e *Engine) leaveAtZoho(ctx context.Context, role *Role) (alone bool, release func(), err error) {
 	release, err = e.writes.Acquire(ctx, prefixQuotaRoles+e.quotaID(role))
 	if err != nil {
