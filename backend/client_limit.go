@@ -163,8 +163,7 @@ func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error
 	if err != nil {
 		return false, err
 	}
-	f := g.record().Failure
-	return f != nil && f.needsPerson(), nil
+	return g.record().Failure.needsPerson(), nil
 }
 
 // refuseTwentyFirst refuses a code of a Self Client whose refresh token would make Zoho delete
@@ -175,12 +174,4 @@ func (t *ClientTokens) refuseTwentyFirst(code grantCode, app zoho.App) error {
 	}
 	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user: the code came without a redirect_uri, so the client is a Self Client, which has one owner. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",
 		t.Count, app.ClientID, mostRefreshTokens, t.Oldest, t.OldestSince.UTC().Format(time.DateOnly))
-}
-
-// oldestText names the role of the oldest refresh token, if it was looked for.
-func (t *ClientTokens) oldestText(before string) string {
-	if t.Oldest == "" {
-		return ""
-	}
-	return fmt.Sprintf("%srole %q", before, t.Oldest)
 }

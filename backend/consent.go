@@ -90,7 +90,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
-	if err := e.noteConsentBegun(ctx, name, expires); err != nil {
+	if err := e.store.put(ctx, prefixLastConsents+name, LastConsent{BegunAt: e.now(), ExpiresAt: expires}); err != nil {
 		return nil, err
 	}
 	e.log().Info("an authorization was begun", "role", name, "expires_at", expires)
@@ -239,13 +239,6 @@ func (c *givenConsent) take(ctx context.Context, e *Engine) error {
 	}
 	c.taken = true
 	return e.store.Delete(ctx, c.key)
-}
-
-// noteEnd notes what came of the authorization, if it was this callback's.
-func (c *givenConsent) noteEnd(ctx context.Context, e *Engine, role string, failed error) {
-	if c.taken {
-		e.noteConsentEnded(context.WithoutCancel(ctx), role, failed)
-	}
 }
 
 // sweepConsents deletes what nobody came back for.

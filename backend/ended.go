@@ -29,7 +29,10 @@ func endedKey(at time.Time, id string) string {
 // writeTombstone keeps what an auditor may ask of a token that has died.
 func (e *Engine) writeTombstone(ctx context.Context, t *token, how string) error {
 	now, info := e.now(), t.info()
-	info.EndedAt, info.EndedBy, info.Readers = t.endedAt(now), how, latestReaders(info.Readers)
+	info.EndedAt, info.EndedBy, info.Readers = now, how, latestReaders(info.Readers)
+	if t.rec.ExpiresAt.Before(now) { // it is found out now only
+		info.EndedAt = t.rec.ExpiresAt
+	}
 	return e.store.put(ctx, endedKey(now, t.rec.ID), info)
 }
 
@@ -44,14 +47,6 @@ func latestReaders(readers []ledger.Readership) []ledger.Readership {
 		}
 	}
 	return readers
-}
-
-// endedAt is when t ended if that is found out now.
-func (t *token) endedAt(now time.Time) time.Time {
-	if t.rec.ExpiresAt.Before(now) {
-		return t.rec.ExpiresAt
-	}
-	return now
 }
 
 const byExpiry = "it expired"

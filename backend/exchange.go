@@ -196,11 +196,10 @@ func (e *Engine) admitExchange(ctx context.Context, x *exchange) error {
 // from it: the next mint shows whether the refresh token works.
 func (e *Engine) noteExchanged(ctx context.Context, x *exchange, failed error) error {
 	x.role.RefreshToken = x.RefreshToken
-	noted, err := e.noteUnstored(ctx, x.role, x.app, x.config)
-	if err != nil {
+	if err := e.noteUnstored(ctx, x.role, x.app, x.config); err != nil {
 		return err
 	}
-	x.quotaID = noted
+	x.quotaID = e.quotaID(x.role)
 	if err := e.listRefreshToken(ctx, x.app, x.quotaID, x.code.origin()); err != nil {
 		return err
 	}

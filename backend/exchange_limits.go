@@ -16,15 +16,11 @@ import (
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token.html.
 const codeLife = 2 * time.Minute
 
-// exchangeLimits are Zoho's limits on the exchange of grant codes, for one client,
+// exchangeLimit is one of Zoho's limits on the exchange of grant codes, for one client,
 // whatever request_budget says. Of pages that disagree the strictest counts: four
 // codes in a minute, and then ten minutes of silence (OAuth FAQ of Zoho Projects), is
 // stricter than five refresh tokens in a minute (Recruit, Desk, Creator). Twenty in
 // ten minutes for a client is from the page of the CRM for vertical solutions.
-func exchangeLimits() []exchangeLimit {
-	return []exchangeLimit{{4, time.Minute}, {20, 10 * time.Minute}}
-}
-
 type exchangeLimit struct {
 	exchanges int
 	in        time.Duration
@@ -39,7 +35,7 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 	if rec.Denied.Forbids(now, limits) && rec.Denied.InARow > 1 {
 		return silenceError(rec.Denied)
 	}
-	for _, limit := range exchangeLimits() {
+	for _, limit := range []exchangeLimit{{4, time.Minute}, {20, 10 * time.Minute}} {
 		made, free := rec.Exchanges(now, limit.in+config.RequestTimeout, limit.exchanges)
 		if made >= limit.exchanges {
 			return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
@@ -109,8 +105,12 @@ func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed
 	if err != nil {
 		return err
 	}
+	oldest := ""
+	if known.Oldest != "" {
+		oldest = fmt.Sprintf(", the oldest of them that of role %q", known.Oldest)
+	}
 	limit := fmt.Sprintf("A user can have %d refresh tokens at Zoho, and Zoho may answer so when there are that many. This mount knows %d of this client%s. If it is that, deauthorize a role that is no longer needed, or remove a connection at Zoho, under Connected Apps of the user, and then get a new code",
-		mostRefreshTokens, known.Count, known.oldestText(", the oldest of them that of "))
+		mostRefreshTokens, known.Count, oldest)
 	if !refused.Unexplained {
 		return appendText(&GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: refused.Error(), RetryAt: client.record().Throttled.RetryAt}, "If there is no such program: "+limit)
 	}

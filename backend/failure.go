@@ -23,7 +23,7 @@ type failure struct {
 func (f *failure) isDefinite() bool { return f != nil && f.Kind.Definite() }
 
 // needsPerson: only somebody's consent brings a new refresh token.
-func (f *failure) needsPerson() bool { return f.Kind == zoho.Refused }
+func (f *failure) needsPerson() bool { return f != nil && f.Kind == zoho.Refused }
 
 // forbids reports whether Zoho must not be asked again yet. A time that a wrong clock
 // wrote forbids nothing.
@@ -78,11 +78,11 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 	if refused.Kind == zoho.Throttled {
 		return e.noteThrottle(ctx, a, roles, refused)
 	}
-	at, former := e.now(), g.record()
+	former := g.record()
 	after := former
-	after.failed(at, refused)
+	after.failed(e.now(), refused)
 	if !purpose.trial || !refused.Kind.Definite() {
-		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.failed(at, refused) }); err != nil {
+		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = after.Failure }); err != nil {
 			return err
 		}
 	}
@@ -91,8 +91,7 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 			return err
 		}
 	}
-	needsPerson := after.Failure.needsPerson() && !purpose.trial && (former.Failure == nil || !former.Failure.needsPerson())
-	e.reportFailure(g, after.Failure.err(), roles, needsPerson)
+	e.reportFailure(g, after.Failure.err(), roles, after.Failure.needsPerson() && !purpose.trial && !former.Failure.needsPerson())
 	return after.Failure.err()
 }
 

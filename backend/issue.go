@@ -55,12 +55,7 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 // isWorthAnotherLook reports whether a read met something that has changed by
 // now, so that it begins anew.
 func isWorthAnotherLook(err error) bool {
-	for _, passing := range []error{ledger.ErrEnding, errRoleChanged, errNoToken, errDropped} {
-		if errors.Is(err, passing) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, ledger.ErrEnding) || errors.Is(err, errRoleChanged) || errors.Is(err, errNoToken) || errors.Is(err, errDropped)
 }
 
 func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
@@ -189,8 +184,9 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 		t.ledger.Withdraw(holderID)
 		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The access token expired while its lease was being recorded; Vault's storage is slow. Try again."}
 	}
+	dc, _ := zoho.ByAccountsURL(t.rec.App.AccountsURL) // of a server that is none of Zoho's only its operator knows who takes its tokens
 	return &Issued{
-		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: zohoDomainOf(t.rec.App.AccountsURL),
+		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: dc.Domain(),
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
 		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
 	}, nil

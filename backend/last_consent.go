@@ -31,12 +31,7 @@ type LastConsent struct {
 	State     ConsentState `json:"-"`
 }
 
-// noteConsentBegun notes that a person is being asked. The caller has the role's slot.
-func (e *Engine) noteConsentBegun(ctx context.Context, role string, expires time.Time) error {
-	return e.store.put(ctx, prefixLastConsents+role, LastConsent{BegunAt: e.now(), ExpiresAt: expires})
-}
-
-// noteConsentEnded notes what came of it. The caller has the role's slot. The role is
+// noteConsentEnded notes what came of asking a person. The caller has the role's slot. The role is
 // as it should be by now, so a failure here is no error.
 func (e *Engine) noteConsentEnded(ctx context.Context, role string, failed error) {
 	key := prefixLastConsents + role

@@ -140,11 +140,10 @@ func (e *Engine) decideRevocation(ctx context.Context, quotaID string) (decided 
 
 // noteUnstored notes a refresh token that Zoho has just given, until its role is
 // stored: a crash before that leaves it to Tick, which lets the write be first.
-func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, config *Config) (quotaID string, err error) {
-	id := e.quotaID(updated)
+func (e *Engine) noteUnstored(ctx context.Context, updated *Role, app zoho.App, config *Config) error {
 	p := e.newPendingRevocation(updated, app, config)
 	p.RetryAt = p.At.Add(leftoverAfter)
-	return id, e.changeRevocation(ctx, id, func(*pendingRevocation) *pendingRevocation { return &p })
+	return e.changeRevocation(ctx, e.quotaID(updated), func(*pendingRevocation) *pendingRevocation { return &p })
 }
 
 // enterQuota enters a role that is about to be written into the index of its

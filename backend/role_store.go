@@ -46,11 +46,6 @@ func (e *Engine) storeRole(ctx context.Context, r *Role) error {
 	return e.store.put(ctx, prefixRoles+r.Name, roleEntry{*r, r.ClientSecret.Reveal(), r.RefreshToken.Reveal()})
 }
 
-func (e *Engine) dropRole(ctx context.Context, name string) error {
-	defer e.roles.forget(name)
-	return e.store.Delete(ctx, prefixRoles+name)
-}
-
 // roleEntry is a role as it is stored: with its secrets.
 type roleEntry struct {
 	Role

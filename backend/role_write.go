@@ -42,7 +42,11 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	if change.consent != nil {
-		defer func() { change.consent.noteEnd(ctx, e, name, err) }()
+		defer func() {
+			if change.consent.taken {
+				e.noteConsentEnded(context.WithoutCancel(ctx), name, err)
+			}
+		}()
 		if err := e.acceptConsent(ctx, &change, old); err != nil {
 			return nil, err
 		}
@@ -259,7 +263,8 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {
 		return nil, err
 	}
-	if err := e.dropRole(ctx, name); err != nil {
+	err = e.store.Delete(ctx, prefixRoles+name)
+	if e.roles.forget(name); err != nil {
 		return nil, err
 	}
 	e.leaveFormerGrant(ctx, role, nil)

@@ -81,7 +81,11 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	requests.seeFuture(e.now())
 	status.GrantID, status.State = g.id, g.state(q, requests)
 	status.tellFailure(g.record(), cmp.Or(requests.record().Throttled, q.record().Throttled))
-	status.tellLimits(e.now(), q.record(), requests.record(), config)
+	counted := requests.record()
+	left, free := counted.Left(e.now(), config.limits())
+	if status.RequestsLeft = left; left == 0 && status.RetryAt.IsZero() {
+		status.RetryAt = free
+	}
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
@@ -94,15 +98,9 @@ func (s *Status) tellFailure(rec grantRecord, t *quota.Silence) {
 	}
 }
 
-func (s *Status) tellLimits(now time.Time, own, requests quota.Record, config *Config) {
-	left, free := requests.Left(now, config.limits())
-	if s.RequestsLeft = left; left == 0 && s.RetryAt.IsZero() {
-		s.RetryAt = free
-	}
-	s.LiveTokens = len(own.Live(now))
-}
-
 func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quotaRecord, config *Config) error {
+	rec := q.record()
+	s.LiveTokens = len(rec.Live(e.now())) // also those of which nothing is known but the request
 	live, err := e.liveTokens(ctx, q)
 	if err != nil {
 		return err

@@ -54,9 +54,6 @@ func (s *stored[T]) drop() {
 
 // deleteDamaged deletes an entry that cannot be decoded, unless somebody writes it anew.
 func deleteDamaged[T any](ctx context.Context, e *Engine, key string) (deleted bool, err error) {
-	if _, err := get[T](ctx, e.store, key); !IsBroken(err) {
-		return false, err // no need to wait
-	}
 	release, err := e.writes.Acquire(ctx, key)
 	if err != nil {
 		return false, err

@@ -130,14 +130,6 @@ func dataCenterOf(accountsURL string) string {
 	return dc.Name
 }
 
-// zohoDomainOf is what the hosts of Zoho's products end in where the tokens of an
-// Accounts server are good; empty if it is none of Zoho's, since nobody but its
-// operator knows who takes its tokens.
-func zohoDomainOf(accountsURL string) string {
-	dc, _ := zoho.ByAccountsURL(accountsURL)
-	return dc.Domain()
-}
-
 // Holders lists the leases on a live access token, the oldest first: at most limit of
 // them, 0 is all, beginning with the one that follows the cursor after. next is the cursor
 // of the following page, empty if this is the last. There are none if there is
