@@ -81,11 +81,11 @@ func New(opts Options) *Engine {
 	if e.after = opts.After; e.after == nil {
 		e.after = time.After
 	}
-	e.config = newMemory[Config]("", e.work, e.now)
-	e.roles = newMemory[Role](prefixRoles, e.work, e.now)
-	e.grants = newMemory[grant](prefixGrants, e.work, e.now)
-	e.quotas = newMemory[quotaRecord](prefixQuotas, e.work, e.now)
-	e.tokens = newMemory[token](prefixTokens, e.work, e.now)
+	e.config = newMemory[Config](e.work, e.now)
+	e.roles = newMemory[Role](e.work, e.now)
+	e.grants = newMemory[grant](e.work, e.now)
+	e.quotas = newMemory[quotaRecord](e.work, e.now)
+	e.tokens = newMemory[token](e.work, e.now)
 	return e
 }
 
@@ -154,6 +154,8 @@ func (e *Engine) Invalidate(key string) {
 		id, _, _ := strings.Cut(rest, "/")
 		if t := e.tokens.forget(id); t != nil { // its grant may point at it
 			e.grants.forget(t.rec.GrantID)
+		} else { // or one that is being read with it
+			e.grants.forgetReadings()
 		}
 	}
 }

@@ -88,7 +88,6 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		// node can tell. If it did not, Tick finds a refresh token that no role has.
 		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be get a new code")
 	}
-	e.leaveFormerGrant(ctx, old, updated)
 	warnings = append(x.warnings, updated.scopeWarnings(x.Scopes)...)
 	return append(warnings, domainWarnings(x.ForeignDomain)...), nil
 }

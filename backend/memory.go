@@ -12,19 +12,18 @@ import (
 
 // memory keeps what was read from storage, so that it is read once. There is one memory
 // for each kind of thing, and one value in it for each thing. That there is none is not
-// kept: whoever asks for what is not there reads storage, one after the other.
+// kept.
 //
-// A value that is written, by this node or another, while it is read is returned, and not
-// kept: it may be what was there before. So nobody gets what another caller has begun to
-// read, but reads again.
+// A value that is written, by this node or another, while it is read is not kept: it may
+// be what was there before. Those get it who asked before that; whoever asks afterwards
+// reads again.
 type memory[T any] struct {
-	prefix string // of the kind, in storage
-	work   *work.Group
-	now    func() time.Time
+	work *work.Group
+	now  func() time.Time
 
-	mu      sync.Mutex
-	values  map[string]*remembered[T]
-	loading map[string]bool // is being read, and was not forgotten since
+	mu       sync.Mutex
+	values   map[string]*remembered[T]
+	readings map[string]*reading[T] // that are under way, and were not forgotten since
 }
 
 // remembered is one value in memory.
@@ -33,67 +32,79 @@ type remembered[T any] struct {
 	used  time.Time // when somebody asked for it last
 }
 
-func newMemory[T any](prefix string, group *work.Group, now func() time.Time) *memory[T] {
-	return &memory[T]{prefix: prefix, work: group, now: now, values: make(map[string]*remembered[T]), loading: make(map[string]bool)}
+// reading is a value that is being read.
+type reading[T any] struct {
+	done      chan struct{} // closed when value and err are there
+	value     *T
+	err       error
+	forgotten bool // guarded by mu
+}
+
+func newMemory[T any](group *work.Group, now func() time.Time) *memory[T] {
+	return &memory[T]{work: group, now: now, values: make(map[string]*remembered[T]), readings: make(map[string]*reading[T])}
 }
 
 // find returns the value of id if it is in memory; nil if it is not.
 func (m *memory[T]) find(id string) *T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.findLocked(id)
+}
+
+func (m *memory[T]) findLocked(id string) *T {
 	r := m.values[id]
 	if r == nil {
 		return nil
 	}
-	r.used = m.now() // with mu held: see dropIfUnused
+	r.used = m.now() // in the same step: see dropIfUnused
 	return r.value
 }
 
 // get returns the value of id from memory, or else from load, which runs once for all who
-// ask at the same time, if it finds a value; nil if it finds none.
+// ask meanwhile; nil if load finds none. A caller whose context ends stops waiting; load
+// goes on.
 func (m *memory[T]) get(ctx context.Context, id string, load func(context.Context, string) (*T, error)) (*T, error) {
-	for {
-		if value := m.find(id); value != nil {
-			return value, nil
-		}
-		var loaded *T
-		mine := false // this caller loads it, and not another one at the same time
-		if err := m.work.Once(ctx, "load "+m.prefix+id, func(ctx context.Context) error {
-			if m.find(id) != nil {
-				return nil
-			}
-			m.mu.Lock()
-			m.loading[id] = true
-			m.mu.Unlock()
-			value, err := load(ctx, id)
-			if err != nil {
-				value = nil
-			}
-			loaded, mine = m.keep(id, value), true
-			return err
-		}); err != nil {
-			return nil, err // loaded may be written yet, if it is the caller who left
-		}
-		if mine {
-			return loaded, nil
-		}
+	m.mu.Lock()
+	if value := m.findLocked(id); value != nil {
+		m.mu.Unlock()
+		return value, nil
+	}
+	r, underWay := m.readings[id]
+	if !underWay {
+		r = &reading[T]{done: make(chan struct{})}
+		m.readings[id] = r
+	}
+	m.mu.Unlock()
+	if !underWay {
+		go func() {
+			r.value, r.err = work.Result(context.WithoutCancel(ctx), m.work, func(ctx context.Context) (*T, error) { return load(ctx, id) })
+			m.finish(id, r)
+		}()
+	}
+	select {
+	case <-r.done:
+		return r.value, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
-// keep keeps a value that was read, unless it was forgotten meanwhile, and returns the
-// one that counts: somebody may have set another.
-func (m *memory[T]) keep(id string, value *T) *T {
+// finish keeps what was read, and tells those who wait.
+func (m *memory[T]) finish(id string, r *reading[T]) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	current := m.loading[id]
-	delete(m.loading, id)
-	if r := m.values[id]; r != nil {
-		return r.value
+	defer close(r.done)
+	if r.err != nil {
+		r.value = nil
 	}
-	if value != nil && current {
-		m.values[id] = &remembered[T]{value, m.now()}
+	if known := m.findLocked(id); known != nil { // somebody has set it, or read it after it was written
+		r.value, r.err = known, nil
+	} else if r.value != nil && !r.forgotten {
+		m.values[id] = &remembered[T]{r.value, m.now()}
 	}
-	return value
+	if !r.forgotten {
+		delete(m.readings, id)
+	}
 }
 
 // set puts a value into memory, and returns the one that was there.
@@ -125,8 +136,24 @@ func (m *memory[T]) forget(id string) (former *T) {
 		former = r.value
 	}
 	delete(m.values, id)
-	delete(m.loading, id)
+	m.forgetReadingLocked(id)
 	return former
+}
+
+func (m *memory[T]) forgetReadingLocked(id string) {
+	if r := m.readings[id]; r != nil {
+		r.forgotten = true
+		delete(m.readings, id)
+	}
+}
+
+// forgetReadings drops all that is being read.
+func (m *memory[T]) forgetReadings() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.readings {
+		m.forgetReadingLocked(id)
+	}
 }
 
 // unused returns the values that nobody has asked for within their limit.

@@ -140,6 +140,7 @@ func TestSweep_WhatSomebodyOnlyAskedAboutLeavesMemorySoon(t *testing.T) {
 		w.writeRole("x", backend.RoleChange{RefreshToken: junk(i)})
 		w.status("x")
 	}
+	w.settle() // what goes on after a write looks at the former refresh token
 	w.clock.Advance(3 * time.Minute)
 	w.tick()
 	require.Less(t, w.engine.Remembered(), 10)

@@ -32,7 +32,7 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 			}
 			damaged, err := deleteDamaged[pendingRevocation](ctx, e, prefixRevocations+path.Base(id))
 			if damaged {
-				e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id, "error", err)
+				e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id)
 			}
 			return err
 		})
@@ -43,7 +43,7 @@ func (e *Engine) continueRevocations(ctx context.Context) error {
 // continueRevocation revokes a refresh token if that is pending and nobody needs
 // it any more. What fails here is tried again by Tick.
 func (e *Engine) continueRevocation(ctx context.Context, quotaID string) {
-	if err := e.tryContinueRevocation(ctx, quotaID); err != nil {
+	if err := e.tryContinueRevocation(ctx, quotaID); err != nil && !errors.Is(err, errGivenUp) {
 		e.log().Warn("could not revoke a refresh token that nobody needs; it is tried again", "quota", quotaID, "error", err)
 	}
 }
@@ -204,6 +204,7 @@ func (e *Engine) postponeOrGiveUp(ctx context.Context, quotaID string, pending p
 		return err
 	}
 	if pending.NeverWorked {
+		e.log().Warn("a refresh token that has never worked could not be revoked, and was forgotten", "role", pending.Role, "quota", quotaID, "error", cause)
 		return errGivenUp
 	}
 	e.log().Error("gave up revoking a refresh token, and forgot it: it may live on at Zoho. Remove it there, under Connected Apps of the user who consented, or delete the client in the API console",

@@ -97,6 +97,7 @@ func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change Rol
 	if err != nil {
 		return nil, err
 	}
+	e.leaveFormerGrant(ctx, old, updated)
 	more, err := e.warningsOf(ctx, old, updated, change, config)
 	if err != nil { // the role is written, which an error would deny
 		e.log().Warn("could not look what a role that was written shares with others", "role", updated.Name, "error", err)
@@ -137,9 +138,10 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 			return nil, err
 		}
 	}
+	alone := false
 	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
-		alone, release, err := e.leaveAtZoho(ctx, old)
-		if err != nil {
+		var release func()
+		if alone, release, err = e.leaveAtZoho(ctx, old); err != nil {
 			return nil, err
 		}
 		defer release()
@@ -148,29 +150,27 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 		}
 	}
 	if err := e.storeRole(ctx, updated); err != nil {
-		return nil, err
+		return nil, perhapsLost(err, alone)
 	}
 	if noted {
 		if err := e.cancelRevocation(ctx, updated); err != nil {
 			e.log().Warn("a refresh token that is in use again is still noted for revocation; it is kept while a role has it", "role", updated.Name, "error", err)
 		}
 	}
-	e.leaveFormerGrant(ctx, old, updated)
 	return warnings, nil
 }
 
 // leaveAtZoho cancels the revocation of a refresh token that a role gives up and that
 // lives on at Zoho, as the operator is told. It does not if other roles have the refresh
-// token: a note is about those. Until release is called no other role gives it up in this
-// way, and before that the role has to leave the index: of two at once each would take the
-// other for one that has it.
+// token: a note is about those. Until release is called, when the role is stored without
+// it, no other role gives it up in this way: of two at once each would take the other for
+// one that has it.
 func (e *Engine) leaveAtZoho(ctx context.Context, role *Role) (alone bool, release func(), err error) {
 	release, err = e.writes.Acquire(ctx, prefixQuotaRoles+e.quotaID(role))
 	if err != nil {
 		return false, nil, err
 	}
-	others, err := e.otherRolesWithRefreshToken(ctx, role)
-	if alone = err == nil && len(others) == 0; alone {
+	if alone, err = e.isLastWith(ctx, role); alone {
 		err = e.cancelRevocation(ctx, role)
 	}
 	if err != nil {
@@ -178,6 +178,29 @@ func (e *Engine) leaveAtZoho(ctx context.Context, role *Role) (alone bool, relea
 		return false, nil, err
 	}
 	return alone, release, nil
+}
+
+// perhapsLost says, if a write has failed after leaveAtZoho, what became of the refresh
+// token if storage has carried the write out all the same: nobody would ever know.
+func perhapsLost(err error, alone bool) error {
+	if !alone {
+		return err
+	}
+	return appendText(err, "If Vault's storage has carried that out although it reported a failure, the refresh token that the role had lives on at Zoho, and Vault no longer knows it: read the role, and if it is another by now, remove it there, under Connected Apps of the user who consented")
+}
+
+// isLastWith reports whether no other role is stored with a role's refresh token, and its
+// revocation is not decided. One that is only being written may come to nothing.
+func (e *Engine) isLastWith(ctx context.Context, role *Role) (bool, error) {
+	quotaID := e.quotaID(role)
+	pending, err := e.loadRevocation(ctx, quotaID)
+	if err != nil || role.RefreshToken.IsZero() || pending != nil && pending.Decided {
+		return false, err
+	}
+	stored, err := e.rolesWhere(ctx, quotaID, func(name string, r *Role) (bool, error) {
+		return name != role.Name && (r == nil || e.quotaID(r) == quotaID), nil
+	})
+	return err == nil && len(stored) == 0, err
 }
 
 // wantsTrial reports whether a write tries the credentials of the role.
@@ -233,7 +256,14 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([
 // token that nobody holds and no other role hands out is ended. A refresh token
 // that no other role has is lost to Vault, of which it warns.
 func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string, err error) {
-	defer func() { e.reportRole(EventRoleDelete, name, err) }()
+	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
+		warnings, err := e.deleteRole(ctx, name)
+		e.reportRole(EventRoleDelete, name, err)
+		return warnings, err
+	})
+}
+
+func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string, err error) {
 	release, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
@@ -246,9 +276,10 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 	if role, err = orNone(role, err); err != nil {
 		return nil, err
 	}
+	alone := false
 	if role != nil && !role.RefreshToken.IsZero() {
-		alone, release, err := e.leaveAtZoho(ctx, role)
-		if err != nil {
+		var release func()
+		if alone, release, err = e.leaveAtZoho(ctx, role); err != nil {
 			return nil, err
 		}
 		defer release()
@@ -265,7 +296,7 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 	}
 	err = e.store.Delete(ctx, prefixRoles+name)
 	if e.roles.forget(name); err != nil {
-		return nil, err
+		return nil, perhapsLost(err, alone)
 	}
 	e.leaveFormerGrant(ctx, role, nil)
 	return warnings, nil

@@ -62,7 +62,8 @@ func deleteDamaged[T any](ctx context.Context, e *Engine, key string) (deleted b
 	if _, err := get[T](ctx, e.store, key); !IsBroken(err) {
 		return false, err
 	}
-	return true, e.store.Delete(ctx, key)
+	err = e.store.Delete(ctx, key)
+	return err == nil, err
 }
 
 // update changes a record, in storage and then in memory. If the write fails,

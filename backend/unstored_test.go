@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
@@ -239,4 +241,82 @@ func TestRotate_NamesNoTokenWhoseEndCouldNotBeStored(t *testing.T) {
 	_, err := w.engine.Rotate(t.Context(), "crm-sync", true)
 	w.storage.failing(nil)
 	require.ErrorContains(t, err, "given to nobody any more: "+ids[0]+". ")
+}
+
+// Invariant 9: a write by another role that came to nothing does not keep the operator from
+// being told.
+func TestRoles_ThatAreNotStoredDoNotHideThatARefreshTokenLivesOn(t *testing.T) {
+	w := newWorld(t)
+	w.storage.failing(func(key string) bool { return key == "roles/books" })
+	_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	require.ErrorIs(t, err, errDisk)
+	w.storage.failing(nil)
+	warnings := w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	require.Contains(t, strings.Join(warnings, "\n"), "lives on at Zoho")
+}
+
+// Invariant 9: storage reports a failure, and has carried out what it was asked.
+func TestRoles_WhoseWriteOrDeletionMayHaveBeenCarriedOutSaySo(t *testing.T) {
+	for _, how := range []string{"deleted", "written over"} {
+		w := newWorld(t)
+		other := w.consent()
+		w.storage.lying(true)
+		w.storage.failing(func(key string) bool { return key == "roles/crm-sync" })
+		var err error
+		if how == "deleted" {
+			_, err = w.engine.DeleteRole(t.Context(), "crm-sync")
+		} else {
+			_, err = w.write("crm-sync", backend.RoleChange{RefreshToken: &other})
+		}
+		require.ErrorIs(t, err, errDisk)
+		require.ErrorContains(t, err, "lives on at Zoho", how)
+	}
+}
+
+// A refresh token that another role has given up by force is being revoked, and does not
+// live on.
+func TestRoles_ThatLoseARefreshTokenByForceAreNotToldThatItLivesOn(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
+		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultClose})
+	}
+	_, err := w.deauthorize("crm-sync", true)
+	require.Error(t, err)
+	warnings := w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	require.NotContains(t, strings.Join(warnings, "\n"), "lives on at Zoho")
+}
+
+// Who asks after a write does not get what was read before it, nor its error.
+func TestMemory_WhatWasReadBeforeAWriteIsNotForThoseWhoAskAfterwards(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/books", Value: []byte("{")}))
+	finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
+		_, err := w.write("books", backend.RoleChange{Scopes: &scopes, RefreshToken: nil})
+		return err
+	})
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	var met atomic.Bool
+	w.storage.reading(func(key string) {
+		if key == "roles/books" && met.CompareAndSwap(false, true) {
+			close(reached)
+			<-goOn
+		}
+	})
+	early := make(chan error, 1)
+	go func() {
+		_, err := w.engine.Role(context.Background(), "books")
+		early <- err
+	}()
+	<-reached
+	finish(nil)
+	require.NoError(t, <-done)
+	role, err := w.engine.Role(t.Context(), "books")
+	require.NoError(t, err)
+	require.Equal(t, scopes, role.Scopes)
+	close(goOn)
+	<-early // either: this one has asked before
+	role, err = w.engine.Role(t.Context(), "books")
+	require.NoError(t, err)
+	require.Equal(t, scopes, role.Scopes)
 }
