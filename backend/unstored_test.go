@@ -315,7 +315,7 @@ func TestMemory_WhatWasReadBeforeAWriteIsNotForThoseWhoAskAfterwards(t *testing.
 	require.NoError(t, err)
 	require.Equal(t, scopes, role.Scopes)
 	close(goOn)
-	<-early // either: this one has asked before
+	_ = <-early // either: this one has asked before
 	role, err = w.engine.Role(t.Context(), "books")
 	require.NoError(t, err)
 	require.Equal(t, scopes, role.Scopes)
