@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -25,6 +27,25 @@ func (v *Vault) Bin() string { return v.opts.Bin }
 
 // OpenBao says whether the server is OpenBao and not Vault.
 func (v *Vault) OpenBao() bool { return strings.HasPrefix(v.product, "OpenBao ") }
+
+// Before says whether the server is a Vault that is older than a release, such as "1.14.0". OpenBao counts its releases anew, and
+// began with what Vault 1.14 was.
+func (v *Vault) Before(release string) bool {
+	own, ok := strings.CutPrefix(v.product, "Vault v")
+	return ok && slices.Compare(numbers(own), numbers(release)) < 0
+}
+
+// numbers are those of a version, without what may follow on the third, such as "-rc1" or "+ent".
+func numbers(version string) []int {
+	version, _, _ = strings.Cut(version, "-")
+	version, _, _ = strings.Cut(version, "+")
+	var parts []int
+	for part := range strings.SplitSeq(version, ".") {
+		n, _ := strconv.Atoi(part)
+		parts = append(parts, n)
+	}
+	return parts
+}
 
 // Product is the server's name and version, such as "Vault v1.21.1".
 func (v *Vault) Product() string { return v.product }

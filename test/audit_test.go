@@ -183,12 +183,12 @@ func (m *mount) requireDead(callbacks []url.Values) {
 		}
 	}
 	given := map[string]string{}
-	if !m.server.OpenBao() {
+	if !m.server.OpenBao() && !m.server.Before("1.16.0") {
 		for _, callback := range callbacks {
 			given[callback.Get("code")] = callback.Get("state")
 		}
 	}
-	require.Equal(m.t, given, logged, "Vault logs addresses in clear, and OpenBao does not; if that has changed, correct docs/auditing.md")
+	require.Equal(m.t, given, logged, "Vault logs addresses in clear from 1.16 on, and OpenBao does not; if that has changed, correct docs/auditing.md")
 	for _, callback := range callbacks {
 		code := callback.Get("code")
 		status, _, body := m.get(m.callback() + "?" + url.Values{"code": {code}, "state": {callback.Get("state")}}.Encode())

@@ -168,7 +168,11 @@ func (p *auditPage) run(section string) string {
 		for _, part := range slices.DeleteFunc(commands, func(s string) bool { return s == "" }) {
 			command, want, _ := strings.Cut(part, "\n")
 			got := p.sh(command)
-			p.compare(command, want, got)
+			if strings.Contains(command, "mount_running_sha256") && p.server.Before("1.14.0") {
+				require.Empty(p.t, got, "the page says that an older Vault does not write it")
+			} else {
+				p.compare(command, want, got)
+			}
 			written += "$ " + p.toPage(p.toReal(command)) + "\n" + p.toPage(got)
 		}
 		return written + "```"

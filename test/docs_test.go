@@ -88,9 +88,13 @@ func (r pageReader) release(version string) {
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, name+"_SHA256SUMS"), []byte(sums), 0o600))
 }
 
-// lacksToolOf reports whether a command cannot be run on this machine.
+// lacksToolOf reports whether a command cannot be run on this machine, or with this server's command line.
 func (r pageReader) lacksToolOf(command string) bool {
 	r.t.Helper()
+	if strings.Contains(command, "vault patch ") && r.server.Before("1.13.0") {
+		r.t.Logf("the command line of Vault has no patch before 1.13, so this was not run: %s", command)
+		return true
+	}
 	for tool, required := range map[string]string{"curl": "", "jq": "REQUIRE_JQ"} {
 		if !regexp.MustCompile(`\b` + tool + `\b`).MatchString(command) {
 			continue

@@ -102,9 +102,19 @@ func (r *reader) types(command string) string {
 		cmd.Stdin = strings.NewReader(r.paste[field[1]] + "\n")
 	}
 	out, err := cmd.CombinedOutput()
+	if command == listPlugins && cannotListPlugins(r.server) {
+		require.Contains(r.t, string(out), "data from server response is empty", "it cannot, which is why the next release mended it")
+		return ""
+	}
 	require.NoError(r.t, err, "%s\n%s", command, out)
 	return string(out)
 }
+
+const listPlugins = "vault plugin list secret"
+
+// cannotListPlugins reports whether the server fails to list its plugins while it has an audit device, as Vault does before 1.12.3:
+// https://github.com/hashicorp/vault/pull/18173
+func cannotListPlugins(server *bootstrap.Vault) bool { return server.Before("1.12.3") }
 
 // follows types all commands of a section, and agrees where a person is asked.
 func (r *reader) follows(document, heading string) {

@@ -193,6 +193,9 @@ func TestExamples_AgentRendersATokenThatIsNeverDead(t *testing.T) {
 func TestExamples_AgentStartsAProgramAgainWithEachToken(t *testing.T) {
 	t.Parallel()
 	installed(t, "curl")
+	if env.server.Before("1.14.0") {
+		t.Skip("Vault Agent starts no program before 1.14")
+	}
 	e := newExample(t, "agent-exec", exampleLife)
 	e.appRole()
 	e.restartsWithNewTokens(e.start("", e.server.Bin(), "agent", "-config=agent.hcl"))

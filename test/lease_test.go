@@ -14,7 +14,9 @@ import (
 func TestMount_TheServerRunsTheVersionThatWasRegistered(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
-	require.Contains(t, m.cli("plugin", "list", "secret"), env.plugin.Version)
+	if !cannotListPlugins(m.server) {
+		require.Contains(t, m.cli("plugin", "list", "secret"), env.plugin.Version)
+	}
 	mounts, err := m.root.Sys().ListMountsWithContext(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, env.plugin.Version, mounts[m.path+"/"].RunningVersion)

@@ -35,7 +35,7 @@ func TestOperating_EveryCommandWorks(t *testing.T) {
 	if list := seen[listOfMounts(t)]; list != "" {
 		require.Equal(t, "zoho-eu/ v0.1.0\nzoho/ v0.1.0\n", list)
 	}
-	require.NotContains(t, r.types("vault plugin list secret"), "zoho")
+	require.NotContains(t, r.types(listPlugins), "zoho")
 }
 
 // listOfMounts is the command that finds them.

@@ -1,5 +1,6 @@
 # Vault Agent starts a program with a token in its environment, and starts it
-# again with the next one. It is for programs that cannot read a file again.
+# again with the next one. It is for programs that cannot read a file again, and
+# needs the Agent of Vault 1.14 or newer.
 # Run it in this directory, with VAULT_ADDR set: vault agent -config=agent.hcl
 
 auto_auth {
