@@ -63,9 +63,6 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 		shown.Text = atMount(req, text)
 		return shown.answer(statusOf(answer, err))
 	}
-	if errors.Is(err, logical.ErrReadOnly) {
-		return nil, err // Vault takes the request to the active node
-	}
 	shown.Text = "Vault could not complete this. Whoever runs it finds the cause in its log, as \"an authorization failed\". Then begin again."
 	return shown.answer(http.StatusInternalServerError)
 }

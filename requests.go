@@ -2,6 +2,7 @@ package zohosecrets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,6 +44,10 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 		for i, warning := range resp.Warnings {
 			resp.Warnings[i] = atMount(req, warning)
 		}
+	}
+	var coded logical.HTTPCodedError
+	if errors.As(err, &coded) {
+		err = logical.CodedError(coded.Code(), atMount(req, coded.Error()))
 	}
 	return resp, err
 }

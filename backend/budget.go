@@ -24,7 +24,7 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string
 		return "", f.err()
 	}
 	if own := a.q.record(); own.Throttled.Forbids(now, limits) {
-		return "", silenceError(own.Throttled)
+		return "", silenceError(own.Throttled, now)
 	}
 	if a.purpose.role != "" && !a.grant.record().hasWorked() {
 		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
@@ -34,7 +34,7 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string
 	rec := a.requests.record()
 	switch decision := rec.Request(now, limits); decision.Verdict {
 	case quota.Silent:
-		return "", silenceError(decision.Silence)
+		return "", silenceError(decision.Silence, now)
 	case quota.Used:
 		return "", budgetError(a.config, a.purpose, decision.Until)
 	case quota.Reserved:
@@ -47,8 +47,8 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string
 	return reserveOf, err
 }
 
-func silenceError(s *quota.Silence) *GrantError {
-	return &GrantError{Kind: zoho.Throttled, Code: s.Code, Text: s.Text, RetryAt: s.RetryAt}
+func silenceError(s *quota.Silence, now time.Time) *GrantError {
+	return &GrantError{Kind: zoho.Throttled, Code: s.Code, Text: s.Text, RetryAt: s.Until(now)}
 }
 
 // entitledRole picks the role for whose waiting readers a request may be taken

@@ -86,11 +86,11 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	}
 	warnings = append(warnings, self...)
 	expires := e.now().Add(consentLife).Truncate(time.Second)
-	state, err := e.storeConsent(ctx, entry, expires)
+	state, key, err := e.storeConsent(ctx, entry, expires)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.store.put(ctx, prefixLastConsents+name, LastConsent{BegunAt: e.now(), ExpiresAt: expires}); err != nil {
+	if err := e.store.put(ctx, prefixLastConsents+name, LastConsent{Key: key, BegunAt: e.now(), ExpiresAt: expires}); err != nil {
 		return nil, err
 	}
 	e.log().Info("an authorization was begun", "role", name, "expires_at", expires)
@@ -104,26 +104,26 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	}, nil
 }
 
-// storeConsent keeps an authorization under a new state.
-func (e *Engine) storeConsent(ctx context.Context, entry consentEntry, expires time.Time) (state string, err error) {
+// storeConsent keeps an authorization under a new state. key is where it is stored.
+func (e *Engine) storeConsent(ctx context.Context, entry consentEntry, expires time.Time) (state, key string, err error) {
 	prefix := e.consentPrefix(entry.Role)
 	pending, err := e.store.List(ctx, prefix)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	slices.Sort(pending) // by their ends
 	for _, name := range pending[:max(0, len(pending)+1-mostConsents)] {
 		if err := e.store.Delete(ctx, prefix+name); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
-		return "", err
+		return "", "", err
 	}
 	state = path.Base(prefix) + "." + base64.RawURLEncoding.EncodeToString(random[:])
-	key := fmt.Sprintf("%s%011d-%s", prefix, expires.Unix(), e.fingerprint("state", state))
-	return state, e.store.put(ctx, key, entry)
+	key = fmt.Sprintf("%s%011d-%s", prefix, expires.Unix(), e.fingerprint("state", state))
+	return state, key, e.store.put(ctx, key, entry)
 }
 
 func (e *Engine) consentPrefix(role string) string {

@@ -54,10 +54,10 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 	if len(others) > 0 && !force {
 		return nil, userErrorf("role %q has its refresh token in common with %s, which would lose it, too; if that is meant, write force=true", name, strings.Join(others, ", "))
 	}
+	if err := e.checkHasWorked(ctx, role, others, config); err != nil {
+		return nil, err
+	}
 	if len(others) > 0 {
-		if err := e.checkHasWorked(ctx, role, others, config); err != nil {
-			return nil, err
-		}
 		warnings = append(warnings, fmt.Sprintf("%s had the same refresh token and cannot mint any more", strings.Join(others, ", ")))
 	}
 	updated := *role
@@ -81,7 +81,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 }
 
 // checkHasWorked keeps a role whose credentials never worked from ending a refresh
-// token that others have, too: whoever wrote it may know the refresh token, and not
+// token that others have, too, or the access tokens that others got with it: whoever wrote it may know the refresh token, and not
 // the client's secret. Zoho's older revocation endpoint does not ask for one.
 func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string, config *Config) error {
 	g, err := e.grantOf(ctx, role, config)
@@ -89,6 +89,20 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 		return err
 	}
 	if g.record().hasWorked() {
+		return nil
+	}
+	q, err := e.quota(ctx, g.quotaID())
+	if err != nil {
+		return err
+	}
+	live, err := e.liveTokens(ctx, q)
+	if err != nil {
+		return err
+	}
+	if len(others) == 0 && len(live) > 0 { // they are another grant's, since this one has none
+		return userErrorf("role %q has never got an access token with its credentials, and those that others got with the same refresh token are alive, so it may not revoke the refresh token: read a token of the role first, or end the others (<mount>/tokens tells which)", role.Name)
+	}
+	if len(others) == 0 {
 		return nil
 	}
 	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: read a token of it first, or deauthorize another of these roles", role.Name, strings.Join(others, ", "))

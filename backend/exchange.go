@@ -231,7 +231,7 @@ func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) er
 			return err
 		}
 	}
-	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), failed, x.config.limits()) })
+	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), x.asked, failed, x.config.limits()) })
 }
 
 // maybeExchanged tells of a refresh token that an answer may have carried which

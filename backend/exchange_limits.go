@@ -33,7 +33,7 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 	client.seeFuture(now)
 	rec, limits := client.record(), config.limits()
 	if rec.Denied.Forbids(now, limits) && rec.Denied.InARow > 1 {
-		return silenceError(rec.Denied)
+		return silenceError(rec.Denied, now)
 	}
 	for _, limit := range []exchangeLimit{{4, time.Minute}, {20, 10 * time.Minute}} {
 		made, free := rec.Exchanges(now, limit.in+config.RequestTimeout, limit.exchanges)
@@ -44,7 +44,7 @@ func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
 	}
 	switch decision := rec.Request(now, limits); decision.Verdict {
 	case quota.Silent:
-		return silenceError(decision.Silence)
+		return silenceError(decision.Silence, now)
 	case quota.Used:
 		return budgetError(config, mintPurpose{}, rec.UnreservedAt(now, limits)) // what is free before is for readers
 	case quota.Reserved:
@@ -73,12 +73,13 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 
 // noteExchangeAnswer notes on a client's record what came of the exchange of a code: no
 // token that counts for the client, and perhaps that Zoho has throttled the client.
-func noteExchangeAnswer(rec *quota.Record, now time.Time, failed error, limits quota.Limits) {
+func noteExchangeAnswer(rec *quota.Record, now, asked time.Time, failed error, limits quota.Limits) {
 	rec.Failed(true)
 	refused, ok := asError[*zoho.Error](failed)
 	switch {
 	case failed == nil:
-		rec.Throttled, rec.Denied = nil, nil
+		rec.EndSilence(asked)
+		rec.Denied = nil
 	case !ok || refused.Kind != zoho.Throttled:
 	case !refused.Unexplained:
 		rec.Throttled = quota.NewSilence(now, refused.Code, refused.Error(), rec.Throttled, limits)
@@ -112,13 +113,17 @@ func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed
 	limit := fmt.Sprintf("A user can have %d refresh tokens at Zoho, and Zoho may answer so when there are that many. This mount knows %d of this client%s. If it is that, deauthorize a role that is no longer needed, or remove a connection at Zoho, under Connected Apps of the user, and then get a new code",
 		mostRefreshTokens, known.Count, oldest)
 	if !refused.Unexplained {
-		return appendText(&GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: refused.Error(), RetryAt: client.record().Throttled.RetryAt}, "If there is no such program: "+limit)
+		throttled := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: refused.Error()}
+		if silence := client.record().Throttled; silence != nil { // otherwise a request has succeeded meanwhile
+			throttled.RetryAt = silence.Until(e.now())
+		}
+		return appendText(throttled, "If there is no such program: "+limit)
 	}
 	text := fmt.Sprintf("Zoho denied the exchange of the grant code with Access Denied, and gave no reason. %s. If it is not, there were too many requests with this client in a short time.", limit)
 	denied := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: text}
 	if rec := client.record(); rec.Denied != nil && rec.Denied.InARow > 1 {
 		denied.Text += " As this was the second such answer in a row, Vault exchanges no code of this client for a while."
-		denied.RetryAt = rec.Denied.RetryAt
+		denied.RetryAt = rec.Denied.Until(e.now())
 	} else {
 		denied.Text += " Then wait ten minutes before the next code."
 	}

@@ -102,6 +102,6 @@ func (e *Engine) noteThrottle(ctx context.Context, a *attempt, roles []string, r
 	if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = silence }); err != nil {
 		return err
 	}
-	e.reportFailure(a.grant, silenceError(silence), roles, false)
-	return silenceError(silence)
+	e.reportFailure(a.grant, silenceError(silence, e.now()), roles, false)
+	return silenceError(silence, e.now())
 }

@@ -24,6 +24,7 @@ const (
 //	              │  ╰────► expired
 //	              ╰───────► forgotten: it has succeeded, or the role was deleted
 type LastConsent struct {
+	Key       string       `json:"key"` // of the pending authorization
 	BegunAt   time.Time    `json:"begun_at"`
 	ExpiresAt time.Time    `json:"expires_at"`
 	EndedAt   time.Time    `json:"ended_at,omitzero"` // when it failed
@@ -31,13 +32,14 @@ type LastConsent struct {
 	State     ConsentState `json:"-"`
 }
 
-// noteConsentEnded notes what came of asking a person. The caller has the role's slot. The role is
-// as it should be by now, so a failure here is no error.
-func (e *Engine) noteConsentEnded(ctx context.Context, role string, failed error) {
+// noteConsentEnded notes what came of an authorization, unless another one was begun since.
+// The caller has the role's slot. The role is as it should be by now, so a failure here is
+// no error.
+func (e *Engine) noteConsentEnded(ctx context.Context, role, pending string, failed error) {
 	key := prefixLastConsents + role
 	entry, err := orNone(get[LastConsent](ctx, e.store, key))
 	switch {
-	case err != nil || entry == nil:
+	case err != nil || entry == nil || entry.Key != pending:
 	case failed == nil:
 		err = e.store.Delete(ctx, key)
 	default:
@@ -73,5 +75,6 @@ func (e *Engine) lastConsent(ctx context.Context, role string) (*LastConsent, er
 	default:
 		last.State = ConsentExpired
 	}
+	last.Key = "" // nobody else's business
 	return last, nil
 }

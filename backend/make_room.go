@@ -16,6 +16,7 @@ func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 	if len(a.grant.waitingRoles()) == 0 {
 		room = limits.UnreservedLive() // a part is kept for readers who have no token
 	}
+	worked := a.grant.record().hasWorked()
 	staying := make(map[string]bool) // somebody holds it by now, or Zoho could not be made to end it
 	for {
 		live, err := e.liveTokens(ctx, a.q)
@@ -25,7 +26,11 @@ func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 		rec := a.q.record()
 		decision := rec.Room(e.now(), limits, room, func(id string) (exists, held bool) {
 			t := live[id]
-			return t != nil, t != nil && (staying[id] || t.ledger.IsHeld())
+			if t == nil {
+				return false, false
+			}
+			// Whoever does not know the client's secret ends no token of others.
+			return true, staying[id] || t.ledger.IsHeld() || !worked && t.rec.GrantID != a.grant.id
 		})
 		if decision.Verdict == quota.Full {
 			return fullError(a.config, decision)

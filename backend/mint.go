@@ -166,7 +166,7 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
 	t, err := e.keepMinted(ctx, a.grant, a.q, minted, a.config, a.asked, a.purpose)
 	if err == nil && a.requests != a.q && a.requests.record().Throttled != nil {
-		if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.Throttled = nil }); err != nil {
+		if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.EndSilence(a.asked) }); err != nil {
 			e.log().Warn("could not note that Zoho throttles a client no more; the next mint does that", "quota", a.requests.id, "error", err)
 		}
 	}

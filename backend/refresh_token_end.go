@@ -49,6 +49,9 @@ func (e *Engine) continueRevocation(ctx context.Context, quotaID string) {
 }
 
 func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) error {
+	if err := e.Open(ctx); err != nil {
+		return err // a lease's end goes on without, and then nothing tells who has a refresh token
+	}
 	if pending, err := e.loadRevocation(ctx, quotaID); err != nil || pending == nil {
 		return err // no need to wait for a turn
 	}

@@ -3,6 +3,8 @@ package backend
 import (
 	"context"
 	"time"
+
+	"vault-plugin-secrets-zoho/backend/quota"
 )
 
 // GrantState is what an operator sees of a grant at a glance.
@@ -61,7 +63,7 @@ func (g *grant) state(q, requests *quotaRecord) GrantState {
 	switch rec := g.record(); {
 	case rec.Failure.isDefinite():
 		return StateRefused
-	case requests.record().Throttled != nil, q.record().Throttled != nil:
+	case rec.latestSilence(q, requests) != nil:
 		return StateThrottled
 	case rec.Failure != nil:
 		return StateUnreachable
@@ -70,4 +72,17 @@ func (g *grant) state(q, requests *quotaRecord) GrantState {
 	default:
 		return StateReady
 	}
+}
+
+// latestSilence is Zoho's latest throttle answer; nil if there is none, or if the latest
+// mint has failed since, in another way.
+func (rec grantRecord) latestSilence(q, requests *quotaRecord) *quota.Silence {
+	latest := requests.record().Throttled
+	if own := q.record().Throttled; latest == nil || own != nil && own.At.After(latest.At) {
+		latest = own
+	}
+	if latest != nil && rec.Failure != nil && !latest.At.After(rec.Failure.At) {
+		return nil
+	}
+	return latest
 }

@@ -44,7 +44,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	if change.consent != nil {
 		defer func() {
 			if change.consent.taken {
-				e.noteConsentEnded(context.WithoutCancel(ctx), name, err)
+				e.noteConsentEnded(context.WithoutCancel(ctx), name, change.consent.key, err)
 			}
 		}()
 		if err := e.acceptConsent(ctx, &change, old); err != nil {

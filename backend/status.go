@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -80,19 +79,19 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
 	status.GrantID, status.State = g.id, g.state(q, requests)
-	status.tellFailure(g.record(), cmp.Or(requests.record().Throttled, q.record().Throttled))
+	status.tellFailure(g.record(), g.record().latestSilence(q, requests), e.now())
 	counted := requests.record()
 	left, free := counted.Left(e.now(), config.limits())
-	if status.RequestsLeft = left; left == 0 && status.RetryAt.IsZero() {
+	if status.RequestsLeft = left; left == 0 && status.RetryAt.Before(free) {
 		status.RetryAt = free
 	}
 	return status, e.tellTokens(ctx, status, g, q, config)
 }
 
-func (s *Status) tellFailure(rec grantRecord, t *quota.Silence) {
+func (s *Status) tellFailure(rec grantRecord, t *quota.Silence, now time.Time) {
 	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
 	if t != nil && !rec.Failure.isDefinite() {
-		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.RetryAt
+		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.Until(now)
 	} else if f := rec.Failure; f != nil {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = f.Text, f.At, f.Code, f.RetryAt
 	}

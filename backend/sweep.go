@@ -54,7 +54,7 @@ func (e *Engine) sweepStored(ctx context.Context) error {
 	round := &e.sweeping
 	if now := e.now(); len(round.keys) == 0 && (round.began.IsZero() || clock.Elapsed(now, round.began) >= sweepRoundEvery) {
 		var keys []string
-		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens} {
+		for _, prefix := range []string{prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens, prefixHolders} {
 			names, err := e.store.List(ctx, prefix)
 			if err != nil {
 				return err
@@ -107,9 +107,24 @@ func (e *Engine) sweepKey(ctx context.Context, key string) error {
 		return e.sweepQuota(ctx, q)
 	case prefixClientTokens:
 		return e.sweepList(ctx, id)
+	case prefixHolders:
+		return e.sweepHolders(ctx, id)
 	default:
 		return e.sweepIndex(ctx, id)
 	}
+}
+
+// sweepHolders deletes a ledger whose token is gone: a write that came back after the
+// deletion leaves one. A token is stored before anybody holds it.
+func (e *Engine) sweepHolders(ctx context.Context, tokenID string) error {
+	if entry, err := e.store.Get(ctx, prefixTokens+tokenID); err != nil || entry != nil {
+		return err
+	}
+	left, err := e.newLedger(tokenID)
+	if err != nil {
+		return err
+	}
+	return left.Erase(ctx)
 }
 
 // sweepGrant drops a grant from memory, and its record if no role has the grant

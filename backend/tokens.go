@@ -204,6 +204,25 @@ func (e *Engine) explainRefreshToken(ctx context.Context, found string) error {
 	for _, dc := range zoho.DataCenters() {
 		servers = append(servers, dc.AccountsURL)
 	}
+	clients, err := e.store.List(ctx, prefixClientTokens)
+	if err != nil {
+		return err
+	}
+	for _, client := range clients { // one of them tells of which server its client is
+		ids, err := e.store.List(ctx, prefixClientTokens+client)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids[:min(len(ids), 1)] {
+			listed, err := orNone(get[listedToken](ctx, e.store, prefixClientTokens+client+id))
+			if err != nil {
+				return err
+			}
+			if listed != nil && !slices.Contains(servers, listed.AccountsURL) {
+				servers = append(servers, listed.AccountsURL)
+			}
+		}
+	}
 	for _, server := range servers {
 		owner, err := e.ownerOf(ctx, e.refreshTokenQuotaID(server, found))
 		switch {

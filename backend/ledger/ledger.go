@@ -46,6 +46,7 @@ type Ledger struct {
 	readers  map[readerKey]*Readership
 	released bool      // a holder has left
 	ending   time.Time // when it was decided that the token has to end; zero: not yet
+	endingIn int       // the segment that has it
 	decision *change   // that decision, if it was made since the ledger was loaded
 	damaged  bool      // a part of what is stored cannot be read
 

@@ -77,7 +77,7 @@ func (l *Ledger) replay(segment []byte, reserved *reservation) (whole bool) {
 			l.replayReservation(*reserved, *r.Reserve)
 			*reserved = *r.Reserve
 		case r.Ending != nil:
-			l.ending = *r.Ending
+			l.ending, l.endingIn = *r.Ending, l.segment
 		default:
 			whole = false
 		}
@@ -116,11 +116,18 @@ func (l *Ledger) Erase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The token is dead, so it does not matter which segments a crash leaves.
+	// The token is dead. The decision goes last, so that a crash leaves no token that seems
+	// to live and to be held.
+	last := l.segmentKey(l.endingIn)
 	var group errgroup.Group
 	group.SetLimit(deletionsAtOnce)
 	for _, key := range keys {
-		group.Go(func() error { return l.options.Storage.Delete(ctx, path.Join(l.options.Prefix, key)) })
+		if key := path.Join(l.options.Prefix, key); key != last {
+			group.Go(func() error { return l.options.Storage.Delete(ctx, key) })
+		}
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil || len(keys) == 0 {
+		return err
+	}
+	return l.options.Storage.Delete(ctx, last)
 }

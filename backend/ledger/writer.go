@@ -195,6 +195,9 @@ func (l *Ledger) writeBatchLocked(changes, deferred []*change) error {
 		return err
 	}
 	l.segment, l.open = segment, open
+	if slices.Contains(changes, l.decision) {
+		l.endingIn = segment
+	}
 	if reserve != nil {
 		l.places.confirm(*reserve)
 	}

@@ -35,7 +35,7 @@ type Ending struct {
 // Request decides whether a token request may be sent, as far as requests go.
 func (r *Record) Request(now time.Time, limits Limits) Decision {
 	if r.Throttled.Forbids(now, limits) {
-		return Decision{Verdict: Silent, Until: r.Throttled.RetryAt, Silence: r.Throttled}
+		return Decision{Verdict: Silent, Until: r.Throttled.Until(now), Silence: r.Throttled}
 	}
 	if used, free := r.used(now, limits, limits.Budget); used >= limits.Budget {
 		return Decision{Verdict: Used, Until: free}

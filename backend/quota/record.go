@@ -55,8 +55,13 @@ func (r Record) Clone() Record {
 // sender has noted what came of it.
 func (r *Record) Count(sent Request, limits Limits) {
 	now := sent.At
-	keep := max(limits.countedFor(), MaxLife)
-	r.Requests = slices.DeleteFunc(r.Requests, func(old Request) bool { return !old.at(now).Add(keep).After(now) })
+	r.Requests = slices.DeleteFunc(r.Requests, func(old Request) bool {
+		keep := limits.countedFor()
+		if old.Exchange { // those have limits of their own
+			keep = max(keep, MaxLife)
+		}
+		return !old.at(now).Add(keep).After(now) && (old.NoLiveToken || !old.until(now).After(now))
+	})
 	// A clock that is behind for a moment must not make it look old later.
 	if latest := r.latest().At; latest.After(now) {
 		sent.At, sent.Seen = latest, now
@@ -71,6 +76,15 @@ func (r *Record) Succeeded(tokenID string, life time.Duration) {
 	sent := r.latest()
 	sent.Token, sent.Until = tokenID, sent.At.Add(life)
 	r.Throttled, r.HasWorked = nil, true
+}
+
+// EndSilence forgets that Zoho has throttled, after the success of a request that was sent
+// later. One that was sent before says nothing of it: where requests are counted for a
+// client, several can be under way.
+func (r *Record) EndSilence(sent time.Time) {
+	if r.Throttled != nil && r.Throttled.At.Before(sent) {
+		r.Throttled = nil
+	}
 }
 
 // Failed notes that no token is known to have come of the latest request; noToken is

@@ -28,11 +28,11 @@ func NewSilence(now time.Time, code, text string, former *Silence, limits Limits
 
 // Forbids reports whether Zoho must not be asked again yet.
 func (s *Silence) Forbids(now time.Time, limits Limits) bool {
-	return s != nil && clock.IsWithin(now, s.until(now), limits.countedFor())
+	return s != nil && clock.IsWithin(now, s.Until(now), limits.countedFor())
 }
 
-// until is when the silence is over; zero if a wrong clock wrote that.
-func (s *Silence) until(now time.Time) time.Time {
+// Until is when the silence is over; zero if a wrong clock wrote that.
+func (s *Silence) Until(now time.Time) time.Time {
 	switch {
 	case !clock.IsFuture(now, s.At):
 		return s.RetryAt
