@@ -16,10 +16,11 @@ func TestValue_IsRedactedByEveryVerbEncoderAndLogger(t *testing.T) {
 	const plain = "1000.0123456789abcdef.fedcba9876543210"
 	v := secret.New(plain)
 	type holder struct{ Secret secret.Value }
+	type hidden struct{ secret secret.Value }
 
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
-		fmt.Fprintf(&out, verb+verb+verb, v, &v, holder{v})
+		fmt.Fprintf(&out, verb+verb+verb+verb, v, &v, holder{v}, hidden{v})
 	}
 	encoded, err := json.Marshal(map[string]any{"a": v, "b": &v, "c": holder{v}})
 	require.NoError(t, err)
