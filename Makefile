@@ -26,7 +26,7 @@ dev: ## the same environment, kept up until Ctrl-C, to try things by hand
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
 
-test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server, and write what came of it into the README; half an hour, and another to build them the first time
+test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server, and write what came of it into the README; 20 minutes, and 40 more to build them the first time
 	@go build -o bin/works-with ./workswith
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && KUBERNETES=1 exec bin/works-with -name "External Secrets Operator on Kubernetes" -timeout 60m -- -run TestKubernetes ./test
 
