@@ -14,13 +14,14 @@ import (
 )
 
 // fakeVault is Vault with the engine, as its client sees it: without a network.
-// It mints the next token at half-life, as the engine does.
+// It mints the next token at half-life, as the engine does. All roles are of one grant,
+// and share its token.
 type fakeVault struct {
 	clock *fakeClock
 
 	mu       sync.Mutex
 	life     time.Duration
-	role     string
+	roles    []string
 	minted   time.Time
 	tokens   int               // minted so far; each has its number in it
 	leases   map[string]string // living ones, with their tokens
@@ -67,6 +68,7 @@ func (v *fakeVault) answer(r *http.Request) (int, any) {
 	refused := func(status int, message string) (int, any) {
 		return status, map[string]any{"errors": []string{message}}
 	}
+	role := strings.TrimPrefix(r.URL.Path, "/v1/zoho/creds/")
 	switch {
 	case len(v.accepted) > 0 && !slices.Contains(v.accepted, r.Header.Get("X-Vault-Token")):
 		return refused(http.StatusForbidden, "permission denied")
@@ -79,20 +81,20 @@ func (v *fakeVault) answer(r *http.Request) (int, any) {
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 		delete(v.leases, fmt.Sprint(sent["lease_id"]))
 		return http.StatusOK, map[string]any{}
-	case r.URL.Path != "/v1/zoho/creds/"+v.role:
-		return refused(http.StatusBadRequest, "there is no role "+strings.TrimPrefix(r.URL.Path, "/v1/zoho/creds/"))
+	case !slices.Contains(v.roles, role):
+		return refused(http.StatusBadRequest, "there is no role "+role)
 	}
-	return http.StatusOK, v.lease()
+	return http.StatusOK, v.lease(role)
 }
 
-func (v *fakeVault) lease() any {
+func (v *fakeVault) lease(role string) any {
 	now := v.clock.Now()
 	if v.minted.IsZero() || now.Sub(v.minted) >= v.life/2 || !slices.Contains(slices.Collect(valuesOf(v.leases)), v.token()) && v.reads > 0 {
 		v.minted = now
 		v.tokens++
 	}
 	v.reads++
-	id := fmt.Sprintf("zoho/creds/%s/%d", v.role, v.reads)
+	id := fmt.Sprintf("zoho/creds/%s/%d", role, v.reads)
 	if v.cached != "" {
 		id = v.cached
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -180,16 +181,12 @@ func (s *Leases) giveBackLocked(ctx context.Context, r *role) error {
 	return errors.Join(errs...)
 }
 
-// RevokeToken gives back all leases on an access token, and reports whether
-// there were any.
+// RevokeToken gives back all leases on an access token, which roles may share, and
+// reports whether there were any.
 func (s *Leases) RevokeToken(ctx context.Context, token secret.Value) (found bool, err error) {
 	match := func(l *Lease) bool { return l.Token.Equal(token) }
-	for _, r := range s.all() {
-		if r.holds(match) {
-			return s.revoke(ctx, r, match)
-		}
-	}
-	return false, nil
+	roles := slices.DeleteFunc(s.all(), func(r *role) bool { return !r.holds(match) })
+	return s.revokeFrom(ctx, roles, match)
 }
 
 // RevokeRole gives back all leases of a role, and reports whether there were any.
@@ -201,6 +198,14 @@ func (s *Leases) RevokeRole(ctx context.Context, name string) (found bool, err e
 		return false, nil
 	}
 	return s.revoke(ctx, r, func(*Lease) bool { return true })
+}
+
+func (s *Leases) revokeFrom(ctx context.Context, roles []*role, match func(*Lease) bool) (found bool, err error) {
+	for _, r := range roles {
+		some, failed := s.revoke(ctx, r, match)
+		found, err = found || some, errors.Join(err, failed)
+	}
+	return found, err
 }
 
 func (s *Leases) revoke(ctx context.Context, r *role, match func(*Lease) bool) (bool, error) {

@@ -26,6 +26,18 @@ func TestRevoke_OfATokenGivesItsLeasesBackAndTheNextCallerGetsAnotherToken(t *te
 	})
 }
 
+func TestRevoke_OfATokenThatTwoRolesShareGivesTheLeasesOfBothBack(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.vault.roles = []string{"crm-sync", "books"}
+		l := w.takes()
+		require.Equal(t, l.Token, w.takesFrom("books").Token)
+		found, err := w.leases.RevokeToken(w.t.Context(), l.Token)
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Empty(t, w.vault.leases)
+	})
+}
+
 func TestRevoke_OfAFormerTokenLeavesThePresentOne(t *testing.T) {
 	inBubble(t, func(w *world) {
 		former := w.takes()

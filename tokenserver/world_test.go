@@ -109,7 +109,7 @@ const (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	clock := &fakeClock{now: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}
-	vault := &fakeVault{clock: clock, life: time.Hour, role: "crm-sync", leases: map[string]string{}}
+	vault := &fakeVault{clock: clock, life: time.Hour, roles: []string{"crm-sync"}, leases: map[string]string{}}
 	client, err := api.NewClient(&api.Config{Address: "http://vault.invalid", HttpClient: &http.Client{Transport: vault}})
 	require.NoError(t, err)
 	client.SetToken("the-vault-token")
@@ -139,7 +139,12 @@ func inBubble(t *testing.T, test func(w *world)) {
 // takes gets a token for a caller, which has to be alive.
 func (w *world) takes() *Lease {
 	w.t.Helper()
-	l, err := w.leases.Token(w.t.Context(), "crm-sync")
+	return w.takesFrom("crm-sync")
+}
+
+func (w *world) takesFrom(role string) *Lease {
+	w.t.Helper()
+	l, err := w.leases.Token(w.t.Context(), role)
 	require.NoError(w.t, err)
 	require.True(w.t, w.vault.isLeased(l.Token.Reveal()), "the token is dead")
 	require.Positive(w.t, l.expiresIn(w.clock.Now()))
