@@ -31,6 +31,7 @@ type fakeVault struct {
 
 	down    bool
 	hang    chan struct{} // requests wait until it is closed
+	hangs   string        // the only path that waits; none: all
 	status  int           // of every answer, if set
 	message string
 	cached  string // a lease ID to repeat
@@ -38,9 +39,9 @@ type fakeVault struct {
 
 func (v *fakeVault) RoundTrip(r *http.Request) (*http.Response, error) {
 	v.mu.Lock()
-	hang := v.hang
+	hang, hangs := v.hang, v.hangs == "" || v.hangs == r.URL.Path
 	v.mu.Unlock()
-	if hang != nil {
+	if hang != nil && hangs {
 		select {
 		case <-hang:
 		case <-r.Context().Done():

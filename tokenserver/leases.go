@@ -200,12 +200,15 @@ func (s *Leases) RevokeRole(ctx context.Context, name string) (found bool, err e
 	return s.revoke(ctx, r, func(*Lease) bool { return true })
 }
 
-func (s *Leases) revokeFrom(ctx context.Context, roles []*role, match func(*Lease) bool) (found bool, err error) {
-	for _, r := range roles {
-		some, failed := s.revoke(ctx, r, match)
-		found, err = found || some, errors.Join(err, failed)
+// revokeFrom revokes at all roles at once: one whose reading hangs holds up no other.
+func (s *Leases) revokeFrom(ctx context.Context, roles []*role, match func(*Lease) bool) (bool, error) {
+	found, errs := make([]bool, len(roles)), make([]error, len(roles))
+	var wg sync.WaitGroup
+	for i, r := range roles {
+		wg.Go(func() { found[i], errs[i] = s.revoke(ctx, r, match) })
 	}
-	return found, err
+	wg.Wait()
+	return slices.Contains(found, true), errors.Join(errs...)
 }
 
 func (s *Leases) revoke(ctx context.Context, r *role, match func(*Lease) bool) (bool, error) {
@@ -223,13 +226,12 @@ func (s *Leases) Close(ctx context.Context) error {
 	s.closed = true
 	s.stopCheck()
 	s.mu.Unlock()
-	var errs []error
-	for _, r := range s.all() {
-		_, err := s.revoke(ctx, r, func(*Lease) bool { return true })
-		errs = append(errs, err)
+	roles := s.all()
+	_, err := s.revokeFrom(ctx, roles, func(*Lease) bool { return true })
+	for _, r := range roles {
 		r.mu.Lock()
 		r.stopTimer()
 		r.mu.Unlock()
 	}
-	return errors.Join(errs...)
+	return err
 }

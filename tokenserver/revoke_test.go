@@ -1,6 +1,9 @@
 package tokenserver
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,6 +106,24 @@ func TestClose_GivesBackALeaseThatIsBeingReadAndLetsNobodyIn(t *testing.T) {
 		w.clock.advance(time.Hour)
 		synctest.Wait()
 		require.Equal(t, 1, w.vault.readings(), "no timer is left")
+	})
+}
+
+func TestClose_GivesTheLeasesOfOtherRolesBackWhileAReadingHangs(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.vault.roles = []string{"crm-sync", "a", "b", "c", "d", "e", "f", "g"}
+		for _, role := range w.vault.roles {
+			w.takesFrom(role)
+		}
+		hang := make(chan struct{})
+		defer close(hang)
+		w.vault.set(func() { w.vault.hang, w.vault.hangs = hang, "/v1/zoho/creds/crm-sync" })
+		w.clock.advance(maxUntilRead)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
+		defer cancel()
+		require.ErrorIs(t, w.leases.Close(ctx), context.DeadlineExceeded)
+		require.Equal(t, []string{"zoho/creds/crm-sync/1"}, slices.Collect(maps.Keys(w.vault.leases)))
 	})
 }
 
