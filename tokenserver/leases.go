@@ -17,7 +17,8 @@ import (
 const (
 	// readTimeout bounds one reading, the tries of Vault's client included.
 	readTimeout = 30 * time.Second
-	// patience is how long a caller waits for a reading while there is a token for it.
+	// patience is how long a caller waits for a reading while there is a token for it, and
+	// Close for one that is under way.
 	patience = 2 * time.Second
 	// tokenCheck is how often the file with the Vault token is looked at.
 	tokenCheck = 5 * time.Second
@@ -30,7 +31,9 @@ type Leases struct {
 	log    *slog.Logger
 	spread func() float64 // between 0 and 1
 
-	flights singleflight.Group // readings, by role
+	flights     singleflight.Group // readings, by role
+	readings    context.Context    // of all of them
+	endReadings context.CancelFunc
 
 	mu        sync.Mutex
 	roles     map[string]*role
@@ -44,6 +47,7 @@ type Leases struct {
 func NewLeases(vault *Vault, clock Clock, log *slog.Logger) *Leases {
 	spread := rand.Float64 // #nosec G404 -- it spreads load, and protects nothing
 	s := &Leases{vault: vault, clock: clock, log: log, spread: spread, roles: make(map[string]*role), stopCheck: func() {}}
+	s.readings, s.endReadings = context.WithCancel(context.Background())
 	if vault.token.file != "" {
 		s.checkVaultToken(vault.token.number())
 	}
@@ -103,7 +107,7 @@ func (s *Leases) await(ctx context.Context, flight <-chan singleflight.Result) (
 // a caller leaves, because the others wait for it.
 func (s *Leases) read(name string) <-chan singleflight.Result {
 	return s.flights.DoChan(name, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+		ctx, cancel := context.WithTimeout(s.readings, readTimeout)
 		defer cancel()
 		r, err := s.role(name)
 		if err != nil {
@@ -226,6 +230,10 @@ func (s *Leases) Close(ctx context.Context) error {
 	s.closed = true
 	s.stopCheck()
 	s.mu.Unlock()
+	// A reading that is answered soon brings a lease, which is given back, too. One that
+	// hangs must not keep Close from the lease that the role has.
+	defer s.endReadings()
+	defer s.clock.AfterFunc(patience, s.endReadings)()
 	roles := s.all()
 	_, err := s.revokeFrom(ctx, roles, func(*Lease) bool { return true })
 	for _, r := range roles {

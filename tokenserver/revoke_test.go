@@ -127,6 +127,25 @@ func TestClose_GivesTheLeasesOfOtherRolesBackWhileAReadingHangs(t *testing.T) {
 	})
 }
 
+func TestClose_GivesALeaseBackWhoseRoleHangsInAReading(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.takes()
+		hang := make(chan struct{})
+		defer close(hang)
+		w.vault.set(func() { w.vault.hang, w.vault.hangs = hang, "/v1/zoho/creds/crm-sync" })
+		w.clock.advance(maxUntilRead)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
+		defer cancel()
+		closed := make(chan error, 1)
+		go func() { closed <- w.leases.Close(ctx) }()
+		synctest.Wait()
+		w.clock.advance(patience)
+		require.NoError(t, <-closed)
+		require.Empty(t, w.vault.leases)
+	})
+}
+
 func TestClose_SaysWhatCouldNotBeGivenBack(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.takes()
