@@ -31,7 +31,7 @@
 // Callers keep a token and come back when it is nearly over, so a lease is read
 // again by time, and not only when somebody asks: whoever comes finds a token
 // with most of its life. That goes on for as long as somebody may have a token
-// from here; then the lease runs out by itself.
+// from here; then the lease runs out by itself. Whoever has revoked it has none.
 //
 // # When a lease is given back
 //
@@ -46,6 +46,7 @@
 //     back at once, for all callers: that is what revoking means at Zoho.
 //   - The end of the program gives back every lease, former ones included.
 //
-// A lease that could not be given back is tried again after the next reading
-// and at the end of the program. At the latest it ends with its token.
+// A lease that could not be given back is tried again after the next reading,
+// every half minute while the role has no other, and at the end of the program.
+// At the latest it ends with its token.
 package tokenserver

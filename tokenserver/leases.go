@@ -32,7 +32,7 @@ type Leases struct {
 	spread func() float64 // between 0 and 1
 
 	flights     singleflight.Group // readings, by role
-	readings    context.Context    // of all of them
+	readings    context.Context    // what all of them end with
 	endReadings context.CancelFunc
 
 	mu        sync.Mutex
@@ -154,21 +154,35 @@ func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 	return l, nil
 }
 
-// watch reads the lease again when it is time, if it is in use then.
+// watch reads the lease again when it is time, if it is in use then. Without a lease
+// it tries again to give back what Vault has not taken.
 func (s *Leases) watch(r *role) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopTimer()
 	r.stopTimer = func() {}
-	if r.current == nil {
-		return
+	switch now := s.clock.Now(); {
+	case closed:
+	case r.current != nil:
+		r.stopTimer = s.clock.AfterFunc(max(r.next.Sub(now), 0), func() {
+			if r.isInUse(s.clock.Now()) {
+				s.read(r.name)
+			}
+		})
+	case slices.ContainsFunc(r.former, func(l *Lease) bool { return l.unwanted }):
+		r.stopTimer = s.clock.AfterFunc(maxRetry, func() { s.giveBackAgain(r) })
 	}
-	wait := max(r.next.Sub(s.clock.Now()), 0)
-	r.stopTimer = s.clock.AfterFunc(wait, func() {
-		if r.isInUse(s.clock.Now()) {
-			s.read(r.name)
-		}
-	})
+}
+
+func (s *Leases) giveBackAgain(r *role) {
+	ctx, cancel := context.WithTimeout(s.readings, readTimeout)
+	defer cancel()
+	if _, err := s.revoke(ctx, r, func(*Lease) bool { return false }); err != nil {
+		s.log.Warn("a lease could not be given back; it is tried again", "role", r.name, "error", err)
+	}
 }
 
 // giveBackLocked gives back what nobody wants any more. It needs the role's slot.
@@ -220,6 +234,7 @@ func (s *Leases) revoke(ctx context.Context, r *role, match func(*Lease) bool) (
 		return false, err
 	}
 	defer r.release()
+	defer s.watch(r)
 	found := r.discard(match)
 	return found, s.giveBackLocked(ctx, r)
 }
@@ -234,12 +249,6 @@ func (s *Leases) Close(ctx context.Context) error {
 	// hangs must not keep Close from the lease that the role has.
 	defer s.endReadings()
 	defer s.clock.AfterFunc(patience, s.endReadings)()
-	roles := s.all()
-	_, err := s.revokeFrom(ctx, roles, func(*Lease) bool { return true })
-	for _, r := range roles {
-		r.mu.Lock()
-		r.stopTimer()
-		r.mu.Unlock()
-	}
+	_, err := s.revokeFrom(ctx, s.all(), func(*Lease) bool { return true })
 	return err
 }

@@ -71,6 +71,43 @@ func TestRevoke_OfARoleGivesAllItsLeasesBack(t *testing.T) {
 	})
 }
 
+// A program that gives its token back as it ends leaves none alive.
+func TestRevoke_IsNotFollowedByAReadingThatNobodyAsksFor(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.takes()
+		_, err := w.leases.RevokeRole(w.t.Context(), "crm-sync")
+		require.NoError(t, err)
+		w.clock.advance(time.Hour)
+		require.Equal(t, 1, w.vault.readings())
+		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.clock.timers)
+	})
+}
+
+func TestRevoke_ThatVaultDoesNotTakeIsTriedAgainUntilItDoesOrTheLeaseIsOver(t *testing.T) {
+	inBubble(t, func(w *world) {
+		revoke := func() {
+			t.Helper()
+			w.takes()
+			w.vault.set(func() { w.vault.down = true })
+			_, err := w.leases.RevokeRole(w.t.Context(), "crm-sync")
+			require.Error(t, err)
+			w.clock.advance(10 * time.Minute)
+			require.Len(t, w.vault.leases, 1)
+		}
+		revoke()
+		w.vault.set(func() { w.vault.down = false })
+		w.clock.advance(maxRetry)
+		require.Empty(t, w.vault.leases)
+		require.Equal(t, 1, w.vault.readings(), "nobody has asked for a token")
+		require.Empty(t, w.clock.timers)
+
+		revoke()
+		w.clock.advance(time.Hour)
+		require.Empty(t, w.clock.timers)
+	})
+}
+
 func TestRevoke_ThatVaultDoesNotTakeIsTriedAgainAfterTheNextReading(t *testing.T) {
 	inBubble(t, func(w *world) {
 		l := w.takes()
@@ -151,5 +188,6 @@ func TestClose_SaysWhatCouldNotBeGivenBack(t *testing.T) {
 		w.takes()
 		w.vault.set(func() { w.vault.down = true })
 		require.ErrorContains(t, w.leases.Close(w.t.Context()), "Vault cannot be reached")
+		require.Empty(t, w.clock.timers, "nothing is tried after the end")
 	})
 }

@@ -131,8 +131,8 @@ func (r *role) forget() {
 	}
 }
 
-// discard makes leases unwanted: those that match stops being handed out, and
-// reports whether there were any.
+// discard makes leases unwanted: those that match stop being handed out. It reports
+// whether there were any. If none is left to hand out, nobody counts as a user.
 func (r *role) discard(match func(*Lease) bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,6 +145,9 @@ func (r *role) discard(match func(*Lease) bool) bool {
 		if match(l) {
 			l.unwanted, found = true, true
 		}
+	}
+	if found && r.current == nil {
+		r.inUseUntil = time.Time{}
 	}
 	return found
 }
