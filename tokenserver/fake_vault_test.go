@@ -34,7 +34,8 @@ type fakeVault struct {
 	hangs   string        // the only path that waits; none: all
 	status  int           // of every answer, if set
 	message string
-	cached  string // a lease ID to repeat
+	cached  string // a lease ID to repeat, as an Agent does until it is given back
+	keeps   bool   // gives no lease back
 }
 
 func (v *fakeVault) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -77,10 +78,15 @@ func (v *fakeVault) answer(r *http.Request) (int, any) {
 		return http.StatusOK, map[string]any{"data": map[string]any{"id": "x"}}
 	case v.status != 0:
 		return refused(v.status, v.message)
+	case r.URL.Path == "/v1/sys/leases/revoke" && v.keeps:
+		return refused(http.StatusBadRequest, "failed to revoke entry")
 	case r.URL.Path == "/v1/sys/leases/revoke":
 		var sent map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&sent)
 		delete(v.leases, fmt.Sprint(sent["lease_id"]))
+		if sent["lease_id"] == v.cached {
+			v.cached = ""
+		}
 		return http.StatusOK, map[string]any{}
 	case !slices.Contains(v.roles, role):
 		return refused(http.StatusBadRequest, "there is no role "+role)

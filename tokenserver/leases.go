@@ -133,6 +133,9 @@ func (s *Leases) read(name string) <-chan singleflight.Result {
 func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 	number := s.vault.token.number()
 	l, err := s.vault.Read(ctx, r.name)
+	if err == nil && r.holds(func(f *Lease) bool { return f.unwanted && f.ID == l.ID }) {
+		l, err = s.readPastCache(ctx, r)
+	}
 	now := s.clock.Now()
 	s.outcome(err)
 	if err != nil {
@@ -152,6 +155,15 @@ func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 		s.log.Warn("a former lease could not be given back; it is tried again", "role", r.name, "error", err)
 	}
 	return l, nil
+}
+
+// readPastCache reads again after the cache of a Vault Agent has repeated a lease that
+// nobody wants any more. The Agent forgets it when it is given back.
+func (s *Leases) readPastCache(ctx context.Context, r *role) (*Lease, error) {
+	if err := s.giveBackLocked(ctx, r); err != nil {
+		return nil, &Error{Kind: Unavailable, Text: "A lease that was revoked is repeated by a cache, and could not be given back yet.", cause: err}
+	}
+	return s.vault.Read(ctx, r.name)
 }
 
 // watch reads the lease again when it is time, if it is in use then. Without a lease

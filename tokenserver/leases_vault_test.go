@@ -137,6 +137,44 @@ func TestLeases_ALeaseFromTheCacheOfAnAgentIsNotGivenBackAndCountsFromItsBeginni
 	})
 }
 
+func TestLeases_ALeaseThatACacheRepeatsAlthoughACallerHasRevokedItIsHandedOutToNobody(t *testing.T) {
+	for name, away := range map[string]func(v *fakeVault, isAway bool){
+		"while Vault was away":             func(v *fakeVault, isAway bool) { v.down = isAway },
+		"and Vault could not give it back": func(v *fakeVault, isAway bool) { v.keeps = isAway },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.vault.cached = "zoho/creds/crm-sync/cached"
+				l := w.takes()
+				w.vault.set(func() { away(w.vault, true) })
+				_, err := w.leases.RevokeToken(w.t.Context(), l.Token)
+				require.Error(t, err)
+				w.fails(Unavailable)
+				w.vault.set(func() { away(w.vault, false) })
+				require.NotEqual(t, l.Token, w.takes().Token)
+				require.NotContains(t, w.vault.leases, l.ID)
+			})
+		})
+	}
+}
+
+// The role was refused for a while.
+func TestLeases_ALeaseThatACacheRepeatsAfterARefusalIsNotGivenBack(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.vault.cached = "zoho/creds/crm-sync/cached"
+		l := w.takes()
+		w.vault.set(func() { w.vault.status = http.StatusBadRequest })
+		w.clock.advance(maxUntilRead)
+		w.fails(Refused)
+		w.vault.set(func() { w.vault.status = 0 })
+		w.takes()
+		synctest.Wait()
+		require.Equal(t, l.ID, w.takes().ID)
+		require.NoError(t, w.leases.Close(w.t.Context()))
+		require.Empty(t, w.vault.leases)
+	})
+}
+
 func TestLeases_TheTokensEndBoundsALeaseWhoseDurationACacheRepeats(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -89,7 +89,8 @@ func (r *role) isInUse(now time.Time) bool {
 }
 
 // install makes l the current lease, and returns it. A lease with the same ID
-// comes from the cache of a Vault Agent: it counts from when it was first read.
+// comes from the cache of a Vault Agent: it counts from when it was first read, and is
+// not given back for being a former one, too.
 func (r *role) install(l *Lease, now time.Time, vaultToken int, spread float64) *Lease {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +106,7 @@ func (r *role) install(l *Lease, now time.Time, vaultToken int, spread float64) 
 	}
 	r.triedWith = vaultToken
 	for _, f := range r.former {
-		f.unwanted = f.unwanted || f.Token.Equal(l.Token)
+		f.unwanted = f.unwanted || f.ID != l.ID && f.Token.Equal(l.Token)
 	}
 	return l
 }
