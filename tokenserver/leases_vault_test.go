@@ -201,6 +201,25 @@ func TestLeases_NamesThatACallerMakesUpDoNotPileUp(t *testing.T) {
 	})
 }
 
+func TestLeases_ANameThatTwoCallersMakeUpAtOnceIsNotKept(t *testing.T) {
+	inBubble(t, func(w *world) {
+		leave := make(chan struct{})
+		w.leases.flights.DoChan("a", func() (any, error) { // a reading that was refused, and is about to end
+			r, _ := w.leases.role("a")
+			w.leases.dropIfEmpty(r)
+			<-leave
+			return nil, &Error{Kind: Refused}
+		})
+		synctest.Wait()
+		second := make(chan error, 1)
+		go func() { _, err := w.leases.Token(w.t.Context(), "a"); second <- err }()
+		synctest.Wait()
+		close(leave)
+		require.Error(t, <-second)
+		require.Empty(t, w.leases.roles)
+	})
+}
+
 func TestHealth_SaysHowTheLatestReadingWent(t *testing.T) {
 	inBubble(t, func(w *world) {
 		require.Equal(t, "not asked yet", w.leases.Health())

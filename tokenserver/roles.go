@@ -54,6 +54,7 @@ func (s *Leases) dropIfEmpty(r *role) {
 	defer s.mu.Unlock()
 	if r.isEmpty() && s.roles[r.name] == r {
 		delete(s.roles, r.name)
+		s.flights.Forget(r.name) // whoever comes now makes another role, which its own reading has to drop
 	}
 }
 
