@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -99,13 +100,22 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 	if err != nil {
 		return err
 	}
-	if len(others) == 0 && len(live) > 0 { // they are another grant's, since this one has none
-		return userErrorf("role %q has never got an access token with its credentials, and those that others got with the same refresh token are alive, so it may not revoke the refresh token: read a token of the role first, or end the others (<mount>/tokens tells which)", role.Name)
+	for _, t := range live {
+		if t.rec.GrantID != g.id && !t.ledger.IsEnding() && t.isReadByOthersThan(role.Name) {
+			return userErrorf("role %q has never got an access token with its credentials, and another role has handed out %s, which it got with the same refresh token. So role %q may not revoke the refresh token: read a token of it first, or end that one (delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, t.rec.ID)
+		}
 	}
 	if len(others) == 0 {
 		return nil
 	}
 	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: read a token of it first, or deauthorize another of these roles", role.Name, strings.Join(others, ", "))
+}
+
+// isReadByOthersThan reports whether another role than one has handed out the token, or may
+// have.
+func (t *token) isReadByOthersThan(role string) bool {
+	_, unnamed := t.ledger.Count()
+	return unnamed > 0 || len(others(ledger.Roles(t.ledger.Readership()), role)) > 0
 }
 
 // revokeOf revokes the refresh token of a role, which is stored as updated. The

@@ -32,16 +32,18 @@ type LastConsent struct {
 	State     ConsentState `json:"-"`
 }
 
-// noteConsentEnded notes what came of an authorization, unless another one was begun since.
+// noteConsentEnded notes what came of an authorization, unless it has failed and another
+// one was begun since.
 // The caller has the role's slot. The role is as it should be by now, so a failure here is
 // no error.
 func (e *Engine) noteConsentEnded(ctx context.Context, role, pending string, failed error) {
 	key := prefixLastConsents + role
 	entry, err := orNone(get[LastConsent](ctx, e.store, key))
 	switch {
-	case err != nil || entry == nil || entry.Key != pending:
-	case failed == nil:
+	case err != nil || entry == nil:
+	case failed == nil: // no other link that was begun before can succeed any more
 		err = e.store.Delete(ctx, key)
+	case entry.Key != pending:
 	default:
 		entry.EndedAt, entry.Error = e.now(), consentErrorText(failed)
 		err = e.store.put(ctx, key, entry)

@@ -12,11 +12,11 @@ import (
 // says which. The caller has the turn of q.
 func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 	limits := a.config.limits()
-	room := limits.MaxLive
-	if len(a.grant.waitingRoles()) == 0 {
+	room, worked := limits.MaxLive, a.grant.record().hasWorked()
+	if worked && len(a.grant.waitingRoles()) == 0 {
 		room = limits.UnreservedLive() // a part is kept for readers who have no token
 	}
-	worked := a.grant.record().hasWorked()
+	app := a.grant.credential().app
 	staying := make(map[string]bool) // somebody holds it by now, or Zoho could not be made to end it
 	for {
 		live, err := e.liveTokens(ctx, a.q)
@@ -29,8 +29,9 @@ func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 			if t == nil {
 				return false, false
 			}
-			// Whoever does not know the client's secret ends no token of others.
-			return true, staying[id] || t.ledger.IsHeld() || !worked && t.rec.GrantID != a.grant.id
+			// Whoever may not know the client's secret ends no token of others.
+			others := !worked && !t.ledger.IsEnding() && !t.rec.App.Is(app)
+			return true, staying[id] || t.ledger.IsHeld() || others
 		})
 		if decision.Verdict == quota.Full {
 			return fullError(a.config, decision)
@@ -64,5 +65,5 @@ func (e *Engine) endAll(ctx context.Context, live map[string]*token, endings []q
 
 func fullError(config *Config, full quota.Decision) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: full.Until, Text: fmt.Sprintf(
-		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", full.Live, config.MaxLiveTokens)}
+		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases, or which was got with another client secret. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", full.Live, config.MaxLiveTokens)}
 }

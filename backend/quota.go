@@ -119,9 +119,16 @@ func (e *Engine) updateQuota(ctx context.Context, q *quotaRecord, change func(*q
 	})
 }
 
-// countRequest counts a token request that is about to be sent.
+// countRequest counts a token request that is about to be sent. config may be one that is
+// only being tried: what counts by the stored one is not forgotten for it.
 func (e *Engine) countRequest(ctx context.Context, q *quotaRecord, config *Config, sent quota.Request) error {
-	return e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Count(sent, config.limits()) })
+	stored, err := e.configForRevocation(ctx)
+	if err != nil {
+		return err
+	}
+	limits := config.limits()
+	limits.Window = max(limits.Window, stored.RequestWindow)
+	return e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Count(sent, limits) })
 }
 
 // seeFuture notes of all times in the future when that was seen first. It is stored

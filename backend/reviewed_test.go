@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
@@ -227,4 +228,109 @@ func TestQuota_ARecordKeepsOnlyRequestsThatStillCount(t *testing.T) {
 		size = max(size, len(record))
 	}
 	require.Less(t, size, 1<<16)
+}
+
+// The emergency: the client secret has leaked and was replaced, and Zoho cannot be asked.
+func TestDeauthorize_WithANewClientSecretEndsWhatTheRoleItselfGot(t *testing.T) {
+	w := newWorld(t)
+	w.read("crm-sync")
+	w.configure(backend.ConfigChange{ClientSecret: ptr("1000.another")})
+	w.sim.SetDown(true)
+	_, err := w.deauthorize("crm-sync", false)
+	require.Equal(t, zoho.Unreachable, grantError(t, err).Kind)
+	require.Equal(t, backend.StateDeauthorized, w.status("crm-sync").State)
+	require.True(t, w.status("crm-sync").Pending[0].Decided)
+}
+
+// What another role got is ended first, and that is enough although Zoho does not know yet.
+func TestDeauthorize_IsNotHeldUpByATokenWhoseEndIsDecided(t *testing.T) {
+	w := newWorld(t)
+	former := w.refreshToken
+	held := w.read("crm-sync")
+	w.reauthorize()
+	w.writeRole("books", backend.RoleChange{RefreshToken: &former, ClientID: &w.client.ID, ClientSecret: ptr("another"), Verify: ptr(false)})
+	_, err := w.deauthorize("books", false)
+	require.ErrorContains(t, err, "delete <mount>/tokens/"+held.TokenID)
+	w.sim.SetDown(true)
+	_, err = w.engine.KillToken(t.Context(), held.TokenID)
+	require.Error(t, err)
+	_, err = w.deauthorize("books", false)
+	require.Equal(t, zoho.Unreachable, grantError(t, err).Kind)
+}
+
+// With client_credentials Zoho counts the tokens of all roles of a client together.
+func TestMint_OfANewRoleTakesTheRoomOfTokensThatNobodyHolds(t *testing.T) {
+	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
+	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	for i := range 12 {
+		w.robot("robot"+string(rune('a'+i)), "ZohoCRM.modules.READ", "ZohoCRM.x"+string(rune('a'+i))+".READ")
+		w.clock.Advance(time.Second)
+	}
+	for i := range 12 {
+		require.NoError(t, w.release(w.read("robot"+string(rune('a'+i)))))
+	}
+}
+
+// Invariant 4: the same, where the other request is one of client_credentials.
+func TestQuota_ASuccessEndsOnlyASilenceThatBeganBeforeItsRequest(t *testing.T) {
+	limits := quota.Limits{Budget: 10, Window: 10 * time.Minute, Timeout: 10 * time.Second, MaxLive: 10}
+	sent := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	var rec quota.Record
+	rec.Count(quota.Request{At: sent}, limits)
+	rec.Throttled = quota.NewSilence(sent.Add(time.Second), "Access Denied", "too many", nil, limits)
+	rec.Succeeded("a", time.Hour)
+	require.NotNil(t, rec.Throttled)
+	rec.Count(quota.Request{At: sent.Add(20 * time.Minute)}, limits)
+	rec.Succeeded("b", time.Hour)
+	require.Nil(t, rec.Throttled)
+}
+
+// Invariant 17: a silence that was dated in the future is over for the status, too.
+func TestThrottle_OfAWrongClockIsOverWithTheNextSuccess(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	w.setClockWrong(24 * time.Hour)
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+	require.Error(t, w.readError("crm-sync"))
+	w.setClockWrong(0)
+	require.Error(t, w.readError("crm-sync"))
+	w.clock.Advance(12 * time.Minute)
+	w.read("crm-sync")
+	require.Equal(t, backend.StateReady, w.status("crm-sync").State)
+}
+
+// Invariants 4 and 9: the config that is tried is not the one that counts.
+func TestConfig_ATrialThatIsRefusedForgetsNoRequest(t *testing.T) {
+	w := newWorld(t)
+	w.read("crm-sync")
+	for range 3 {
+		w.clock.Advance(time.Minute)
+		_, err := w.rotate("crm-sync")
+		require.NoError(t, err)
+	}
+	w.clock.Advance(2 * time.Minute)
+	before := w.status("crm-sync").RequestsLeft
+	_, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: ptr("wrong"), RequestWindow: ptr(time.Minute)})
+	require.Error(t, err)
+	require.Equal(t, before-1, w.status("crm-sync").RequestsLeft)
+}
+
+// A failure that came after a throttle does not hide that nothing is asked for minutes.
+func TestStatus_TellsOfASilenceThatIsInForceWhateverFailedAfterIt(t *testing.T) {
+	w := newWorld(t)
+	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	w.writeRole("second", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	n := len(w.sim.Requests())
+	release := w.holdAnswers()
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
+	first := make(chan error, 1)
+	go func() { _, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}); first <- err }()
+	w.waitForRequests(n + 1)
+	w.sim.SetLatency(0)
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+	require.Error(t, w.readError("second"))
+	w.clock.Advance(time.Second)
+	release()
+	require.Error(t, <-first)
+	require.Equal(t, backend.StateThrottled, w.status("crm-sync").State)
 }

@@ -55,15 +55,15 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 	if err != nil {
 		return "", nil, err
 	}
-	return g.state(q, requests), g.record().Scopes, nil
+	return g.state(q, requests, e.now(), config.limits()), g.record().Scopes, nil
 }
 
 // state tells how the latest mint went. Zoho may have throttled either quota: see quotasOf.
-func (g *grant) state(q, requests *quotaRecord) GrantState {
+func (g *grant) state(q, requests *quotaRecord, now time.Time, limits quota.Limits) GrantState {
 	switch rec := g.record(); {
 	case rec.Failure.isDefinite():
 		return StateRefused
-	case rec.latestSilence(q, requests) != nil:
+	case rec.latestSilence(q, requests, now, limits) != nil:
 		return StateThrottled
 	case rec.Failure != nil:
 		return StateUnreachable
@@ -74,14 +74,14 @@ func (g *grant) state(q, requests *quotaRecord) GrantState {
 	}
 }
 
-// latestSilence is Zoho's latest throttle answer; nil if there is none, or if the latest
-// mint has failed since, in another way.
-func (rec grantRecord) latestSilence(q, requests *quotaRecord) *quota.Silence {
+// latestSilence is Zoho's latest throttle answer; nil if there is none, or if it is over and
+// the latest mint has failed since, in another way.
+func (rec grantRecord) latestSilence(q, requests *quotaRecord, now time.Time, limits quota.Limits) *quota.Silence {
 	latest := requests.record().Throttled
 	if own := q.record().Throttled; latest == nil || own != nil && own.At.After(latest.At) {
 		latest = own
 	}
-	if latest != nil && rec.Failure != nil && !latest.At.After(rec.Failure.At) {
+	if latest != nil && !latest.Forbids(now, limits) && rec.Failure != nil && !latest.At.After(rec.Failure.At) {
 		return nil
 	}
 	return latest

@@ -78,8 +78,8 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	}
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
-	status.GrantID, status.State = g.id, g.state(q, requests)
-	status.tellFailure(g.record(), g.record().latestSilence(q, requests), e.now())
+	status.GrantID, status.State = g.id, g.state(q, requests, e.now(), config.limits())
+	status.tellFailure(g.record(), g.record().latestSilence(q, requests, e.now(), config.limits()), e.now())
 	counted := requests.record()
 	left, free := counted.Left(e.now(), config.limits())
 	if status.RequestsLeft = left; left == 0 && status.RetryAt.Before(free) {

@@ -242,11 +242,11 @@ func (s *Leases) revokeFrom(ctx context.Context, roles []*role, match func(*Leas
 }
 
 func (s *Leases) revoke(ctx context.Context, r *role, match func(*Lease) bool) (bool, error) {
+	defer s.watch(r) // also if its time is up: at the end no timer is left
 	if err := r.acquire(ctx); err != nil {
 		return false, err
 	}
 	defer r.release()
-	defer s.watch(r)
 	found := r.discard(match)
 	return found, s.giveBackLocked(ctx, r)
 }

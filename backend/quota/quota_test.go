@@ -71,7 +71,7 @@ func TestRequest_AfterAThrottleAnswerThereIsSilence(t *testing.T) {
 	require.Equal(t, quota.Go, rec.Request(d.Until, limits).Verdict)
 	again := quota.NewSilence(start, "", "", rec.Throttled, limits)
 	require.Equal(t, 2, again.InARow)
-	rec.Count(quota.Request{At: start}, limits)
+	rec.Count(quota.Request{At: d.Until}, limits)
 	rec.Succeeded("token", time.Hour)
 	require.Nil(t, rec.Throttled)
 	require.True(t, rec.HasWorked)

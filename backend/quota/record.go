@@ -75,14 +75,15 @@ func (r *Record) Count(sent Request, limits Limits) {
 func (r *Record) Succeeded(tokenID string, life time.Duration) {
 	sent := r.latest()
 	sent.Token, sent.Until = tokenID, sent.At.Add(life)
-	r.Throttled, r.HasWorked = nil, true
+	r.EndSilence(sent.At)
+	r.HasWorked = true
 }
 
 // EndSilence forgets that Zoho has throttled, after the success of a request that was sent
 // later. One that was sent before says nothing of it: where requests are counted for a
 // client, several can be under way.
 func (r *Record) EndSilence(sent time.Time) {
-	if r.Throttled != nil && r.Throttled.At.Before(sent) {
+	if r.Throttled != nil && r.Throttled.at().Before(sent) {
 		r.Throttled = nil
 	}
 }

@@ -43,6 +43,14 @@ func (s *Silence) Until(now time.Time) time.Time {
 	}
 }
 
+// at is when Zoho has throttled, as far as that is known: see seenInFuture.
+func (s *Silence) at() time.Time {
+	if !s.Seen.IsZero() && s.Seen.Before(s.At) {
+		return s.Seen
+	}
+	return s.At
+}
+
 // seenInFuture is s, with the moment in which its time was first seen in the future.
 func (s *Silence) seenInFuture(now time.Time) *Silence {
 	if s == nil || !clock.IsFuture(now, s.At) || !s.Seen.IsZero() && !clock.IsFuture(now, s.Seen) {

@@ -39,6 +39,11 @@ type App struct {
 	ClientSecret secret.Value `json:"-"`
 }
 
+// Is reports whether other is the same client with the same secret.
+func (a App) Is(other App) bool {
+	return a.AccountsURL == other.AccountsURL && a.ClientID == other.ClientID && a.ClientSecret.Equal(other.ClientSecret)
+}
+
 // Client calls Accounts servers. It is safe for concurrent use.
 type Client struct {
 	http      *http.Client
