@@ -22,7 +22,8 @@
 //	issue.go             a read of creds: serve a token, or wait for a mint
 //	revoke.go            the revocation of a lease; the last one ends the token at Zoho
 //	config_store.go      a write of the config; verify.go tries its new client secret
-//	role_write.go        a write or deletion of a role; role_change.go checks what is written
+//	role_write.go        a write or deletion of a role; role_change.go checks what is written,
+//	                     left_refresh_token.go tells of a refresh token that lives on
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
 //	                     not_stored.go the refresh token whose role could not be stored
 //	consent.go           authorize and callback; consent_check.go holds the one against the other
