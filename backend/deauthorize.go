@@ -102,7 +102,7 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 	}
 	for _, t := range live {
 		if t.rec.GrantID != g.id && !t.ledger.IsEnding() && t.isReadByOthersThan(role.Name) {
-			return userErrorf("role %q has never got an access token with its credentials, and another role has handed out %s, which it got with the same refresh token. So role %q may not revoke the refresh token: read a token of it first, or end that one (delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, t.rec.ID)
+			return userErrorf("role %q has never got an access token with its credentials, and another role has handed out access token %s, which it got with the same refresh token. So role %q may not revoke the refresh token: read a token of it first, or end that one (delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, t.rec.ID)
 		}
 	}
 	if len(others) == 0 {

@@ -39,24 +39,36 @@ func TestRevocation_OfALeaseWithoutTheSaltLeavesARefreshTokenThatARoleHas(t *tes
 	w.read("books")
 }
 
+// readsWhileThrottled begins a read of crm-sync, whose request is under way while Zoho
+// throttles that of another role. first lets the answer come, and returns what the read got.
+func (w *world) readsWhileThrottled(other string) (first func() error) {
+	w.t.Helper()
+	n := len(w.sim.Requests())
+	release := w.holdAnswers()
+	outcome := make(chan error, 1)
+	go func() {
+		_, err := w.engine.Issue(w.t.Context(), "crm-sync", backend.Reader{})
+		outcome <- err
+	}()
+	w.waitForRequests(n + 1)
+	w.sim.SetLatency(0) // what comes now is answered at once
+	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+	require.Error(w.t, w.readError(other))
+	return func() error {
+		release()
+		return <-outcome
+	}
+}
+
 // Invariant 4: where requests are counted for the client, several are under way at once.
 func TestThrottle_IsNotEndedByTheSuccessOfARequestThatWasSentBefore(t *testing.T) {
 	w := newWorld(t)
 	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
 	w.writeRole("second", backend.RoleChange{RefreshToken: ptr(w.consent())})
 	w.writeRole("third", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	first := w.readsWhileThrottled("second")
+	require.NoError(t, first())
 	n := len(w.sim.Requests())
-	release := w.holdAnswers()
-	first := make(chan error, 1)
-	go func() { _, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}); first <- err }()
-	w.waitForRequests(n + 1)
-	// the next one is answered at once, with a throttle
-	w.sim.SetLatency(0)
-	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
-	require.Error(t, w.readError("second"))
-	release()
-	require.NoError(t, <-first)
-	n = len(w.sim.Requests())
 	require.Error(t, w.readError("third"), "silence for the cool-down")
 	require.Len(t, w.sim.Requests(), n)
 }
@@ -322,17 +334,9 @@ func TestStatus_TellsOfASilenceThatIsInForceWhateverFailedAfterIt(t *testing.T) 
 	w := newWorld(t)
 	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
 	w.writeRole("second", backend.RoleChange{RefreshToken: ptr(w.consent())})
-	n := len(w.sim.Requests())
-	release := w.holdAnswers()
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
-	first := make(chan error, 1)
-	go func() { _, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}); first <- err }()
-	w.waitForRequests(n + 1)
-	w.sim.SetLatency(0)
-	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
-	require.Error(t, w.readError("second"))
+	first := w.readsWhileThrottled("second")
 	w.clock.Advance(time.Second)
-	release()
-	require.Error(t, <-first)
+	require.Error(t, first())
 	require.Equal(t, backend.StateThrottled, w.status("crm-sync").State)
 }
