@@ -283,11 +283,15 @@ func TestInvariants_NameFunctionsAndTestsThatExist(t *testing.T) {
 	page, err := os.ReadFile("docs/invariants.md")
 	require.NoError(t, err)
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \| (.*) \| (.*) \|$`).FindAllStringSubmatch(string(page), -1)
-	require.Len(t, rows, 17)
+	require.GreaterOrEqual(t, len(rows), 17)
 	code := functions(t, func(path string) bool { return strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") })
 	known := tests(t)
-	for i, row := range rows {
-		require.Equal(t, strconv.Itoa(i+1), row[1])
+	last := 0
+	for _, row := range rows {
+		number, err := strconv.Atoi(row[1])
+		require.NoError(t, err)
+		require.Greater(t, number, last, "in order; a number that is not there yet is of a promise that is not kept yet")
+		last = number
 		for column, names := range map[int]map[string]bool{3: code, 4: known} {
 			named := regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(row[column], -1)
 			require.NotEmpty(t, named, row[0])

@@ -44,7 +44,7 @@ func TestCreds_NameTheDomainOfZohosProductsInTheTokensDataCentre(t *testing.T) {
 	record := m.stored()[key]
 	for accounts, domain := range map[string]string{
 		"https://accounts.zoho.com": "zoho.com", "https://accounts.zoho.com.au": "zoho.com.au", "https://accounts.zohocloud.ca": "zohocloud.ca",
-		"https://accounts.zoho.ae": "zoho.ae", "https://accounts.zoho.sg": "", "https://accounts.zoho.eu.evil.example": "",
+		"https://accounts.zoho.ae": "zoho.ae", "https://accounts.zoho.sg": "zoho.sg", "https://accounts.zoho.eu.evil.example": "",
 		"https://accounts.zohoportal.com/clientoauth/v2/10012345": "",
 	} {
 		moved := strings.Replace(record, z.url, accounts, 1)

@@ -59,7 +59,7 @@ func configFields() map[string]*framework.FieldSchema {
 		names = append(names, name)
 	}
 	return map[string]*framework.FieldSchema{
-		"data_center":        {Type: framework.TypeString, AllowedValues: names, Description: "Zoho's data centre: us, eu, in, au, jp, ca, sa, uk, cn or ae."},
+		"data_center":        {Type: framework.TypeString, AllowedValues: names, Description: "Zoho's data centre: us, eu, in, au, jp, ca, sa, uk, cn, ae or sg."},
 		"accounts_url":       {Type: framework.TypeString, Description: "Accounts server, if it is not the data centre's own: a portal, an on-premises server, the simulator. https, or http on a loopback address."},
 		"client_id":          {Type: framework.TypeString, Description: "Client ID from Zoho's API console, for roles without a client of their own."},
 		"client_secret":      {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},

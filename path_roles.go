@@ -72,7 +72,7 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 func roleFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"name":          nameField(),
-		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk, cn or ae. Needs a client of the role's own."},
+		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk, cn, ae or sg. Needs a client of the role's own."},
 		"client_id":     {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
 		"client_secret": {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"grant_type":    {Type: framework.TypeString, Default: backend.GrantTypeRefreshToken, AllowedValues: []any{backend.GrantTypeRefreshToken, backend.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},

@@ -103,6 +103,20 @@ func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 	return e.store.Delete(ctx, prefixTokens+t.rec.ID)
 }
 
+// endRefused revokes, in the background, an access token whose answer was refused; zero
+// for none. A server may answer with a token that it gave before, which its holders keep.
+func (e *Engine) endRefused(ctx context.Context, app zoho.App, config *Config, refused secret.Value, details ...any) {
+	if refused.IsZero() {
+		return
+	}
+	if known, err := e.token(ctx, e.fingerprint("token", refused.Reveal())); known != nil || err != nil {
+		return
+	}
+	e.work.Go(func() {
+		_ = e.revokeUnstored(e.work.Life(), app, config.CACert, refused, "its answer could not be used", details...)
+	})
+}
+
 // revokeUnstored revokes an access token that no record names, and tells the log. The
 // reason may be that the time of ctx is up, so it takes a time of its own.
 func (e *Engine) revokeUnstored(ctx context.Context, app zoho.App, caCert string, unstored secret.Value, reason string, details ...any) error {

@@ -162,10 +162,14 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 			return err
 		},
 		note: func(ctx context.Context, failed error) error {
-			if !x.RefreshToken.IsZero() {
-				return e.noteExchanged(ctx, x, failed)
+			if failed != nil {
+				e.endRefused(ctx, x.app, x.config, x.AccessToken, "role", x.role.Name)
+				x.Token = zoho.Token{}
 			}
-			return e.noteNotExchanged(ctx, x, failed)
+			if x.RefreshToken.IsZero() || x.OddRefreshToken {
+				return e.noteNotExchanged(ctx, x, failed)
+			}
+			return e.noteExchanged(ctx, x, failed)
 		},
 	})
 	if err != nil {
@@ -212,7 +216,8 @@ func (e *Engine) noteExchanged(ctx context.Context, x *exchange, failed error) e
 	return nil
 }
 
-// noteNotExchanged notes that Zoho has given no refresh token, and explains why.
+// noteNotExchanged notes that Zoho has given no refresh token that could be stored, and
+// explains why.
 func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error) error {
 	if err := e.noteExchange(ctx, x, failed); err != nil {
 		return err
@@ -220,6 +225,9 @@ func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error
 	if failed == nil {
 		failed = zoho.NoRefreshToken(x.app)
 		_ = e.revokeUnstored(ctx, x.app, x.config.CACert, x.AccessToken, "it came without a refresh token", "role", x.role.Name)
+	}
+	if x.OddRefreshToken {
+		return asGrantError(failed)
 	}
 	return maybeExchanged(e.deniedExchange(ctx, x.client, failed))
 }

@@ -123,3 +123,6 @@ func (e *Engine) WaitingForTurns() int {
 func (e *Engine) WaitingForWrite(prefix string) int {
 	return e.writes.Waiting(func(key string) bool { return strings.HasPrefix(key, prefix) })
 }
+
+// APIDomain is where the APIs are that take a token.
+func APIDomain(said, former, accountsURL string) string { return apiDomain(said, former, accountsURL) }

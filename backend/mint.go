@@ -110,6 +110,7 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *to
 		},
 		note: func(ctx context.Context, failed error) error {
 			if failed != nil {
+				e.endRefused(ctx, g.credential().app, config, minted.AccessToken, "grant", g.id)
 				return e.noteFailure(ctx, a, failed)
 			}
 			t, err = e.noteMint(ctx, a, minted)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -152,14 +153,12 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 	}
 	rec := tokenRecord{
 		ID: id, GrantID: g.id, QuotaID: g.quotaID(), Exclusive: exclusive, AccessToken: minted.AccessToken, App: app, CACert: config.CACert,
-		TokenType: minted.TokenType, APIDomain: minted.APIDomain, Scopes: minted.Scopes,
+		TokenType: minted.TokenType, Scopes: minted.Scopes,
 		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if rec.APIDomain == "" {
-		rec.APIDomain = g.rec.APIDomain
-	}
+	rec.APIDomain = apiDomain(minted.APIDomain, g.rec.APIDomain, app.AccountsURL)
 	if rec.Scopes == nil {
 		rec.Scopes = g.rec.Scopes
 	}
@@ -167,6 +166,14 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 		e.log().Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
 	}
 	return &token{rec: rec, ledger: holders, foreignDomain: minted.ForeignDomain}, nil
+}
+
+// apiDomain is where the APIs are that take a token: what its answer said, or else the
+// one before, or else that of the data centre. Nobody knows that of an Accounts server
+// that is none of Zoho's.
+func apiDomain(said, former, accountsURL string) string {
+	dc, _ := zoho.ByAccountsURL(accountsURL)
+	return cmp.Or(said, former, dc.APIDomain)
 }
 
 // token returns the token of id, from storage if it is not in memory; nil if

@@ -11,7 +11,8 @@ type dataCenter struct {
 //
 // Source: zoho.com/accounts/protocol/oauth/multi-dc.html, and the class DC of
 // Zoho's CRM SDKs. The API domain of the UK follows the pattern of the others;
-// no document names it. Of ae, WorkDrive's page of data centres has the API domain.
+// no document names it. Of ae, WorkDrive's page of data centres has the API domain; the
+// hosts of sg are those of public programs.
 func dataCenters() []dataCenter {
 	return []dataCenter{
 		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
@@ -24,11 +25,12 @@ func dataCenters() []dataCenter {
 		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
 		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
 		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae"},
+		{"sg", "https://accounts.zoho.sg", "https://www.zohoapis.sg"},
 	}
 }
 
 // DataCenters returns the names of the data centres: us, eu, in, au, jp, ca,
-// sa, uk, cn, ae.
+// sa, uk, cn, ae, sg.
 func DataCenters() []string {
 	names := make([]string, 0, len(dataCenters()))
 	for _, dc := range dataCenters() {

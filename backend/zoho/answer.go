@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -33,7 +31,8 @@ type answer struct {
 }
 
 // parseToken reads the answer of the token endpoint. It returns the answer also
-// beside an error.
+// beside an error, and the access token in it, with nothing else of it: Zoho has given
+// it, so whoever asked has to revoke it.
 func parseToken(call call, got reply) (Token, answer, error) {
 	ans, err := decode(call, got)
 	if err != nil {
@@ -42,27 +41,36 @@ func parseToken(call call, got reply) (Token, answer, error) {
 	if ans.AccessToken == "" {
 		return Token{}, ans, ans.failure(call, got)
 	}
-	if !usableAsHeader(string(ans.AccessToken)) || call.repeatsSecret(string(ans.AccessToken)) {
-		return Token{}, ans, errorBadAnswer(call, got.status, "an access token that cannot be one")
+	if call.repeatsSecret(string(ans.AccessToken)) {
+		return Token{}, ans, errorBadAnswer(call, got.status, "an access token that repeats the request")
+	}
+	given := Token{AccessToken: secret.New(string(ans.AccessToken))}
+	if !IsToken(string(ans.AccessToken)) {
+		return given, ans, errorBadAnswer(call, got.status, "an access token that cannot be one")
 	}
 	life, ok := ans.life()
 	if !ok {
-		return Token{}, ans, errorBadAnswer(call, got.status, "an access token that has expired, or is about to")
+		return given, ans, errorBadAnswer(call, got.status, "an access token that has expired, or is about to")
 	}
-	domain, foreign := ans.apiDomain(call)
-	return Token{
-		AccessToken:   secret.New(string(ans.AccessToken)),
-		TokenType:     ans.tokenType(call),
-		APIDomain:     domain,
-		Scopes:        ans.scopes(call),
-		Life:          life,
-		ForeignDomain: foreign,
-	}, ans, nil
+	domain, foreign, ok := ans.apiDomain(call)
+	if !ok {
+		return given, ans, errorBadAnswer(call, got.status, "an api_domain that is not the address of a server")
+	}
+	given.TokenType, given.APIDomain, given.Scopes = ans.tokenType(call), domain, ans.scopes(call)
+	given.Life, given.ForeignDomain = life, foreign
+	return given, ans, nil
+}
+
+// trimmed takes white space off both ends, and a byte order mark off the beginning: a
+// proxy that writes an answer anew may put one there, and what follows is as good.
+// Source: RFC 8259, section 8.1.
+func trimmed(body []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\ufeff")))
 }
 
 func decode(call call, got reply) (answer, error) {
 	var ans answer
-	switch body := bytes.TrimSpace(got.body); {
+	switch body := trimmed(got.body); {
 	case got.status == http.StatusTooManyRequests:
 		return ans, errorThrottled(call, got.status)
 	case len(body) == 0:
@@ -145,71 +153,6 @@ func (a answer) life() (time.Duration, bool) {
 	}
 	seconds = math.Min(seconds, MaxLife.Seconds())
 	return time.Duration(seconds * float64(time.Second)), seconds >= shortestLife
-}
-
-// What a good answer says beside the token goes to every reader, in clear. So
-// it is taken only in the form that Zoho gives it, and dropped if it repeats
-// something of the request: a broken proxy may echo the client's secret.
-
-var (
-	tokenTypeWord = regexp.MustCompile(`^[A-Za-z][A-Za-z-]{0,31}$`)
-	scopeWord     = regexp.MustCompile(`^[A-Za-z]\w*(\.[\w-]{1,64}){0,5}$`)
-)
-
-func (a answer) tokenType(call call) string {
-	word := string(a.TokenType)
-	if !tokenTypeWord.MatchString(word) || call.sent(word) || call.repeatsSecret(word) {
-		return ""
-	}
-	return word
-}
-
-// apiDomain is the origin of the APIs, without a trailing slash. Applications
-// send their access token there, so one of Zoho's own Accounts servers may only
-// name one of Zoho's own domains; a server of the operator's may name any.
-func (a answer) apiDomain(call call) (domain string, foreign bool) {
-	const longest = 255
-	domain = strings.TrimRight(string(a.APIDomain), "/")
-	u, err := url.Parse(domain)
-	invisible := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
-	if err != nil || len(domain) > longest || strings.ContainsFunc(domain, invisible) || (u.Scheme != "https" && u.Scheme != "http") || domain != u.Scheme+"://"+u.Host {
-		return "", a.APIDomain != "" && IsZohos(call.accounts)
-	}
-	switch {
-	case call.repeatsSecret(domain):
-		return "", false
-	case IsZohos(call.accounts) && (u.Scheme != "https" || !isZohoDomain(u.Hostname())):
-		return "", true
-	default:
-		return domain, false
-	}
-}
-
-// scopes takes commas between them, as Zoho wants them, and blanks, as it
-// answers them; nil if there are none. Beyond MaxScopes the rest is dropped.
-func (a answer) scopes(call call) []string {
-	var scopes []string
-	for scope := range strings.FieldsFuncSeq(string(a.Scope), func(r rune) bool { return r == ',' || r == ' ' }) {
-		if len(scopes) == MaxScopes {
-			break
-		}
-		if len(scope) <= MaxScopeLength && scopeWord.MatchString(scope) && !call.repeatsSecret(scope) {
-			scopes = append(scopes, scope)
-		}
-	}
-	return scopes
-}
-
-// usableAsHeader keeps a broken or hostile server from putting line breaks
-// into the header that applications build from the token.
-func usableAsHeader(token string) bool {
-	const longest = 2048
-	for _, r := range token {
-		if r <= ' ' || r > '~' {
-			return false
-		}
-	}
-	return len(token) <= longest
 }
 
 // text is a JSON string; anything else in its place counts as absent.

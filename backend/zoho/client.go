@@ -28,9 +28,14 @@ import (
 	"vault-plugin-secrets-zoho/backend/secret"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes. Real ones have some
-// hundred.
-const maxAnswer = 64 << 10
+// What is read of an answer, in bytes. Real ones have some hundred in the body, and
+// a few thousand in the header, most of them cookies and security policies. The bound of
+// the header is that of the interim responses before it, too, together: net/http counts
+// them so, and would read 10 MB otherwise.
+const (
+	maxAnswer = 64 << 10
+	maxHeader = 64 << 10
+)
 
 // App is a client registered in Zoho's API console, at one Accounts server.
 type App struct {
@@ -54,6 +59,7 @@ type Client struct {
 // replaces the system's certificate authorities; it is for on-premises servers.
 func NewClient(userAgent, caCert string) (*Client, error) {
 	transport := cleanhttp.DefaultPooledTransport()
+	transport.MaxResponseHeaderBytes = maxHeader
 	if caCert != "" {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM([]byte(caCert)) {
@@ -178,6 +184,8 @@ func networkReason(ctx context.Context, err error, started time.Time, connected 
 	case !connected, errors.As(err, &network):
 		const longest = 300
 		return clip(printable(err.Error()), longest)
+	case strings.Contains(err.Error(), "response header"): // net/http has no error value for it
+		return "the answer has a header of more than 64 KiB"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed before an answer came"
 	default:

@@ -116,11 +116,10 @@ func TestClientCredentials_TheEleventhRequestIsThrottled(t *testing.T) {
 func TestClientCredentials_WhatRepeatsTheSecretIsLeftOut(t *testing.T) {
 	t.Parallel()
 	server := serve(t, answer(200, tokenJSON(map[string]any{
-		"api_domain": "https://" + clientSecret + ".example", "token_type": clientSecret, "scope": "a." + clientSecret + "," + modules,
+		"token_type": clientSecret, "scope": "a." + clientSecret + "," + modules,
 	})))
 	token, err := newClient(t, "").ClientCredentials(t.Context(), server.app(), soid, []string{modules})
 	require.NoError(t, err)
-	require.Empty(t, token.APIDomain)
 	require.Empty(t, token.TokenType)
 	require.Equal(t, []string{modules}, token.Scopes)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,7 +30,8 @@ func (dc DataCenter) Domain() string {
 // no Zoho page names it. ae is on
 // zoho.com/workdrive/developer/docs/api/v1/getting-started-multi-dc-support.html,
 // with its domain and API domain; its Accounts server follows the pattern, and is
-// what public programs use. sg is in public programs, but on no page of Zoho's.
+// what public programs use. sg is on no page of Zoho's: public programs have its hosts, some
+// of them as copied from the /oauth/serverinfo of Zoho's Accounts servers.
 func DataCenters() []DataCenter {
 	return []DataCenter{
 		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com"},
@@ -44,6 +44,7 @@ func DataCenters() []DataCenter {
 		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk"},
 		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn"},
 		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae"},
+		{"sg", "https://accounts.zoho.sg", "https://www.zohoapis.sg"},
 	}
 }
 
@@ -66,7 +67,7 @@ func LookupDataCenter(name string) (DataCenter, error) {
 		server := strings.TrimPrefix(dc.AccountsURL, "https://") // accounts.zoho.com.au
 		_, domain, _ := strings.Cut(server, ".")                 // zoho.com.au
 		_, ending, _ := strings.Cut(domain, ".")                 // com.au
-		if slices.Contains([]string{dc.Name, server, domain, ending}, wanted) || strings.HasSuffix(wanted, "."+domain) && plainHost.MatchString(wanted) {
+		if slices.Contains([]string{dc.Name, server, domain, ending}, wanted) || strings.HasSuffix(wanted, "."+domain) && hostForm.MatchString(wanted) {
 			return dc, nil
 		}
 	}
@@ -95,7 +96,7 @@ func IsZohos(accountsURL string) bool {
 // Source: the official SDKs' dc packages; zoho.com/accounts/protocol/oauth
 // ("https://api.zoho.com"); Writer's page ("https://writer.zoho.com").
 func isZohoDomain(host string) bool {
-	if !plainHost.MatchString(host) {
+	if !hostForm.MatchString(host) {
 		return false
 	}
 	host = "." + strings.ToLower(host)
@@ -107,11 +108,6 @@ func isZohoDomain(host string) bool {
 	}
 	return false
 }
-
-// plainHost keeps out what some HTTP clients turn into another host than the
-// one that is compared here: for evil.example／.zohoapis.eu, with a full-width
-// slash, they may go to evil.example.
-var plainHost = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
 
 // ParseAccountsURL checks an Accounts server's URL and returns it in the one
 // spelling that the engine compares and stores: lower-case host, no default
@@ -137,6 +133,9 @@ func ParseAccountsURL(raw string) (string, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
 	}
 	u.Host = strings.TrimSuffix(u.Host, ":") // "https://host:" is legal, and means the default port
+	if !isServer(u.Host) {
+		return "", fmt.Errorf("accounts_url is not a URL with the name or address of a server; write one such as https://accounts.zoho.eu")
+	}
 	parsed := strings.TrimRight(u.String(), "/")
 	if server := withoutEndpoint(parsed); server != parsed {
 		return "", fmt.Errorf("accounts_url has the path of an endpoint, too, which Vault adds by itself; write %s", clip(printable(server), 200))

@@ -25,6 +25,7 @@ func TestDataCenters_HaveTheHostsOfZohosDocuments(t *testing.T) {
 		{Name: "uk", AccountsURL: "https://accounts.zoho.uk", APIDomain: "https://www.zohoapis.uk"},
 		{Name: "cn", AccountsURL: "https://accounts.zoho.com.cn", APIDomain: "https://www.zohoapis.com.cn"},
 		{Name: "ae", AccountsURL: "https://accounts.zoho.ae", APIDomain: "https://www.zohoapis.ae"},
+		{Name: "sg", AccountsURL: "https://accounts.zoho.sg", APIDomain: "https://www.zohoapis.sg"},
 	}
 	require.Equal(t, want, zoho.DataCenters())
 	for _, dc := range want {
@@ -42,7 +43,7 @@ func TestDomain_IsWhatZohosProductsAreBelow(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"us": "zoho.com", "eu": "zoho.eu", "in": "zoho.in", "au": "zoho.com.au", "jp": "zoho.jp",
-		"ca": "zohocloud.ca", "sa": "zoho.sa", "uk": "zoho.uk", "cn": "zoho.com.cn", "ae": "zoho.ae",
+		"ca": "zohocloud.ca", "sa": "zoho.sa", "uk": "zoho.uk", "cn": "zoho.com.cn", "ae": "zoho.ae", "sg": "zoho.sg",
 	}
 	got := map[string]string{}
 	for _, dc := range zoho.DataCenters() {
@@ -54,7 +55,7 @@ func TestDomain_IsWhatZohosProductsAreBelow(t *testing.T) {
 
 func TestLookupDataCenter_AnUnknownNameIsAnErrorThatListsTheKnownOnes(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "sg", ".", "zoho", "accounts", "crm.zoho.eu.example", "e.u", "\xff\xfe", strings.Repeat("中", 1<<20)} {
+	for _, name := range []string{"", "ru", ".", "zoho", "accounts", "crm.zoho.eu.example", "e.u", "\xff\xfe", strings.Repeat("中", 1<<20)} {
 		_, err := zoho.LookupDataCenter(name)
 		require.Error(t, err)
 		for _, known := range zoho.DataCenterNames() {

@@ -148,9 +148,7 @@ func TestNoRefreshToken_SaysHowToGetOne(t *testing.T) {
 	requireNoSecret(t, failed)
 }
 
-// A refresh token that cannot be one is treated as none: what is stored would
-// be sent in its place at every refresh, for ever.
-func TestExchange_ARefreshTokenThatCannotBeOneIsNone(t *testing.T) {
+func TestExchange_WhatIsNoTextOrRepeatsTheRequestIsNoRefreshToken(t *testing.T) {
 	t.Parallel()
 	cases := map[string]any{
 		"missing":                      nil,
@@ -165,15 +163,6 @@ func TestExchange_ARefreshTokenThatCannotBeOneIsNone(t *testing.T) {
 		"around the client secret":     "1000." + clientSecret + ".aa",
 		"the grant code":               grantCode,
 		"the grant code and more":      grantCode + "00",
-		"a newline at its end":         refreshToken + "\n",
-		"a line of its own":            "1000.aa\r\nX-Admin: true",
-		"a space":                      "1000.aa bb",
-		"nothing but spaces":           "   ",
-		"a NUL":                        "1000.\x00",
-		"DEL":                          "1000.\x7f",
-		"a letter beyond ASCII":        "1000.é",
-		"bytes that are no text":       json.RawMessage("\"1000.\xff\xfe\""),
-		"more than 2048 bytes":         strings.Repeat("a", 2049),
 	}
 	for name, token := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -189,25 +178,58 @@ func TestExchange_ARefreshTokenThatCannotBeOneIsNone(t *testing.T) {
 		exchanged, err := exchange(t, answer(200, tokenJSON(map[string]any{"refresh_token": good})))
 		require.NoError(t, err)
 		require.Equal(t, good, exchanged.RefreshToken.Reveal())
+		require.False(t, exchanged.OddRefreshToken)
 		require.NotContains(t, fmt.Sprintf("%v %+v %#v", exchanged, exchanged, exchanged), good)
+	}
+}
+
+// If it were stored, it would be sent at every refresh, for ever. Zoho has given it all
+// the same, and it is one of the twenty that a user can have.
+func TestExchange_ARefreshTokenThatCannotBeOneComesBesideAnErrorToBeRevoked(t *testing.T) {
+	t.Parallel()
+	for name, token := range map[string]string{
+		"a newline at its end":  refreshToken + "\n",
+		"a line of its own":     "1000.aa\r\nX-Admin: true",
+		"a space":               "1000.aa bb",
+		"nothing but spaces":    "   ",
+		"a NUL":                 "1000.\x00",
+		"DEL":                   "1000.\x7f",
+		"a letter beyond ASCII": "1000.é",
+		"more than 2048 bytes":  strings.Repeat("a", 2049),
+		"a command":             "1000.$(touch${IFS}pwned).aa",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			exchanged, err := exchange(t, answer(200, tokenJSON(map[string]any{"refresh_token": token})))
+			failed := asError(t, err)
+			require.Equal(t, zoho.BadAnswer, failed.Kind)
+			require.False(t, failed.NoToken())
+			require.True(t, exchanged.OddRefreshToken)
+			require.Equal(t, token, exchanged.RefreshToken.Reveal())
+			require.Equal(t, zoho.Token{AccessToken: secret.New(accessToken)}, exchanged.Token)
+			requireNoSecret(t, failed)
+		})
 	}
 }
 
 func TestExchange_ARefreshTokenBesideNoUsableAccessTokenIsTakenBesideTheError(t *testing.T) {
 	t.Parallel()
 	for name, members := range map[string]map[string]any{
-		"no access token":              {"access_token": nil},
-		"an access token that expired": {"expires_in": 0},
-		"a line break in it":           {"access_token": accessToken + "\n"},
-		"the code as access token":     {"access_token": grantCode},
-		"the secret as access token":   {"access_token": "1000." + clientSecret},
-		"an error without an end":      {"access_token": nil, "error": "server_busy"},
+		"no access token":               {"access_token": nil},
+		"an access token that expired":  {"expires_in": 0},
+		"a line break in it":            {"access_token": accessToken + "\n"},
+		"the code as access token":      {"access_token": grantCode},
+		"the secret as access token":    {"access_token": "1000." + clientSecret},
+		"an error without an end":       {"access_token": nil, "error": "server_busy"},
+		"a command in the access token": {"access_token": "1000.$(id)"},
+		"an api_domain that is none":    {"api_domain": "https://$(id).zohoapis.eu"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			members["refresh_token"] = refreshToken
 			exchanged, err := exchange(t, answer(200, tokenJSON(members)))
-			require.Zero(t, exchanged.Token)
+			require.Equal(t, zoho.Token{AccessToken: exchanged.AccessToken}, exchanged.Token)
+			require.False(t, exchanged.OddRefreshToken)
 			require.Equal(t, members["error"] == nil, exchanged.RefreshToken.Equal(secret.New(refreshToken)), "unless the answer says no")
 			failed := asError(t, err)
 			require.Equal(t, zoho.BadAnswer, failed.Kind)
@@ -220,10 +242,10 @@ func TestExchange_ARefreshTokenBesideNoUsableAccessTokenIsTakenBesideTheError(t 
 func TestExchange_WhatRepeatsTheCodeIsLeftOut(t *testing.T) {
 	t.Parallel()
 	exchanged, err := exchange(t, answer(200, tokenJSON(map[string]any{
-		"api_domain": "https://" + grantCode, "scope": "x" + grantCode + " " + modules, "refresh_token": refreshToken,
+		"token_type": grantCode, "scope": "x" + grantCode + " " + modules, "refresh_token": refreshToken,
 	})))
 	require.NoError(t, err)
-	require.Empty(t, exchanged.APIDomain)
+	require.Empty(t, exchanged.TokenType)
 	require.Equal(t, []string{modules}, exchanged.Scopes)
 	require.Equal(t, refreshToken, exchanged.RefreshToken.Reveal(), "the good one stays")
 }

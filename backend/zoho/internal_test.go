@@ -51,6 +51,11 @@ func tokenSeeds() []string {
 		`{"access_token":"` + canary + `\n"}`,
 		`{"access_token":{"a":"` + canary + `"}}`,
 		`{"access_token":12}`,
+		`{"access_token":"1000.$(touch${IFS}pwned)","refresh_token":"1000.b.c"}`,
+		`{"access_token":"1000.a.b","refresh_token":"1000.$(id)"}`,
+		`{"access_token":"1000.a.b","api_domain":"https://$(id).zohoapis.eu"}`,
+		`{"access_token":"1000.a.b","api_domain":"https://[::1]:99999"}`,
+		"\ufeff" + `{"access_token":"1000.a.b"}`,
 		`{"access_token":"a","api_domain":"https://` + canary + `","token_type":"` + canary + `","scope":"a.` + canary + `"}`,
 		`{"error":"invalid_code"}`,
 		`{"error":"` + canary + `"}`,
@@ -74,7 +79,8 @@ func FuzzParseToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		token, _, err := parseToken(call{"https://accounts.example", "a refresh", sent}, reply{status, body})
 		if err != nil {
-			require.Zero(t, token)
+			require.Equal(t, Token{AccessToken: token.AccessToken}, token)
+			require.NotContains(t, strings.ToLower(token.AccessToken.Reveal()), strings.ToLower(canary))
 			requireClean(t, err, status)
 			return
 		}
@@ -88,8 +94,8 @@ func requireGood(t *testing.T, token Token) {
 	require.GreaterOrEqual(t, token.Life, time.Second)
 	require.LessOrEqual(t, token.Life, time.Hour)
 	require.NotEmpty(t, token.AccessToken.Reveal())
-	require.Equal(t, -1, strings.IndexFunc(token.AccessToken.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }))
-	require.Regexp(t, `^(https?://[^/?#@\s]+)?$`, token.APIDomain)
+	require.Regexp(t, `^[A-Za-z0-9][A-Za-z0-9._~+/=-]*$`, token.AccessToken.Reveal())
+	require.Regexp(t, `^(https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?$`, token.APIDomain)
 	require.Regexp(t, `^[A-Za-z-]*$`, token.TokenType)
 	require.LessOrEqual(t, len(token.Scopes), MaxScopes)
 	for _, scope := range token.Scopes {
@@ -132,16 +138,16 @@ func FuzzExchangeAnswers(f *testing.F) {
 		}}
 		got, err := client.Exchange(t.Context(), app, secret.New(code), "")
 		if err != nil {
-			require.Zero(t, got.Token)
+			require.Equal(t, Token{AccessToken: got.AccessToken}, got.Token)
 			requireClean(t, err, status)
 			require.NotContains(t, strings.ToLower(err.Error()), strings.ToLower(code))
 			return
 		}
 		requireGood(t, got.Token)
-		require.Regexp(t, `(?i)^(https://([a-z0-9-]+\.)*zoho(apis|cloud)?\.[a-z.]+(:\d*)?)?$`, got.APIDomain)
+		require.Regexp(t, `(?i)^(https://([\w-]+\.)*zoho(apis|cloud)?\.[a-z.]+(:\d*)?)?$`, got.APIDomain)
 		require.False(t, got.ForeignDomain && got.APIDomain != "")
 		refresh := got.RefreshToken.Reveal()
-		require.Regexp(t, `^[!-~]*$`, refresh)
+		require.Regexp(t, `^([A-Za-z0-9][A-Za-z0-9._~+/=-]*)?$`, refresh)
 		require.LessOrEqual(t, len(refresh), 2048)
 		shown := strings.ToLower(got.APIDomain + got.TokenType + strings.Join(got.Scopes, " "))
 		for _, sent := range []string{canary, code} {
@@ -155,12 +161,19 @@ func FuzzExchangeAnswers(f *testing.F) {
 // answeredDomain is what becomes of an api_domain in the answer of a server.
 func answeredDomain(t *testing.T, accounts, domain string) (string, bool) {
 	t.Helper()
-	body, err := json.Marshal(map[string]string{"access_token": "1000.a.b", "api_domain": domain})
-	require.NoError(t, err)
-	token, _, err := parseToken(call{accounts: accounts}, reply{http.StatusOK, body})
+	token, err := answerWith(t, accounts, domain)
 	require.NoError(t, err, "the token itself is good")
 	require.Equal(t, "1000.a.b", token.AccessToken.Reveal())
 	return token.APIDomain, token.ForeignDomain
+}
+
+func answerWith(t *testing.T, accounts, domain string) (Token, error) {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"access_token": "1000.a.b", "api_domain": domain})
+	require.NoError(t, err)
+	form := url.Values{"client_secret": {canary}}
+	token, _, err := parseToken(call{accounts, "a refresh", form}, reply{http.StatusOK, body})
+	return token, err
 }
 
 // ours are servers of Zoho, theirs are not: a portal's is at a name that the
@@ -208,12 +221,7 @@ func TestAPIDomain_OnlyAServerThatIsNotZohosMayNameAForeignOne(t *testing.T) {
 		"https://evil.example", "https://evilzohoapis.com", "https://zohoapis.com.evil.example", "https://www.zohoapis.com.evil.example", "https://www-zohoapis.com",
 		"https://zohoapis.evil.example", "https://wwwzohoapis.com", "https://evilzoho.com", "https://zoho.com.evil.example", "https://zohoapis.co", "https://zohoapis.comm",
 		"https://www.zohoapis.example", "https://com", "https://zohocloud.com", "https://zohoapis", "https://127.0.0.1", "https://[::1]:8443", "https://127.0.0.1:8443",
-		"https://www.zohoapis.eu.", "https://www.zohoapis.eu.:443", "https://evil.example:443",
-		"http://www.zohoapis.com", "http://www.zohoapis.eu", "http://api.zoho.com", "http://evil.example",
-		// Clients that normalise hosts, as UTS 46 wants it, find a slash or a
-		// question mark in these.
-		"https://evil.example／.zohoapis.eu", "https://evil.example℀.zohoapis.eu", "https://evil.example？.zoho.com",
-		"https://www.ſohoapis.eu", "https://evil.example;.zohoapis.eu", "https://<b>.zohoapis.eu", "https://.zohoapis.eu", "https://evil..zohoapis.eu",
+		"https://evil.example:443", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080", "https://zoho_sim:8443",
 	}
 	for _, domain := range domains {
 		for _, accounts := range ours() {
@@ -229,19 +237,36 @@ func TestAPIDomain_OnlyAServerThatIsNotZohosMayNameAForeignOne(t *testing.T) {
 	}
 }
 
-func TestAPIDomain_WhatIsNoOriginIsDroppedAtEveryServer(t *testing.T) {
+func TestAPIDomain_WhatIsNoHostAndPortMakesABadAnswerAtEveryServer(t *testing.T) {
 	t.Parallel()
 	for _, accounts := range append(ours(), theirs()...) {
 		for _, domain := range []string{
-			"", "www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b", "https://www.zohoapis.eu#a",
+			"www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b", "https://www.zohoapis.eu#a",
 			"https://www.zohoapis.eu@evil.example", "https://evil.example\\.zohoapis.eu", "https://evil.example%2f.zohoapis.eu", "https://evil.example/.zohoapis.eu", "HTTPS://www.zohoapis.eu",
+			"javascript:alert(1)", "https://www.zohoapis.eu?", "https://www.zohoapis.eu#", "https://a b", "https://www.zohoapis.eu\nX: y", "/", " https://www.zohoapis.eu",
 			// Invisible: a zero-width space, a change of direction, a tag, a
 			// no-break space, a line separator.
 			"https://www.zoho\u200bapis.eu", "https://\u202eue.sipaohoz.www", "https://www.zohoapis.eu\U000e0041", "https://www.zoho\u00a0apis.eu", "https://www.zohoapis.eu\u2028",
+			// A shell would run these.
+			"https://$(id).zohoapis.eu", "https://www.zohoapis.eu$(id)", "https://`id`.zohoapis.eu", "https://${HOME}.zohoapis.eu", "https://a;id", "https://a&id", "https://a'b", "https://a(b)", "https://*",
+			// Tokens would travel in clear.
+			"http://www.zohoapis.com", "http://api.zoho.com", "http://evil.example", "http://10.0.0.1:8080", "http://127.0.0.1.evil.example",
+			"https://www.zohoapis.eu:", "https://www.zohoapis.eu:0", "https://www.zohoapis.eu:65536", "https://www.zohoapis.eu:port", "https://www.zohoapis.eu:1:2", "https://:443",
+			"https://[::1", "https://[127.0.0.1]", "https://[::1]a", "https://[fe80::1%25eth0]", "https://::1", "https://www.zohoapis.eu.", "https://www.zohoapis.eu.:443",
+			// Clients that normalise hosts, as UTS 46 wants it, find a slash or a
+			// question mark in these.
+			"https://evil.example／.zohoapis.eu", "https://evil.example℀.zohoapis.eu", "https://evil.example？.zoho.com",
+			"https://www.ſohoapis.eu", "https://evil.example;.zohoapis.eu", "https://<b>.zohoapis.eu", "https://.zohoapis.eu", "https://evil..zohoapis.eu",
+			"https://" + strings.Repeat("a", 300), "https://" + canary + ".example", "https://" + strings.ToLower(canary) + ".zohoapis.eu",
 		} {
-			got, _ := answeredDomain(t, accounts, domain)
-			require.Empty(t, got, "%s at %s", domain, accounts)
+			given, err := answerWith(t, accounts, domain)
+			require.Equal(t, Token{AccessToken: secret.New("1000.a.b")}, given, "%s at %s: it comes to be revoked", domain, accounts)
+			requireClean(t, err, http.StatusOK)
+			require.ErrorContains(t, err, "an api_domain that is not the address of a server")
 		}
+		got, foreign := answeredDomain(t, accounts, "")
+		require.Empty(t, got)
+		require.False(t, foreign)
 	}
 }
 

@@ -42,7 +42,7 @@ func (c *Client) Person(ctx context.Context, app App, exchanged Exchanged) (stri
 		return "", err
 	}
 	var said profile
-	if got.status != http.StatusOK || json.Unmarshal(got.body, &said) != nil {
+	if got.status != http.StatusOK || json.Unmarshal(trimmed(got.body), &said) != nil {
 		return "", errorBadAnswer(call, got.status, "no profile")
 	}
 	return said.person(call), nil

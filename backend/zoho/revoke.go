@@ -1,7 +1,6 @@
 package zoho
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,8 +166,7 @@ func isPage(body []byte) bool { return startsWith(body, "<") }
 
 func startsLikeJSON(body []byte) bool { return startsWith(body, "{[") }
 
-// startsWith looks past white space and a byte order mark.
 func startsWith(body []byte, oneOf string) bool {
-	body = bytes.TrimLeft(body, "\ufeff \t\r\n")
+	body = trimmed(body)
 	return len(body) > 0 && strings.IndexByte(oneOf, body[0]) >= 0
 }

@@ -30,12 +30,14 @@ type Token struct {
 // Exchanged is what a grant code was exchanged for.
 type Exchanged struct {
 	Token
-	RefreshToken secret.Value // zero if Zoho gave none: see NoRefreshToken
-	Person       string       // who consented, as [Client.Person] tells it; empty: the answer did not say
+	RefreshToken    secret.Value // zero if Zoho gave none: see NoRefreshToken
+	OddRefreshToken bool         // RefreshToken has not the form of one: it comes beside an error, to be revoked and not to be stored
+	Person          string       // who consented, as [Client.Person] tells it; empty: the answer did not say
 }
 
 // Refresh mints an access token from a refresh token. The refresh token stays
-// as it is: Zoho does not rotate it. Errors are *Error of any Kind.
+// as it is: Zoho does not rotate it. Errors are *Error of any Kind; an access token
+// that comes beside one is to be revoked.
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token-expiry.html.
 func (c *Client) Refresh(ctx context.Context, app App, refreshToken secret.Value) (Token, error) {
 	return c.token(ctx, app, "a refresh", url.Values{
@@ -47,8 +49,9 @@ func (c *Client) Refresh(ctx context.Context, app App, refreshToken secret.Value
 // Exchange turns a grant code, which lives for one to three minutes and can be
 // used once, into tokens. redirectURI is the one that the code was sent to; a
 // Self Client has none. Errors are *Error of any Kind. A refresh token can come
-// beside an error that says what is wrong with the access token: it is good, and
-// whoever asked has to keep it.
+// beside an error that says what is wrong with the rest of the answer: it is good, and
+// whoever asked has to keep it, unless OddRefreshToken says that it is the refresh
+// token that is wrong. An access token that comes beside an error has to be revoked.
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token.html.
 func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redirectURI string) (Exchanged, error) {
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code.Reveal()}}
@@ -64,8 +67,12 @@ func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redir
 	}
 	token, ans, err := parseToken(call, got)
 	exchanged := Exchanged{Token: token}
-	if ans.Error == "" && usableAsHeader(string(ans.RefreshToken)) && !call.repeatsSecret(string(ans.RefreshToken)) {
-		exchanged.RefreshToken = secret.New(string(ans.RefreshToken))
+	if given := string(ans.RefreshToken); given != "" && ans.Error == "" && !call.repeatsSecret(given) {
+		exchanged.RefreshToken, exchanged.OddRefreshToken = secret.New(given), !IsToken(given)
+	}
+	if exchanged.OddRefreshToken {
+		exchanged.Token = Token{AccessToken: token.AccessToken}
+		err = errorBadAnswer(call, got.status, "a refresh token that cannot be one")
 	}
 	exchanged.Person = ans.personOf(call.andGot(exchanged))
 	return exchanged, err
@@ -79,7 +86,7 @@ func NoRefreshToken(app App) *Error {
 
 // ClientCredentials mints an access token of an organisation, with the scopes
 // of the request. soid may be empty where the product does not ask for it.
-// Errors are *Error of any Kind.
+// Errors are as with Refresh.
 // Source: zoho.com/accounts/protocol/oauth/self-client/client-credentials-flow.html.
 func (c *Client) ClientCredentials(ctx context.Context, app App, soid string, scopes []string) (Token, error) {
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {JoinScopes(scopes)}}

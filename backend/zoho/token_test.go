@@ -113,11 +113,6 @@ func TestRefresh_ReadsTheRestOfTheAnswer(t *testing.T) {
 func TestRefresh_WhatDoesNotHaveZohosFormIsLeftOut(t *testing.T) {
 	t.Parallel()
 	cases := map[string][]string{
-		"api_domain": {
-			"www.zohoapis.eu", "//www.zohoapis.eu", "ftp://www.zohoapis.eu", "javascript:alert(1)", "https://", "https://www.zohoapis.eu/crm", "https://www.zohoapis.eu?a=b",
-			"https://www.zohoapis.eu#a", "https://user@www.zohoapis.eu", "https://www.zohoapis.eu\nX: y", "https://a b", "https://" + strings.Repeat("a", 300),
-			"https://" + clientSecret + ".example", "https://" + strings.ToLower(clientSecret) + ".example", "https://" + refreshToken,
-		},
 		"token_type": {
 			"Bearer token", "Bearer\n", "Bearer:", "<b>", "1000.aa", strings.Repeat("a", 33), clientSecret, strings.ToLower(clientSecret), clientSecret[:6], "X-" + clientSecret, refreshToken,
 		},
@@ -131,9 +126,9 @@ func TestRefresh_WhatDoesNotHaveZohosFormIsLeftOut(t *testing.T) {
 				t.Parallel()
 				token, err := refresh(t, answer(200, tokenJSON(map[string]any{member: value})))
 				require.NoError(t, err, "the token itself is good")
-				want := map[string]any{"api_domain": "https://www.zohoapis.eu", "token_type": "Bearer", "scope": []string(nil)}
-				want[member] = map[string]any{"api_domain": "", "token_type": "", "scope": []string(nil)}[member]
-				require.Equal(t, want, map[string]any{"api_domain": token.APIDomain, "token_type": token.TokenType, "scope": token.Scopes})
+				want := map[string]any{"token_type": "Bearer", "scope": []string(nil)}
+				want[member] = map[string]any{"token_type": "", "scope": []string(nil)}[member]
+				require.Equal(t, want, map[string]any{"token_type": token.TokenType, "scope": token.Scopes})
 			})
 		}
 	}
@@ -151,7 +146,8 @@ func TestRefresh_TheBodyDecidesWhateverTheStatus(t *testing.T) {
 	}
 }
 
-func TestRefresh_AnAccessTokenThatNoHeaderCanCarryIsABadAnswer(t *testing.T) {
+// It goes into headers, and into files that a shell reads.
+func TestRefresh_AnAccessTokenOfAnotherFormIsABadAnswerAndComesToBeRevoked(t *testing.T) {
 	t.Parallel()
 	cases := map[string]any{
 		"a newline at its end":   accessToken + "\n",
@@ -163,19 +159,58 @@ func TestRefresh_AnAccessTokenThatNoHeaderCanCarryIsABadAnswer(t *testing.T) {
 		"a letter beyond ASCII":  "1000.é",
 		"bytes that are no text": json.RawMessage("\"1000.\xff\xfe\""),
 		"more than 2048 bytes":   strings.Repeat("a", 2049),
+		"a command":              "1000.$(touch${IFS}pwned)",
+		"a command, again":       "1000.`id`",
+		"a tilde in front":       "~root",
+		"an equals sign":         "=ls",
+		"an option":              "-rf",
+	}
+	for _, r := range "!\"#$%&'()*,:;<>?@[\\]^`{|}" {
+		cases[string(r)] = "1000.aa" + string(r) + "bb"
 	}
 	for name, token := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			failed := refused(t, answer(200, tokenJSON(map[string]any{"access_token": token})))
+			body := tokenJSON(map[string]any{"access_token": token})
+			failed := refused(t, answer(200, body))
 			require.Equal(t, zoho.BadAnswer, failed.Kind)
 			require.False(t, failed.NoToken())
+			requireNoSecret(t, failed)
+
+			given, err := refresh(t, answer(200, body))
+			require.Error(t, err)
+			if text, isText := token.(string); isText {
+				require.Equal(t, text, given.AccessToken.Reveal(), "Zoho has given it, so it can be revoked")
+			}
 		})
 	}
-	longest := strings.Repeat("a", 2048)
-	token, err := refresh(t, answer(200, tokenJSON(map[string]any{"access_token": longest})))
-	require.NoError(t, err)
-	require.Equal(t, longest, token.AccessToken.Reveal())
+	for _, good := range []string{strings.Repeat("a", 2048), "1000.AZaz09._~+/=-"} {
+		token, err := refresh(t, answer(200, tokenJSON(map[string]any{"access_token": good})))
+		require.NoError(t, err)
+		require.Equal(t, good, token.AccessToken.Reveal())
+	}
+}
+
+func TestRefresh_WhatRepeatsTheRequestIsNoAccessTokenThatCouldBeRevoked(t *testing.T) {
+	t.Parallel()
+	for _, echo := range []string{clientSecret, refreshToken, "x" + strings.ToLower(clientSecret)} {
+		token, err := refresh(t, answer(200, tokenJSON(map[string]any{"access_token": echo})))
+		require.Zero(t, token)
+		require.Equal(t, zoho.BadAnswer, asError(t, err).Kind)
+	}
+}
+
+func TestRefresh_AByteOrderMarkBeforeAnAnswerIsNoPartOfIt(t *testing.T) {
+	t.Parallel()
+	for _, mark := range []string{"\ufeff", "\ufeff\r\n ", " \ufeff"} {
+		token, err := refresh(t, answer(200, mark+tokenJSON(nil)))
+		require.NoError(t, err)
+		require.Equal(t, accessToken, token.AccessToken.Reveal())
+		failed := refused(t, answer(200, mark+`{"error":"invalid_code"}`))
+		require.Equal(t, "invalid_code", failed.Code)
+	}
+	require.Contains(t, refused(t, answer(200, "\ufeff\ufeff"+tokenJSON(nil))).Error(), "not JSON")
+	require.Contains(t, refused(t, answer(200, "\ufeff")).Error(), "an empty answer")
 }
 
 func TestRefresh_AnAnswerWithoutAnAccessTokenIsNeverAToken(t *testing.T) {
