@@ -4,17 +4,26 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"time"
 )
 
 // The answers have the form, the words and the status of Zoho's.
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token-expiry.html, and
 // for the throttle zoho.com/accounts/protocol/oauth/token-limits.html.
 const (
-	wordInvalidClient = "invalid_client"
-	wordInvalidCode   = "invalid_code"
-	wordInvalidToken  = "invalid_token"
-	wordGeneralError  = "general_error"
-	wordThrottled     = "Access Denied"
+	wordInvalidClient       = "invalid_client"
+	wordInvalidClientSecret = "invalid_client_secret" // #nosec G101 -- a word
+	wordInvalidCode         = "invalid_code"
+	wordInvalidToken        = "invalid_token"
+	wordGeneralError        = "general_error"
+	wordThrottled           = "Access Denied"
+)
+
+// How long callers are told to wait where Vault has not said so.
+const (
+	retryAfterThrottle = 30 * time.Second
+	retryAfterOutage   = 5 * time.Second
 )
 
 const throttledText = "You have made too many requests continuously. Please try again after some time."
@@ -22,7 +31,7 @@ const throttledText = "You have made too many requests continuously. Please try 
 // tokenAnswer is that of a refresh.
 type tokenAnswer struct {
 	AccessToken string `json:"access_token"`
-	APIDomain   string `json:"api_domain"`
+	APIDomain   string `json:"api_domain,omitempty"`
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int    `json:"expires_in"`
 }
@@ -34,6 +43,8 @@ type refusal struct {
 	Description string `json:"error_description,omitempty"`
 	Word        string `json:"error"`
 	Failure     string `json:"status,omitempty"`
+
+	retryAfter time.Duration // 0: asking again does not help
 }
 
 // refuse is how Zoho refuses what was sent: with HTTP 200 and one word.
@@ -44,27 +55,62 @@ func badRequest(text string) refusal {
 }
 
 func throttled() refusal {
-	return refusal{status: http.StatusBadRequest, Word: wordThrottled, Description: throttledText, Failure: "failure"}
+	return refusal{
+		status: http.StatusBadRequest, Word: wordThrottled, Description: throttledText, Failure: "failure", retryAfter: retryAfterThrottle,
+	}
+}
+
+func unavailable(text string) refusal {
+	return refusal{status: http.StatusServiceUnavailable, Word: wordGeneralError, Description: text, retryAfter: retryAfterOutage}
 }
 
 // refusalOf is what a caller is told when there is no token for it.
-func refusalOf(err error) refusal {
+func refusalOf(err error, now time.Time) refusal {
 	var failure *Error
 	if !errors.As(err, &failure) {
-		return refusal{status: http.StatusServiceUnavailable, Word: wordGeneralError, Description: "Vault has not answered in time."}
+		return unavailable("Vault has not answered in time.")
 	}
+	var r refusal
 	switch failure.Kind {
 	case Refused:
 		return refuse(wordInvalidCode)
 	case Throttled:
-		return throttled()
+		r = throttled()
 	case BadAnswer:
-		return refusal{status: http.StatusBadGateway, Word: wordGeneralError, Description: failure.Text}
+		r = refusal{status: http.StatusBadGateway, Word: wordGeneralError, Description: failure.Text}
 	case NotLetIn:
-		return refusal{status: http.StatusServiceUnavailable, Word: wordGeneralError, Description: "The token server is not let in: " + failure.Text}
+		r = unavailable("The token server is not let in: " + failure.Text)
 	default:
-		return refusal{status: http.StatusServiceUnavailable, Word: wordGeneralError, Description: failure.Text}
+		r = unavailable(failure.Text)
 	}
+	if wait := failure.RetryAt.Sub(now); wait > 0 {
+		r.retryAfter = wait
+	}
+	return r
+}
+
+// notRevoked is what a caller is told whose token is still alive. It is never Zoho's
+// HTTP 200 or 400 with a word: programs take these for done.
+func notRevoked(err error) refusal {
+	var failure *Error
+	if !errors.As(err, &failure) {
+		return unavailable("The token was not revoked yet: Vault has not answered in time.")
+	}
+	return unavailable("The token was not revoked yet: " + failure.Text)
+}
+
+// withPort names the port of an API's address, which changes nothing for those who call it.
+// Zoho's SDKs compare api_domain with the addresses that they know, and where
+// one is the same they ask Zoho's own Accounts server from then on, with the role's
+// name and the pair.
+// Source: zoho/zohocrm-nodejs-sdk-8.0, updateAPIDomain of class OAuthToken.
+func withPort(apiDomain string) string {
+	u, err := url.Parse(apiDomain)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.Port() != "" {
+		return apiDomain
+	}
+	u.Host += ":443"
+	return u.String()
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -33,6 +35,8 @@ type Error struct {
 	Kind   Kind
 	Status int // Vault's; 0 where it has not answered
 	Text   string
+	// RetryAt is when it makes sense to ask again; zero if Vault has not said so.
+	RetryAt time.Time
 
 	cause error
 }
@@ -51,6 +55,9 @@ func isOfKind(err error, kind Kind) bool {
 	return errors.As(err, &failure) && failure.Kind == kind
 }
 
+// retryAt is how the secrets engine ends a message, if it knows the time.
+var retryAt = regexp.MustCompile(`The next attempt makes sense at ([0-9TZ:-]+)\.`)
+
 // maxText bounds what is passed on of Vault's messages.
 const maxText = 500
 
@@ -67,6 +74,9 @@ func explain(err error, role string) *Error {
 	}
 	said := strings.Join(answer.Errors, " ")
 	e := &Error{Status: answer.StatusCode, Text: tidy(fmt.Sprintf("Vault answers HTTP %d: %s", answer.StatusCode, said), role), cause: err}
+	if found := retryAt.FindStringSubmatch(said); found != nil {
+		e.RetryAt, _ = time.Parse(time.RFC3339, found[1]) // or zero
+	}
 	switch answer.StatusCode {
 	case http.StatusBadRequest:
 		e.Kind = Refused

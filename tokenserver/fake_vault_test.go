@@ -2,6 +2,7 @@ package tokenserver
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,20 +15,23 @@ import (
 )
 
 // fakeVault is Vault with the engine, as its client sees it: without a network.
-// It mints the next token at half-life, as the engine does. All roles are of one grant,
-// and share its token.
+// It mints the next token at half-life, and for who rejects the present one, as the engine
+// does. All roles are of one grant, and share its token.
 type fakeVault struct {
 	clock *fakeClock
 
-	mu       sync.Mutex
-	life     time.Duration
-	roles    []string
-	minted   time.Time
-	tokens   int               // minted so far; each has its number in it
-	leases   map[string]string // living ones, with their tokens
-	seen     []string          // methods and paths, in order
-	reads    int
-	accepted []string // Vault tokens; none: any
+	mu         sync.Mutex
+	life       time.Duration
+	ttl        time.Duration // of a lease, if set
+	roles      []string
+	minted     time.Time
+	tokens     int               // minted so far; each has its number in it
+	leasedOnce int               // the latest token that was leased
+	leases     map[string]string // living ones, with their tokens
+	seen       []string          // methods and paths, in order
+	reads      int
+	lookups    int
+	accepted   []string // Vault tokens; none: any
 
 	down    bool
 	hang    chan struct{} // requests wait until it is closed
@@ -36,6 +40,12 @@ type fakeVault struct {
 	message string
 	cached  string // a lease ID to repeat, as an Agent does until it is given back
 	keeps   bool   // gives no lease back
+
+	rejected []string // what readers have rejected
+	rejects  int      // the status for a reader who rejects, if set
+	ignores  bool     // a reader who rejects gets the present token, as from an older engine
+	warnings []string
+	noDomain bool
 }
 
 func (v *fakeVault) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -75,6 +85,7 @@ func (v *fakeVault) answer(r *http.Request) (int, any) {
 	case len(v.accepted) > 0 && !slices.Contains(v.accepted, r.Header.Get("X-Vault-Token")):
 		return refused(http.StatusForbidden, "permission denied")
 	case r.URL.Path == "/v1/auth/token/lookup-self":
+		v.lookups++
 		return http.StatusOK, map[string]any{"data": map[string]any{"id": "x"}}
 	case v.status != 0:
 		return refused(v.status, v.message)
@@ -91,27 +102,46 @@ func (v *fakeVault) answer(r *http.Request) (int, any) {
 	case !slices.Contains(v.roles, role):
 		return refused(http.StatusBadRequest, "there is no role "+role)
 	}
+	if reject := r.URL.Query().Get("reject"); reject != "" {
+		v.rejected = append(v.rejected, reject)
+		if v.rejects != 0 {
+			return refused(v.rejects, "there is no other token. The next attempt makes sense at 2030-01-01T12:05:00Z.")
+		}
+		if reject == v.tokenID() && !v.ignores {
+			v.mint()
+		}
+	}
 	return http.StatusOK, v.lease(role)
 }
 
+func (v *fakeVault) mint() {
+	v.minted = v.clock.Now()
+	v.tokens++
+}
+
+func (v *fakeVault) tokenID() string { return fmt.Sprintf("id-%d", v.tokens) }
+
 func (v *fakeVault) lease(role string) any {
 	now := v.clock.Now()
-	if v.minted.IsZero() || now.Sub(v.minted) >= v.life/2 || !slices.Contains(slices.Collect(valuesOf(v.leases)), v.token()) && v.reads > 0 {
-		v.minted = now
-		v.tokens++
+	if v.minted.IsZero() || now.Sub(v.minted) >= v.life/2 || v.leasedOnce == v.tokens && !slices.Contains(slices.Collect(valuesOf(v.leases)), v.token()) {
+		v.mint()
 	}
 	v.reads++
 	id := fmt.Sprintf("zoho/creds/%s/%d", role, v.reads)
 	if v.cached != "" {
 		id = v.cached
 	}
-	v.leases[id] = v.token()
+	v.leases[id], v.leasedOnce = v.token(), v.tokens
 	expires := v.minted.Add(v.life)
+	domain := "https://www.zohoapis.eu"
+	if v.noDomain {
+		domain = ""
+	}
 	return map[string]any{
-		"lease_id": id, "lease_duration": int(expires.Sub(now).Seconds()),
+		"lease_id": id, "lease_duration": int(min(expires.Sub(now), cmp.Or(v.ttl, v.life)).Seconds()), "warnings": v.warnings,
 		"data": map[string]any{
-			"access_token": v.token(), "token_id": fmt.Sprintf("id-%d", v.tokens), "token_type": "Bearer",
-			"api_domain": "https://www.zohoapis.eu", "expires_at": expires.UTC().Format(time.RFC3339),
+			"access_token": v.token(), "token_id": v.tokenID(), "token_type": "Bearer",
+			"api_domain": domain, "expires_at": expires.UTC().Format(time.RFC3339),
 		},
 	}
 }

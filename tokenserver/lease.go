@@ -15,8 +15,10 @@ type Lease struct {
 	TokenType string
 	APIDomain string
 
+	warning  string // with which Vault has answered
 	readAt   time.Time
 	duration time.Duration // from readAt on; nobody may use the token for longer
+	promised time.Time     // until when callers were told that the token is good; zero: nobody was
 	unwanted bool          // to be given back as soon as Vault takes it
 }
 
@@ -34,7 +36,16 @@ func (l *Lease) left(now time.Time) time.Duration {
 	return l.duration - passed
 }
 
-// expiresIn is what a caller is told: the whole seconds that are left, less the
+// promise notes until when a caller was told that the token is good.
+func (l *Lease) promise(until time.Time) {
+	if until.After(l.promised) {
+		l.promised = until
+	}
+}
+
+func (l *Lease) end() time.Time { return l.readAt.Add(l.duration) }
+
+// expiresIn is what a caller is told at most: the whole seconds that are left, less the
 // margin.
 func (l *Lease) expiresIn(now time.Time) int {
 	return int((l.left(now) - l.margin()) / time.Second)

@@ -2,7 +2,6 @@ package tokenserver
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -10,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
-
-	"vault-plugin-secrets-zoho/backend/secret"
 )
 
 const (
@@ -31,22 +28,28 @@ type Leases struct {
 	log    *slog.Logger
 	spread func() float64 // between 0 and 1
 
+	// MaxAge caps for how long callers are told that a token is good. 0: as long as it lives.
+	MaxAge time.Duration
+
 	flights     singleflight.Group // readings, by role
 	readings    context.Context    // what all of them end with
 	endReadings context.CancelFunc
 
+	check vaultCheck
+
 	mu        sync.Mutex
 	roles     map[string]*role
 	closed    bool
-	latest    error // of the latest reading
+	latest    error // of the latest request
 	asked     bool
 	stopCheck func()
 }
 
-// NewLeases returns an empty holder of leases. Close gives them back.
+// NewLeases returns an empty holder of leases, until Close.
 func NewLeases(vault *Vault, clock Clock, log *slog.Logger) *Leases {
 	spread := rand.Float64 // #nosec G404 -- it spreads load, and protects nothing
 	s := &Leases{vault: vault, clock: clock, log: log, spread: spread, roles: make(map[string]*role), stopCheck: func() {}}
+	s.check.slot = make(chan struct{}, 1)
 	s.readings, s.endReadings = context.WithCancel(context.Background())
 	if vault.token.file != "" {
 		s.checkVaultToken(vault.token.number())
@@ -54,23 +57,49 @@ func NewLeases(vault *Vault, clock Clock, log *slog.Logger) *Leases {
 	return s
 }
 
-// Token returns a lease whose token can be used now. Its errors are an *Error,
-// or that of ctx.
-func (s *Leases) Token(ctx context.Context, name string) (*Lease, error) {
+// An Answer is what a caller gets.
+type Answer struct {
+	*Lease
+	ExpiresIn int // seconds
+}
+
+// Token returns a token that can be used now, for a process; "" if nobody knows
+// which one asks. Its errors are an *Error, or that of ctx.
+func (s *Leases) Token(ctx context.Context, name, process string) (Answer, error) {
 	r, err := s.role(name)
 	if err != nil {
-		return nil, err
+		return Answer{}, err
 	}
+	r.cameBack(process, s.clock.Now())
+	l, err := s.lease(ctx, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	// Looked up anew: a reading that was refused has dropped the former one.
+	if r, err = s.role(name); err != nil {
+		return Answer{}, err
+	}
+	now := s.clock.Now()
+	expiresIn := max(l.expiresIn(now), 1)
+	if s.MaxAge > 0 {
+		expiresIn = min(expiresIn, int(s.MaxAge/time.Second))
+	}
+	r.handOut(l, process, now, now.Add(time.Duration(expiresIn)*time.Second))
+	return Answer{Lease: l, ExpiresIn: expiresIn}, nil
+}
+
+// lease returns a lease with a token for a caller.
+func (s *Leases) lease(ctx context.Context, r *role) (*Lease, error) {
 	l, state := r.look(s.clock.Now(), s.vault.token.number())
 	switch state {
 	case stateFresh:
 	case stateDue:
-		s.read(name)
-	case stateShort:
+		s.read(r.name)
+	case stateShort, stateDoubted:
 		waiting, enough := context.WithCancel(ctx)
 		defer enough()
 		defer s.clock.AfterFunc(patience, enough)()
-		another, err := s.await(waiting, s.read(name))
+		another, err := s.await(waiting, s.read(r.name))
 		switch {
 		case another != nil:
 			l = another
@@ -78,18 +107,14 @@ func (s *Leases) Token(ctx context.Context, name string) (*Lease, error) {
 			return nil, err
 		}
 	case stateNone, stateOver:
-		if l, err = s.await(ctx, s.read(name)); err != nil {
+		var err error
+		if l, err = s.await(ctx, s.read(r.name)); err != nil {
 			return nil, err
 		}
 		if !l.isUsable(s.clock.Now()) {
 			return nil, &Error{Kind: Unavailable, Text: "Vault has leased an access token that is nearly over."}
 		}
 	}
-	// Looked up anew: a reading that was refused has dropped the former one.
-	if r, err = s.role(name); err != nil {
-		return nil, err
-	}
-	r.handedOut(l)
 	return l, nil
 }
 
@@ -125,14 +150,18 @@ func (s *Leases) read(name string) <-chan singleflight.Result {
 		if _, err := s.role(name); err != nil {
 			return nil, err
 		}
-		return s.readLocked(ctx, r)
+		l, err := s.readLocked(ctx, r)
+		if err == nil && r.doubt() == l.TokenID { // a caller has come back meanwhile
+			return s.readLocked(ctx, r)
+		}
+		return l, err
 	})
 }
 
 // readLocked needs the role's slot.
 func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 	number := s.vault.token.number()
-	l, err := s.vault.Read(ctx, r.name)
+	l, err := s.readUndoubted(ctx, r)
 	if err == nil && r.holds(func(f *Lease) bool { return f.unwanted && f.ID == l.ID }) {
 		l, err = s.readPastCache(ctx, r)
 	}
@@ -142,19 +171,47 @@ func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 		if endsLease(err) {
 			r.forget()
 		}
-		r.failed(now, number, s.spread())
+		r.failed(err, now, number, s.spread())
 		s.log.Warn("a lease could not be read", "role", s.nameForLog(r), "error", err)
 		s.watch(r)
 		s.dropIfEmpty(r)
 		return nil, err
 	}
-	l = r.install(l, now, number, s.spread())
+	l, warning := r.install(l, now, number, s.spread())
 	s.log.Info("read a lease", "role", r.name, "token_id", l.TokenID, "seconds_left", l.expiresIn(now))
+	if warning != "" {
+		s.log.Warn("Vault warns of the access token", "role", r.name, "token_id", l.TokenID, "warning", warning)
+	}
 	s.watch(r)
 	if err := s.giveBackLocked(ctx, r); err != nil {
 		s.log.Warn("a former lease could not be given back; it is tried again", "role", r.name, "error", err)
 	}
 	return l, nil
+}
+
+// readUndoubted reads another token than the one that a caller has found dead, if it has.
+// If there is no other, callers get what there is: it may be good, and where it is
+// not they hear so from Zoho.
+func (s *Leases) readUndoubted(ctx context.Context, r *role) (*Lease, error) {
+	reject := r.doubt()
+	l, err := s.vault.Read(ctx, r.name, reject)
+	if reject == "" {
+		return l, err
+	}
+	another := err == nil && l.TokenID != reject
+	r.doubtEnds(another, s.clock.Now())
+	switch {
+	case another:
+		s.log.Warn("a caller came back long before the end of its access token, which may be dead, and another one was read", "role", r.name, "token_id", reject, "another", l.TokenID)
+	case err == nil:
+		s.log.Warn("a caller's access token may be dead, and Vault has leased the same one; is the secrets engine an older version?", "role", r.name, "token_id", reject)
+	default:
+		s.log.Warn("a caller's access token may be dead, and there is no other", "role", r.name, "token_id", reject, "error", err)
+	}
+	if isRefused(err) { // which says nothing about the token that there is
+		return s.vault.Read(ctx, r.name, "")
+	}
+	return l, err
 }
 
 // readPastCache reads again after the cache of a Vault Agent has repeated a lease that
@@ -163,7 +220,7 @@ func (s *Leases) readPastCache(ctx context.Context, r *role) (*Lease, error) {
 	if err := s.giveBackLocked(ctx, r); err != nil {
 		return nil, &Error{Kind: Unavailable, Text: "A lease that was revoked is repeated by a cache, and could not be given back yet.", cause: err}
 	}
-	return s.vault.Read(ctx, r.name)
+	return s.vault.Read(ctx, r.name, "")
 }
 
 // watch reads the lease again when it is time, if it is in use then. Without a lease
@@ -186,81 +243,7 @@ func (s *Leases) watch(r *role) {
 		})
 	case slices.ContainsFunc(r.former, func(l *Lease) bool { return l.unwanted }):
 		r.stopTimer = s.clock.AfterFunc(maxRetry, func() { s.giveBackAgain(r) })
+	case r.isNamed && !r.isRead:
+		r.stopTimer = s.clock.AfterFunc(r.untilNextTry(), func() { s.read(r.name) })
 	}
-}
-
-func (s *Leases) giveBackAgain(r *role) {
-	ctx, cancel := context.WithTimeout(s.readings, readTimeout)
-	defer cancel()
-	if _, err := s.revoke(ctx, r, func(*Lease) bool { return false }); err != nil {
-		s.log.Warn("a lease could not be given back; it is tried again", "role", r.name, "error", err)
-	}
-}
-
-// giveBackLocked gives back what nobody wants any more. It needs the role's slot.
-func (s *Leases) giveBackLocked(ctx context.Context, r *role) error {
-	var errs []error
-	for _, l := range r.unwanted(s.clock.Now()) {
-		if err := s.vault.Revoke(ctx, l.ID); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r.givenBack(l)
-		s.log.Info("gave a lease back", "role", r.name, "token_id", l.TokenID)
-	}
-	return errors.Join(errs...)
-}
-
-// RevokeToken gives back all leases on an access token, which roles may share, and
-// reports whether there were any.
-func (s *Leases) RevokeToken(ctx context.Context, token secret.Value) (found bool, err error) {
-	match := func(l *Lease) bool { return l.Token.Equal(token) }
-	roles := slices.DeleteFunc(s.all(), func(r *role) bool { return !r.holds(match) })
-	return s.revokeFrom(ctx, roles, match)
-}
-
-// RevokeRole gives back all leases of a role, and reports whether there were any.
-func (s *Leases) RevokeRole(ctx context.Context, name string) (found bool, err error) {
-	s.mu.Lock()
-	r := s.roles[name]
-	s.mu.Unlock()
-	if r == nil {
-		return false, nil
-	}
-	return s.revoke(ctx, r, func(*Lease) bool { return true })
-}
-
-// revokeFrom revokes at all roles at once: one whose reading hangs holds up no other.
-func (s *Leases) revokeFrom(ctx context.Context, roles []*role, match func(*Lease) bool) (bool, error) {
-	found, errs := make([]bool, len(roles)), make([]error, len(roles))
-	var wg sync.WaitGroup
-	for i, r := range roles {
-		wg.Go(func() { found[i], errs[i] = s.revoke(ctx, r, match) })
-	}
-	wg.Wait()
-	return slices.Contains(found, true), errors.Join(errs...)
-}
-
-func (s *Leases) revoke(ctx context.Context, r *role, match func(*Lease) bool) (bool, error) {
-	defer s.watch(r) // also if its time is up: at the end no timer is left
-	if err := r.acquire(ctx); err != nil {
-		return false, err
-	}
-	defer r.release()
-	found := r.discard(match)
-	return found, s.giveBackLocked(ctx, r)
-}
-
-// Close gives back every lease. Whoever asks from now on gets an error.
-func (s *Leases) Close(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	s.stopCheck()
-	s.mu.Unlock()
-	// A reading that is answered soon brings a lease, which is given back, too. One that
-	// hangs must not keep Close from the lease that the role has.
-	defer s.endReadings()
-	defer s.clock.AfterFunc(patience, s.endReadings)()
-	_, err := s.revokeFrom(ctx, s.all(), func(*Lease) bool { return true })
-	return err
 }

@@ -18,7 +18,7 @@ func TestLeases_AThousandCallersAtOnceShareOneReading(t *testing.T) {
 		tokens := make(chan string, 1000)
 		for range 1000 {
 			wg.Go(func() {
-				l, err := w.leases.Token(w.t.Context(), "crm-sync")
+				l, err := w.leases.Token(w.t.Context(), "crm-sync", "")
 				if err == nil {
 					tokens <- l.Token.Reveal()
 				}
@@ -58,7 +58,7 @@ func TestLeases_AReplacedTokenStaysAliveForThoseWhoHaveIt(t *testing.T) {
 			require.True(t, w.vault.isLeased(first.Token.Reveal()), "the former token was taken from its callers")
 			w.clock.advance(time.Minute)
 		}
-		require.NoError(t, w.leases.Close(w.t.Context()))
+		require.NoError(t, w.closes(true))
 		require.Empty(t, w.vault.leases, "the end gives back former leases, too")
 	})
 }
@@ -144,9 +144,9 @@ func TestLeases_ACallerDoesNotWaitLongForAHangingVaultWhileThereIsAToken(t *test
 		r.next = w.clock.Now()
 		got := make(chan *Lease, 1)
 		go func() {
-			l, err := w.leases.Token(w.t.Context(), "crm-sync")
+			l, err := w.leases.Token(w.t.Context(), "crm-sync", "")
 			if err == nil {
-				got <- l
+				got <- l.Lease
 			}
 		}()
 		synctest.Wait()
@@ -165,9 +165,9 @@ func TestLeases_ACallerThatLeavesDoesNotEndTheReadingForTheOthers(t *testing.T) 
 		w.vault.hang = hang
 		ctx, leave := context.WithCancel(w.t.Context())
 		left := make(chan error, 1)
-		go func() { _, err := w.leases.Token(ctx, "crm-sync"); left <- err }()
+		go func() { _, err := w.leases.Token(ctx, "crm-sync", ""); left <- err }()
 		stayed := make(chan error, 1)
-		go func() { _, err := w.leases.Token(w.t.Context(), "crm-sync"); stayed <- err }()
+		go func() { _, err := w.leases.Token(w.t.Context(), "crm-sync", ""); stayed <- err }()
 		synctest.Wait()
 		leave()
 		require.ErrorIs(t, <-left, context.Canceled)

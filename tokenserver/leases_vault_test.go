@@ -23,7 +23,7 @@ func TestLeases_ARefusedRoleIsNotServedAndItsLeaseIsGivenBackAtTheEnd(t *testing
 		w.fails(Refused)
 		w.vault.set(func() { w.vault.status = 0 })
 		require.Len(t, w.vault.leases, 1)
-		require.NoError(t, w.leases.Close(w.t.Context()))
+		require.NoError(t, w.closes(true))
 		require.Empty(t, w.vault.leases)
 	})
 }
@@ -42,7 +42,7 @@ func TestLeases_WhatVaultAnswersHasAKind(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.vault.status, w.vault.message = status, "no\n\tnot crm-sync"
 				w.fails(kind)
-				_, err := w.leases.Token(w.t.Context(), "crm-sync")
+				_, err := w.leases.Token(w.t.Context(), "crm-sync", "")
 				require.NotContains(t, err.Error(), "crm-sync")
 				require.NotContains(t, err.Error(), "\n")
 			})
@@ -117,7 +117,7 @@ func TestLeases_ATokenOutlivesTheVaultTokenThatItWasReadWith(t *testing.T) {
 		w.clock.advance(10 * tokenCheck)
 		synctest.Wait()
 		require.Equal(t, 2, w.vault.readings(), "once")
-		require.NoError(t, w.leases.Close(w.t.Context()))
+		require.NoError(t, w.closes(true))
 		require.NoError(t, os.Remove(file))
 		require.Empty(t, w.clock.timers)
 	})
@@ -170,7 +170,7 @@ func TestLeases_ALeaseThatACacheRepeatsAfterARefusalIsNotGivenBack(t *testing.T)
 		w.takes()
 		synctest.Wait()
 		require.Equal(t, l.ID, w.takes().ID)
-		require.NoError(t, w.leases.Close(w.t.Context()))
+		require.NoError(t, w.closes(true))
 		require.Empty(t, w.vault.leases)
 	})
 }
@@ -194,7 +194,7 @@ func TestLeases_TheTokensEndBoundsALeaseWhoseDurationACacheRepeats(t *testing.T)
 func TestLeases_NamesThatACallerMakesUpDoNotPileUp(t *testing.T) {
 	inBubble(t, func(w *world) {
 		for _, name := range []string{"a", "b", "c"} {
-			_, err := w.leases.Token(w.t.Context(), name)
+			_, err := w.leases.Token(w.t.Context(), name, "")
 			require.Error(t, err)
 		}
 		require.Empty(t, w.leases.roles)
@@ -212,7 +212,7 @@ func TestLeases_ANameThatTwoCallersMakeUpAtOnceIsNotKept(t *testing.T) {
 		})
 		synctest.Wait()
 		second := make(chan error, 1)
-		go func() { _, err := w.leases.Token(w.t.Context(), "a"); second <- err }()
+		go func() { _, err := w.leases.Token(w.t.Context(), "a", ""); second <- err }()
 		synctest.Wait()
 		close(leave)
 		require.Error(t, <-second)
@@ -230,7 +230,7 @@ func TestHealth_SaysHowTheLatestReadingWent(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, "unavailable", w.leases.Health())
 		w.vault.set(func() { w.vault.down = false })
-		_, err := w.leases.Token(w.t.Context(), "no-such-role")
+		_, err := w.leases.Token(w.t.Context(), "no-such-role", "")
 		require.Error(t, err)
 		require.Equal(t, "ok", w.leases.Health(), "that a role is refused says nothing about Vault")
 	})

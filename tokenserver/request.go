@@ -1,6 +1,8 @@
 package tokenserver
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -46,8 +48,8 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 			p.form = r.MultipartForm.Value
 		}
 	default:
-		var first [1]byte
-		if n, _ := io.ReadFull(body, first[:]); n > 0 {
+		var content []byte
+		if content, err = io.ReadAll(body); err == nil && !isEmptyObject(content) {
 			return p, errNotAForm
 		}
 	}
@@ -62,6 +64,13 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 	}
 }
 
+// isEmptyObject reports whether a body has nothing in it, or a JSON object that has
+// nothing in it: axios.post(url, {}, {params}) sends one, and its parameters in the query.
+func isEmptyObject(body []byte) bool {
+	var object map[string]json.RawMessage
+	return len(bytes.TrimSpace(body)) == 0 || json.Unmarshal(body, &object) == nil && len(object) == 0
+}
+
 func (p params) get(name string) string {
 	if p.query.Has(name) {
 		return p.query.Get(name)
@@ -73,6 +82,7 @@ func (p params) get(name string) string {
 // header.
 func (p params) client() (id, value string) {
 	id, value, _ = p.r.BasicAuth()
+	id, value = decoded(id), decoded(value)
 	if sent := p.get("client_id"); sent != "" {
 		id = sent
 	}

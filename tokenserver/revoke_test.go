@@ -127,10 +127,10 @@ func TestClose_GivesBackALeaseThatIsBeingReadAndLetsNobodyIn(t *testing.T) {
 		hang := make(chan struct{})
 		w.vault.hang = hang
 		got := make(chan error, 1)
-		go func() { _, err := w.leases.Token(w.t.Context(), "crm-sync"); got <- err }()
+		go func() { _, err := w.leases.Token(w.t.Context(), "crm-sync", ""); got <- err }()
 		synctest.Wait()
 		closed := make(chan error, 1)
-		go func() { closed <- w.leases.Close(w.t.Context()) }()
+		go func() { closed <- w.closes(true) }()
 		synctest.Wait()
 		w.fails(Unavailable)
 		close(hang)
@@ -159,7 +159,8 @@ func TestClose_GivesTheLeasesOfOtherRolesBackWhileAReadingHangs(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
 		defer cancel()
-		require.ErrorIs(t, w.leases.Close(ctx), context.DeadlineExceeded)
+		_, err := w.leases.Close(ctx, true)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, []string{"zoho/creds/crm-sync/1"}, slices.Collect(maps.Keys(w.vault.leases)))
 	})
 }
@@ -175,7 +176,7 @@ func TestClose_GivesALeaseBackWhoseRoleHangsInAReading(t *testing.T) {
 		ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
 		defer cancel()
 		closed := make(chan error, 1)
-		go func() { closed <- w.leases.Close(ctx) }()
+		go func() { _, err := w.leases.Close(ctx, true); closed <- err }()
 		synctest.Wait()
 		w.clock.advance(patience)
 		require.NoError(t, <-closed)
@@ -187,7 +188,7 @@ func TestClose_SaysWhatCouldNotBeGivenBack(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.takes()
 		w.vault.set(func() { w.vault.down = true })
-		require.ErrorContains(t, w.leases.Close(w.t.Context()), "Vault cannot be reached")
+		require.ErrorContains(t, w.closes(true), "Vault cannot be reached")
 		require.Empty(t, w.clock.timers, "nothing is tried after the end")
 	})
 }

@@ -16,6 +16,8 @@ const (
 	stateDue   state = "due"
 	stateShort state = "short"
 	stateOver  state = "over"
+
+	stateDoubted state = "doubted"
 )
 
 // role is what the server holds for one role.
@@ -32,6 +34,15 @@ type role struct {
 	triedWith  int       // the Vault token of the latest reading, by its number
 	inUseUntil time.Time // until when a caller may have a token from here
 	stopTimer  func()
+	isNamed    bool          // by the operator, with -role
+	latest     error         // of the latest reading
+	isRead     bool          // at least once
+	pause      time.Duration // between the tries until then
+	warned     string        // the latest warning in the log
+
+	callers callers
+	trust   trust
+	doubted string // the token that a caller has found dead, until another one was asked for
 }
 
 func newRole(name string) *role {
@@ -62,6 +73,8 @@ func (r *role) look(now time.Time, vaultToken int) (*Lease, state) {
 		return nil, stateNone
 	case !l.isUsable(now):
 		return l, stateOver
+	case r.doubted != "" && r.doubted == l.TokenID:
+		return l, stateDoubted
 	case vaultToken != r.triedWith:
 		return l, stateShort
 	case now.Before(r.next):
@@ -70,15 +83,6 @@ func (r *role) look(now time.Time, vaultToken int) (*Lease, state) {
 		return l, stateShort
 	default:
 		return l, stateDue
-	}
-}
-
-// handedOut notes that a caller may use the token until the lease ends.
-func (r *role) handedOut(l *Lease) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if end := l.readAt.Add(l.duration); end.After(r.inUseUntil) {
-		r.inUseUntil = end
 	}
 }
 
@@ -91,12 +95,16 @@ func (r *role) isInUse(now time.Time) bool {
 // install makes l the current lease, and returns it. A lease with the same ID
 // comes from the cache of a Vault Agent: it counts from when it was first read, and is
 // not given back for being a former one, too.
-func (r *role) install(l *Lease, now time.Time, vaultToken int, spread float64) *Lease {
+//
+// It returns the warning that Vault gave with it, if that is a new one.
+func (r *role) install(l *Lease, now time.Time, vaultToken int, spread float64) (current *Lease, warning string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	former := r.current
+	said := l.warning
 	if former != nil && former.ID == l.ID {
 		l = former
+		l.warning = said
 		r.next = now.Add(l.untilRetry(now, spread))
 	} else {
 		if former != nil {
@@ -104,18 +112,47 @@ func (r *role) install(l *Lease, now time.Time, vaultToken int, spread float64) 
 		}
 		r.current, r.next = l, l.readAt.Add(l.untilRead(spread))
 	}
-	r.triedWith = vaultToken
+	r.triedWith, r.latest, r.isRead = vaultToken, nil, true
 	for _, f := range r.former {
-		f.unwanted = f.unwanted || f.ID != l.ID && f.Token.Equal(l.Token)
+		// The present lease holds the token, if it lasts: the role's ttl may be another now.
+		if f.ID != l.ID && f.Token.Equal(l.Token) && !f.promised.After(l.end()) {
+			l.promise(f.promised)
+			f.unwanted = true
+		}
 	}
-	return l
+	if said != r.warned {
+		r.warned, warning = said, said
+	}
+	return l, warning
+}
+
+// warning is what Vault said of the token that callers get now.
+func (r *role) warning(now time.Time) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.current.isUsable(now) {
+		return ""
+	}
+	return r.current.warning
+}
+
+// promised is until when the token of a lease that is held was promised to a caller.
+func (r *role) promised() (until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range append([]*Lease{r.current}, r.former...) {
+		if l != nil && l.promised.After(until) {
+			until = l.promised
+		}
+	}
+	return until
 }
 
 // failed notes a reading that has failed, and when to try again.
-func (r *role) failed(now time.Time, vaultToken int, spread float64) {
+func (r *role) failed(err error, now time.Time, vaultToken int, spread float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.triedWith = vaultToken
+	r.triedWith, r.latest = vaultToken, err
 	if r.current != nil {
 		r.next = now.Add(r.current.untilRetry(now, spread))
 	}

@@ -1,7 +1,6 @@
 package tokenserver
 
 import (
-	"errors"
 	"maps"
 	"slices"
 )
@@ -52,7 +51,7 @@ func (s *Leases) checkVaultToken(known int) {
 func (s *Leases) dropIfEmpty(r *role) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.isEmpty() && s.roles[r.name] == r {
+	if r.isEmpty() && !r.isNamed && s.roles[r.name] == r {
 		delete(s.roles, r.name)
 		s.flights.Forget(r.name) // whoever comes now makes another role, which its own reading has to drop
 	}
@@ -61,7 +60,7 @@ func (s *Leases) dropIfEmpty(r *role) {
 // nameForLog is the role's name, once Vault has known it. Before that it is what a
 // caller has sent as its refresh token, and that may be a secret.
 func (s *Leases) nameForLog(r *role) string {
-	if r.isEmpty() {
+	if r.isEmpty() && !r.isNamed {
 		return unknownRole
 	}
 	return r.name
@@ -69,7 +68,7 @@ func (s *Leases) nameForLog(r *role) string {
 
 const unknownRole = "(not known to Vault)"
 
-// outcome notes how the latest reading went. That a role is refused says nothing
+// outcome notes how the latest request went. That a role is refused says nothing
 // about Vault.
 func (s *Leases) outcome(err error) {
 	if isRefused(err) {
@@ -78,21 +77,4 @@ func (s *Leases) outcome(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked, s.latest = true, err
-}
-
-// Health says in a word how the latest reading of a lease went.
-func (s *Leases) Health() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var failure *Error
-	switch {
-	case !s.asked:
-		return "not asked yet"
-	case errors.As(s.latest, &failure):
-		return string(failure.Kind)
-	case s.latest != nil:
-		return string(Unavailable)
-	default:
-		return "ok"
-	}
 }

@@ -7,9 +7,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
-
-	"vault-plugin-secrets-zoho/backend/secret"
 )
 
 // A Server answers callers as Zoho's Accounts server does.
@@ -18,7 +17,11 @@ type Server struct {
 	// Pair is what callers have to send. Nil lets in everybody who can connect.
 	Pair *Pair
 	// Roles are those that callers may ask for. Empty: all that Vault allows.
-	Roles   []string
+	Roles []string
+	// PlainAPIDomain answers with api_domain in Zoho's form, which makes Zoho's SDKs leave
+	// the token server.
+	PlainAPIDomain bool
+
 	Version string
 	Log     *slog.Logger
 	Clock   Clock
@@ -43,9 +46,11 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/oauth/v2/token", s.token)
 	mux.HandleFunc("/oauth/v2/token/revoke", s.revoke)
+	mux.HandleFunc("/oauth/v2/revoke/token", s.revokeWithClient)
 	mux.HandleFunc("/healthz", s.health)
+	mux.HandleFunc("/readyz", s.ready)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusNotFound, refusal{Word: wordGeneralError, Description: "The token server has /oauth/v2/token, /oauth/v2/token/revoke and /healthz."})
+		writeJSON(w, http.StatusNotFound, refusal{Word: wordGeneralError, Description: "The token server has /oauth/v2/token, /oauth/v2/revoke/token, /oauth/v2/token/revoke, /healthz and /readyz."})
 	})
 	return mux
 }
@@ -57,13 +62,13 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	grantType := p.get("grant_type")
+	grantType, wrongClient := p.get("grant_type"), s.clientWord(p)
 	switch {
 	case grantType == "":
 		s.deny(w, r, "grant_type is missing", badRequest("grant_type is missing."))
 		return
-	case !s.knows(p):
-		s.deny(w, r, "wrong client ID or secret", refuse(wordInvalidClient))
+	case wrongClient != "":
+		s.deny(w, r, "wrong client ID or secret", refuse(wrongClient))
 		return
 	case grantType != "refresh_token":
 		s.deny(w, r, "another grant_type than refresh_token", refuse(wordInvalidClient)) // Zoho's word for it
@@ -74,52 +79,21 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		s.deny(w, r, "refresh_token is not the name of a role that is served", refuse(wordInvalidCode))
 		return
 	}
-	l, err := s.Leases.Token(r.Context(), name)
+	l, err := s.Leases.Token(r.Context(), name, processOf(callerOf(r)))
 	if err != nil {
 		if r.Context().Err() == nil {
-			s.deny(w, r, "no access token: "+err.Error(), refusalOf(err))
+			s.deny(w, r, "no access token: "+err.Error(), refusalOf(err, s.Clock.Now()))
 		}
 		return
 	}
-	expiresIn := max(l.expiresIn(s.Clock.Now()), 1)
-	s.Log.Info("answered with an access token", "role", l.Role, "token_id", l.TokenID, "caller", callerOf(r), "expires_in", expiresIn)
+	s.Log.Info("answered with an access token", "role", l.Role, "token_id", l.TokenID, "caller", callerOf(r), "expires_in", l.ExpiresIn)
+	apiDomain := l.APIDomain
+	if !s.PlainAPIDomain {
+		apiDomain = withPort(apiDomain)
+	}
 	writeJSON(w, http.StatusOK, tokenAnswer{
-		AccessToken: l.Token.Reveal(), APIDomain: l.APIDomain, TokenType: l.TokenType, ExpiresIn: expiresIn,
+		AccessToken: l.Token.Reveal(), APIDomain: apiDomain, TokenType: l.TokenType, ExpiresIn: l.ExpiresIn,
 	})
-}
-
-// revoke gives leases back. As at Zoho, whoever has an access token may revoke it;
-// the name of a role is no secret, so for that the client's pair is needed.
-func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
-	p, ok := s.accept(w, r)
-	if !ok {
-		return
-	}
-	token := p.get("token")
-	found, err := s.Leases.RevokeToken(r.Context(), secret.New(token))
-	if !found && err == nil && s.serves(token) && s.knows(p) {
-		found, err = s.Leases.RevokeRole(r.Context(), token)
-	}
-	switch {
-	case err != nil:
-		s.deny(w, r, "a lease could not be given back: "+err.Error(), refusalOf(err))
-	case !found:
-		s.deny(w, r, "nothing to revoke", refusal{status: http.StatusBadRequest, Word: wordInvalidToken})
-	default:
-		s.Log.Info("gave back what a caller has revoked", "caller", callerOf(r))
-		writeJSON(w, http.StatusOK, map[string]string{"status": "success"})
-	}
-}
-
-// health says that the program answers. It asks Vault nothing: while Vault is away
-// the program serves what it has, and to start it again would lose that.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"status": "failure"})
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": s.Version, "vault": s.Leases.Health()})
 }
 
 // accept reads the parameters of a POST, or answers.
@@ -151,5 +125,9 @@ func (s *Server) serves(name string) bool {
 // caller has sent.
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, reason string, with refusal) {
 	s.Log.Warn("refused a caller", "caller", callerOf(r), "reason", reason, "http_status", with.status, "error", with.Word)
+	if with.retryAfter > 0 {
+		seconds := (with.retryAfter + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
 	writeJSON(w, with.status, with)
 }

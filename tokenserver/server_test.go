@@ -61,8 +61,20 @@ func multipartForm(t *testing.T, v url.Values) *http.Request {
 func TestServer_TakesParametersInEachOfZohosWays(t *testing.T) {
 	basic := form("/oauth/v2/token", refresh("client_id", "", "client_secret", ""))
 	basic.SetBasicAuth(pairID, pairSecret)
+	// RFC 6749, 2.3.1, as openid-client, oauth4webapi and @badgateway/oauth2-client have it
+	encoded := form("/oauth/v2/token", refresh("client_id", "", "client_secret", ""))
+	encoded.SetBasicAuth("1000%2ECALLER", "the%2Dsecret-of-the-pair")
+	object := func(body string) *http.Request { // axios.post(url, {}, {params})
+		r := httptest.NewRequest(http.MethodPost, "/oauth/v2/token?"+refresh().Encode(), strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		return r
+	}
 	for name, r := range map[string]*http.Request{
 		"form body":         form("/oauth/v2/token", refresh()),
+		"encoded Basic":     encoded,
+		"query and {}":      object("{}"),
+		"query and { }\n":   object("{ }\n"),
+		"query and null":    object("null"),
 		"query":             httptest.NewRequest(http.MethodPost, "/oauth/v2/token?"+refresh().Encode(), nil),
 		"multipart form":    multipartForm(t, refresh()),
 		"Basic header":      basic,
@@ -72,7 +84,7 @@ func TestServer_TakesParametersInEachOfZohosWays(t *testing.T) {
 			inBubble(t, func(w *world) {
 				got := w.send(r)
 				require.Equal(t, http.StatusOK, got.Code)
-				require.JSONEq(t, `{"access_token":"1000.token1.secret","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3590}`, got.Body.String())
+				require.JSONEq(t, `{"access_token":"1000.token1.secret","api_domain":"https://www.zohoapis.eu:443","token_type":"Bearer","expires_in":3590}`, got.Body.String())
 				require.Equal(t, "application/json;charset=UTF-8", got.Header().Get("Content-Type"))
 				require.Contains(t, w.log.String(), `msg="answered with an access token" role=crm-sync token_id=id-1 caller=192.0.2.1:1234 expires_in=3590`)
 			})
@@ -85,6 +97,13 @@ func TestServer_RefusesInZohosWordsAndAsksVaultNothing(t *testing.T) {
 	json := form("/oauth/v2/token", nil)
 	json = httptest.NewRequest(http.MethodPost, json.URL.Path, strings.NewReader(`{"grant_type":"refresh_token"}`))
 	json.Header.Set("Content-Type", "application/json")
+	object := func(body string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "/oauth/v2/token?"+refresh().Encode(), strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		return r
+	}
+	encoded := form("/oauth/v2/token", refresh("client_id", "", "client_secret", ""))
+	encoded.SetBasicAuth("1000%2ECALLER", "the%2secret")
 	large := form("/oauth/v2/token", refresh("scope", strings.Repeat("x", 1<<20)))
 	halfMultipart := multipartForm(t, refresh())
 	halfMultipart.Header.Set("Content-Type", "multipart/form-data; boundary=another")
@@ -93,11 +112,16 @@ func TestServer_RefusesInZohosWordsAndAsksVaultNothing(t *testing.T) {
 		status int
 		body   string // "" where the text is for people
 	}{
-		"another secret":          {form("/oauth/v2/token", refresh("client_secret", "x")), 200, invalidClient},
+		"another secret":          {form("/oauth/v2/token", refresh("client_secret", "x")), 200, `{"error":"invalid_client_secret"}`},
 		"another ID":              {form("/oauth/v2/token", refresh("client_id", "x")), 200, invalidClient},
 		"no pair":                 {form("/oauth/v2/token", refresh("client_id", "", "client_secret", "")), 200, invalidClient},
 		"another grant type":      {form("/oauth/v2/token", refresh("grant_type", "authorization_code")), 200, invalidClient},
 		"a JSON body":             {json, 200, invalidClient},
+		"an empty JSON array":     {object("[]"), 200, invalidClient},
+		"half a JSON object":      {object("{"), 200, invalidClient},
+		"an encoded wrong secret": {encoded, 200, `{"error":"invalid_client_secret"}`},
+		"no secret":               {form("/oauth/v2/token", refresh("client_secret", "")), 200, `{"error":"invalid_client_secret"}`},
+		"the secret as the ID":    {form("/oauth/v2/token", refresh("client_id", pairSecret)), 200, invalidClient},
 		"a role out of -role":     {form("/oauth/v2/token", refresh("refresh_token", "books")), 200, invalidCode},
 		"no role":                 {form("/oauth/v2/token", refresh("refresh_token", "")), 200, invalidCode},
 		"no grant type":           {form("/oauth/v2/token", refresh("grant_type", "")), 400, ""},
@@ -158,15 +182,16 @@ func TestServer_ASecretInThePlaceOfARoleIsNotLogged(t *testing.T) {
 
 func TestServer_SaysInZohosWordsWhyThereIsNoToken(t *testing.T) {
 	for name, c := range map[string]struct {
-		vault  int // its status; 0 for a Vault that is away
-		status int
-		body   string
+		vault      int // its status; 0 for a Vault that is away
+		status     int
+		body       string
+		retryAfter string
 	}{
-		"unknown role":  {400, 200, `{"error":"invalid_code"}`},
-		"throttled":     {429, 400, `{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}`},
-		"Zoho nonsense": {502, 502, `{"error_description":"Vault answers HTTP 502: no","error":"general_error"}`},
-		"sealed":        {503, 503, `{"error_description":"Vault answers HTTP 503: no","error":"general_error"}`},
-		"away":          {0, 503, `{"error_description":"Vault cannot be reached: connection refused","error":"general_error"}`},
+		"unknown role":  {400, 200, `{"error":"invalid_code"}`, ""},
+		"throttled":     {429, 400, `{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}`, "30"},
+		"Zoho nonsense": {502, 502, `{"error_description":"Vault answers HTTP 502: no","error":"general_error"}`, ""},
+		"sealed":        {503, 503, `{"error_description":"Vault answers HTTP 503: no","error":"general_error"}`, "5"},
+		"away":          {0, 503, `{"error_description":"Vault cannot be reached: connection refused","error":"general_error"}`, "5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -174,6 +199,7 @@ func TestServer_SaysInZohosWordsWhyThereIsNoToken(t *testing.T) {
 				got := w.send(form("/oauth/v2/token", refresh()))
 				require.Equal(t, c.status, got.Code)
 				require.Equal(t, c.body, got.Body.String())
+				require.Equal(t, c.retryAfter, got.Header().Get("Retry-After"))
 				w.vault.set(func() { w.vault.status, w.vault.down = 0, false })
 				require.Contains(t, w.send(form("/oauth/v2/token", refresh())).Body.String(), "access_token")
 			})
@@ -188,6 +214,35 @@ func TestServer_SaysThatVaultDoesNotLetItIn(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, got.Code)
 		require.Contains(t, got.Body.String(), "The token server is not let in")
 	})
+}
+
+func TestServer_SaysWhenVaultExpectsTheNextAttempt(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.vault.status, w.vault.message = http.StatusTooManyRequests, "The budget is used up. The next attempt makes sense at 2030-01-01T12:05:00Z."
+		w.clock.advance(500 * time.Millisecond)
+		got := w.send(form("/oauth/v2/token", refresh()))
+		require.Equal(t, "300", got.Header().Get("Retry-After"))
+	})
+}
+
+func TestServer_AnAPIDomainLeadsNoSDKToZohosOwnServer(t *testing.T) {
+	answers := func(w *world) string { return w.send(form("/oauth/v2/token", refresh())).Body.String() }
+	inBubble(t, func(w *world) {
+		require.Contains(t, answers(w), `"api_domain":"https://www.zohoapis.eu:443"`)
+		w.server.PlainAPIDomain = true
+		require.Contains(t, answers(w), `"api_domain":"https://www.zohoapis.eu"`)
+	})
+	inBubbleOf(t, "an empty one is left out", func(w *world) {
+		w.vault.noDomain = true
+		require.Regexp(t, `^{"access_token":"[^"]+","token_type":"Bearer","expires_in":3590}$`, answers(w))
+	})
+	for plain, answered := range map[string]string{
+		"https://www.zohoapis.com/": "https://www.zohoapis.com:443/", "https://api.example.com:8443": "https://api.example.com:8443",
+		"http://127.0.0.1:1234": "http://127.0.0.1:1234", "http://localhost": "http://localhost", "zohoapis.eu": "zohoapis.eu", "": "", "::": "::",
+		"https://[::1]": "https://[::1]:443",
+	} {
+		require.Equal(t, answered, withPort(plain))
+	}
 }
 
 func TestServer_WithoutAPairEverybodyWhoCanConnectIsLetIn(t *testing.T) {
@@ -230,6 +285,67 @@ func TestServer_RevokeTakesTheTokenItselfOrTheRoleWithThePair(t *testing.T) {
 	})
 }
 
+// Zoho is away: Vault keeps the lease, and says 400.
+func TestServer_ARevocationThatFailedIsNotTakenForDone(t *testing.T) {
+	for path, v := range map[string]url.Values{
+		"/oauth/v2/token/revoke": refresh("token", "1000.token1.secret"),
+		"/oauth/v2/revoke/token": refresh("token", "1000.token1.secret", "token_type", "access_token"),
+	} {
+		t.Run(path, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.takes()
+				w.vault.set(func() { w.vault.keeps = true })
+				got := w.send(form(path, v))
+				require.Equal(t, http.StatusServiceUnavailable, got.Code)
+				require.Equal(t, `{"error_description":"The token was not revoked yet: Vault answers HTTP 400: failed to revoke entry","error":"general_error"}`, got.Body.String())
+				require.Equal(t, "5", got.Header().Get("Retry-After"))
+				w.vault.set(func() { w.vault.keeps = false })
+				require.Equal(t, http.StatusOK, w.send(form(path, v)).Code, "it can be sent again")
+				require.Empty(t, w.vault.leases)
+			})
+		})
+	}
+}
+
+func TestServer_TheNewerRevokeWantsThePairAndTheTokensType(t *testing.T) {
+	inBubble(t, func(w *world) {
+		ask := func(id, value string, v url.Values) (int, string) {
+			r := form("/oauth/v2/revoke/token", v)
+			r.SetBasicAuth(id, value)
+			got := w.send(r)
+			return got.Code, got.Body.String()
+		}
+		const noSuch, done = `{"error":"invalid_token"}`, `{"status":"success"}`
+		l := w.takes()
+		token := l.Token.Reveal()
+		for _, c := range []struct {
+			id, secret string
+			v          url.Values
+			status     int
+			body       string
+		}{
+			{"", "", url.Values{"token": {token}, "token_type": {"access_token"}}, 400, `{"error":"invalid_client"}`},
+			{pairID, "x", url.Values{"token": {token}, "token_type": {"access_token"}}, 400, `{"error":"invalid_client"}`},
+			{pairID, pairSecret, url.Values{"token": {token}}, 400, noSuch}, // refresh_token is meant
+			{pairID, pairSecret, url.Values{"token": {token}, "token_type": {"refresh_token"}}, 400, noSuch},
+			{pairID, pairSecret, url.Values{"token": {crmSync}, "token_type": {"access_token"}}, 400, noSuch},
+			{pairID, pairSecret, url.Values{"token": {token}, "token_type": {"another"}}, 400, noSuch},
+			{pairID, pairSecret, url.Values{"token": {"../x"}}, 400, noSuch},
+			{pairID, pairSecret, url.Values{"token": {token}, "token_type": {"access_token"}}, 200, done},
+		} {
+			require.Len(t, w.vault.leases, 1)
+			status, body := ask(c.id, c.secret, c.v)
+			require.Equal(t, c.status, status)
+			require.Equal(t, c.body, body)
+		}
+		require.Empty(t, w.vault.leases)
+		w.takes()
+		status, body := ask("1000%2ECALLER", pairSecret, url.Values{"token": {crmSync}})
+		require.Equal(t, http.StatusOK, status, body)
+		require.Empty(t, w.vault.leases)
+	})
+}
+
 func TestServer_HealthNeedsNoPairAndDoesNotAskVault(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.vault.down = true
@@ -250,3 +366,5 @@ func TestServer_ExpiresInShrinksWithTheLease(t *testing.T) {
 		require.Contains(t, w.send(form("/oauth/v2/token", refresh())).Body.String(), `"expires_in":590}`)
 	})
 }
+
+func probe(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, nil) }

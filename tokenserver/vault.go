@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -32,6 +33,10 @@ func NewVault(mount, tokenFile string, clock Clock) (*Vault, error) {
 	if config.Error != nil {
 		return nil, config.Error
 	}
+	// Callers wait, and have a time limit of their own; readings are tried again anyway.
+	if os.Getenv(api.EnvVaultMaxRetries) == "" {
+		config.MaxRetries = 0
+	}
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, err
@@ -43,14 +48,19 @@ func NewVault(mount, tokenFile string, clock Clock) (*Vault, error) {
 	return &Vault{client: client, mount: mount, token: &vaultToken{file: tokenFile}, clock: clock}, nil
 }
 
-// Read reads a lease. Its error is an *Error.
-func (v *Vault) Read(ctx context.Context, role string) (*Lease, error) {
+// Read reads a lease, on any token but that with the token_id reject if that is not
+// empty. Its error is an *Error.
+func (v *Vault) Read(ctx context.Context, role, reject string) (*Lease, error) {
 	if err := v.logIn(); err != nil {
 		return nil, err
 	}
 	// Before the request, so that the time it takes counts as used.
 	readAt := v.clock.Now()
-	answer, err := v.client.Logical().ReadWithContext(ctx, v.mount+"/creds/"+role)
+	var fields map[string][]string
+	if reject != "" {
+		fields = map[string][]string{"reject": {reject}}
+	}
+	answer, err := v.client.Logical().ReadWithDataWithContext(ctx, v.mount+"/creds/"+role, fields)
 	if err != nil {
 		return nil, v.whyRefused(ctx, explain(err, role))
 	}
@@ -58,6 +68,17 @@ func (v *Vault) Read(ctx context.Context, role string) (*Lease, error) {
 		return nil, &Error{Kind: BadAnswer, Status: http.StatusNotFound, Text: "Vault has no secrets engine at " + v.mount + "/; see -mount."}
 	}
 	return leaseOf(answer, role, readAt)
+}
+
+// Check asks whether Vault accepts the Vault token. Its error is an *Error.
+func (v *Vault) Check(ctx context.Context) error {
+	if err := v.logIn(); err != nil {
+		return err
+	}
+	if _, err := v.client.Auth().Token().LookupSelfWithContext(ctx); err != nil {
+		return explain(err, "")
+	}
+	return nil
 }
 
 // whyRefused finds out what a 403 means: if Vault knows the Vault token, it is
@@ -97,7 +118,8 @@ func leaseOf(answer *api.Secret, role string, readAt time.Time) (*Lease, error) 
 	}
 	return &Lease{
 		ID: answer.LeaseID, Role: role, Token: secret.New(data.AccessToken), TokenID: data.TokenID,
-		TokenType: data.TokenType, APIDomain: data.APIDomain, readAt: readAt, duration: duration,
+		TokenType: data.TokenType, APIDomain: data.APIDomain, warning: tidy(strings.Join(answer.Warnings, " "), role),
+		readAt: readAt, duration: duration,
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package tokenserver
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -81,6 +82,8 @@ type world struct {
 	leases *Leases
 	server *Server
 	log    *syncBuffer
+
+	processes int
 }
 
 // syncBuffer is a log that may be read while it is written.
@@ -136,7 +139,7 @@ func inBubble(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) { test(newWorld(t)) })
 }
 
-// takes gets a token for a caller, which has to be alive.
+// takes gets a token, which has to be alive, for a process that has asked for none before.
 func (w *world) takes() *Lease {
 	w.t.Helper()
 	return w.takesFrom("crm-sync")
@@ -144,17 +147,36 @@ func (w *world) takes() *Lease {
 
 func (w *world) takesFrom(role string) *Lease {
 	w.t.Helper()
-	l, err := w.leases.Token(w.t.Context(), role)
-	require.NoError(w.t, err)
+	w.processes++
+	l := w.answers(fmt.Sprintf("uid=0 pid=%d", w.processes), role).Lease
 	require.True(w.t, w.vault.isLeased(l.Token.Reveal()), "the token is dead")
-	require.Positive(w.t, l.expiresIn(w.clock.Now()))
 	return l
+}
+
+// answers gets a token for a process, dead or alive.
+func (w *world) answers(process, role string) Answer {
+	w.t.Helper()
+	answer, err := w.leases.Token(w.t.Context(), role, process)
+	require.NoError(w.t, err)
+	require.Positive(w.t, answer.ExpiresIn)
+	return answer
+}
+
+// closes ends all leases, or those that nobody was promised.
+func (w *world) closes(revoke bool) error {
+	_, err := w.leases.Close(w.t.Context(), revoke)
+	return err
 }
 
 func (w *world) fails(kind Kind) {
 	w.t.Helper()
-	_, err := w.leases.Token(w.t.Context(), "crm-sync")
+	_, err := w.leases.Token(w.t.Context(), "crm-sync", "")
 	var failure *Error
 	require.ErrorAs(w.t, err, &failure)
 	require.Equal(w.t, kind, failure.Kind, failure.Text)
+}
+
+func inBubbleOf(t *testing.T, name string, test func(w *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { inBubble(t, test) })
 }

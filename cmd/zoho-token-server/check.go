@@ -10,9 +10,17 @@ import (
 	"time"
 )
 
-// check asks the token server that listens there whether it answers. It is for
+// probe is the path that -check asks for.
+func (s settings) probe() string {
+	if s.ready {
+		return "/readyz"
+	}
+	return "/healthz"
+}
+
+// check asks the token server that listens there whether it answers, or is ready. It is for
 // those who watch it where nothing else can reach it, such as the kubelet.
-func check(ctx context.Context, listen string, stdout io.Writer) error {
+func check(ctx context.Context, listen, probe string, stdout io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	network, address := "tcp", listen
@@ -26,7 +34,7 @@ func check(ctx context.Context, listen string, stdout io.Writer) error {
 		},
 		DisableKeepAlives: true,
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://token-server/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://token-server"+probe, nil)
 	if err != nil {
 		return err
 	}
@@ -37,7 +45,7 @@ func check(ctx context.Context, listen string, stdout io.Writer) error {
 	defer func() { _ = resp.Body.Close() }() // it was only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 	if err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("-check: HTTP %d from %s", resp.StatusCode, listen)
+		return fmt.Errorf("-check: HTTP %d from %s: %q", resp.StatusCode, listen, body)
 	}
 	_, err = fmt.Fprintln(stdout, string(body))
 	return err

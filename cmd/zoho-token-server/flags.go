@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"vault-plugin-secrets-zoho/tokenserver"
 )
@@ -21,8 +22,23 @@ type settings struct {
 	roles      []string
 	clientFile string
 	tokenFile  string
+	answers    answerSettings
 	check      bool
+	ready      bool
 	version    bool
+}
+
+// answerSettings are flags that change what callers get.
+type answerSettings struct {
+	maxAge         time.Duration
+	plainAPIDomain bool
+	revokeOnExit   bool
+}
+
+func (a *answerSettings) register(flags *flag.FlagSet) {
+	flags.DurationVar(&a.maxAge, "max-age", 0, "`longest` time for which a caller is told that its token is good, such as 10m;\nthe token may live for longer. 0: as long as the token lives")
+	flags.BoolVar(&a.plainAPIDomain, "plain-api-domain", false, "answer with api_domain as Zoho does, without a port. It makes Zoho's SDKs\nask Zoho's own Accounts server at their second refresh")
+	flags.BoolVar(&a.revokeOnExit, "revoke-on-exit", false, "give every lease back at the end, also those on tokens that callers still use")
 }
 
 const usage = `zoho-token-server answers programs on this machine as Zoho's Accounts server
@@ -55,7 +71,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	})
 	flags.StringVar(&s.clientFile, "client-file", "", "`file` with the client ID and secret that callers have to send; made with a new\npair, and mode 0600, if it is not there. Without it "+tokenserver.EnvClientID+" and\n"+tokenserver.EnvClientSecret+" count. A Unix socket needs neither")
 	flags.StringVar(&s.tokenFile, "token-file", "", "`file` with the Vault token, read again when it changes")
+	s.answers.register(flags)
 	flags.BoolVar(&s.check, "check", false, "ask the token server at -listen whether it answers, and end")
+	flags.BoolVar(&s.ready, "ready", false, "with -check: ask whether callers would get a token")
 	flags.BoolVar(&s.version, "version", false, "say the version, and end")
 	flags.Usage = func() {
 		_, _ = io.WriteString(stderr, usage) // if this fails there is nobody to tell
@@ -66,6 +84,12 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+	}
+	if s.ready && !s.check {
+		return s, errors.New("-ready says what -check is to ask; give both")
+	}
+	if s.answers.maxAge != 0 && s.answers.maxAge < time.Second {
+		return s, fmt.Errorf("-max-age %s is less than a second", s.answers.maxAge)
 	}
 	for _, name := range s.roles {
 		if !tokenserver.IsRoleName(name) {

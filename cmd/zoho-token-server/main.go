@@ -26,7 +26,7 @@ var Version = "v0.1.0"
 const (
 	// requestGrace is how long requests that are under way may take at the end.
 	requestGrace = 5 * time.Second
-	// leaseGrace is how long giving the leases back may take.
+	// leaseGrace is how long giving leases back may take.
 	leaseGrace = 15 * time.Second
 )
 
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := fmt.Fprintln(stdout, Version)
 		return err
 	case s.check:
-		return check(ctx, s.listen, stdout)
+		return check(ctx, s.listen, s.probe(), stdout)
 	}
 	clock, log := tokenserver.SystemClock(), slog.New(slog.NewTextHandler(stderr, nil))
 	vault, err := tokenserver.NewVault(s.mount, s.tokenFile, clock)
@@ -67,9 +67,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	leases := tokenserver.NewLeases(vault, clock, log)
-	server := &tokenserver.Server{Leases: leases, Pair: pair, Roles: s.roles, Version: Version, Log: log, Clock: clock}
+	leases.MaxAge = s.answers.maxAge
+	server := &tokenserver.Server{
+		Leases: leases, Pair: pair, Roles: s.roles, PlainAPIDomain: s.answers.plainAPIDomain, Version: Version, Log: log, Clock: clock,
+	}
 	log.Info("listening", "address", listener.Addr().String(), "version", Version)
-	return errors.Join(serve(ctx, server.HTTPServer(), listener), giveBack(leases, log))
+	leases.Start(s.roles)
+	return errors.Join(serve(ctx, server.HTTPServer(), listener), end(leases, s.answers.revokeOnExit, log))
 }
 
 // serve serves until ctx ends.
@@ -92,15 +96,20 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 	return nil
 }
 
-// giveBack ends what was leased. What cannot be given back ends by itself, with
-// its access token.
-func giveBack(leases *tokenserver.Leases, log *slog.Logger) error {
+// end gives back what nobody relies on, or all. The rest ends by itself, with its
+// access token.
+func end(leases *tokenserver.Leases, revoke bool, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseGrace)
 	defer cancel()
-	if err := leases.Close(ctx); err != nil {
+	promised, err := leases.Close(ctx, revoke)
+	switch {
+	case err != nil:
 		return fmt.Errorf("not every lease could be given back; what is left ends with its access token, within the hour: %w", err)
+	case promised.IsZero():
+		log.Info("ended, and gave every lease back")
+	default:
+		log.Info("ended, and left the leases on access tokens that callers may still use; they end by themselves", "promised_until", promised.UTC().Format(time.RFC3339))
 	}
-	log.Info("ended, and gave every lease back")
 	return nil
 }
 

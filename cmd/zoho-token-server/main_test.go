@@ -59,6 +59,7 @@ func (v *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"lease_id": "zoho-eu/creds/crm-sync/1", "lease_duration": 3600,
 			"data": map[string]any{"access_token": "1000.a.b", "token_id": "id-1", "token_type": "Bearer", "api_domain": "https://www.zohoapis.eu"},
 		}
+	case "/v1/auth/token/lookup-self":
 	case "/v1/sys/leases/revoke":
 		var sent map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&sent)
@@ -95,12 +96,52 @@ func startVault(t *testing.T) *fakeVault {
 	return vault
 }
 
-func TestRun_ServesUntilItsEndAndThenGivesEveryLeaseBack(t *testing.T) {
+// Its callers go on using what they have while it is started again.
+func TestRun_ItsEndTakesNoTokenFromItsCallers(t *testing.T) {
+	vault := startVault(t)
+	socket := filepath.Join(t.TempDir(), "socket")
+	log, stop := start(t, "-listen=unix:"+socket, "-mount=zoho-eu", "-role=crm-sync", "-max-age=20m", "-plain-api-domain")
+	listening(t, log)
+	client := overUnix(socket)
+	defer client.CloseIdleConnections()
+	answer := post(t, client, "http://zoho/oauth/v2/token", "grant_type=refresh_token&refresh_token=crm-sync")
+	require.Contains(t, answer, `"expires_in":1200`)
+	require.Contains(t, answer, `"api_domain":"https://www.zohoapis.eu"`)
+	require.NoError(t, stop())
+	require.Empty(t, vault.revoked)
+	require.Contains(t, log.String(), "promised_until=")
+}
+
+func overUnix(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}}}
+}
+
+func TestRun_CheckReadyFailsWhereCallersWouldGetNoToken(t *testing.T) {
+	vault := startVault(t)
+	ask := func(role string, args ...string) error {
+		t.Helper()
+		socket := filepath.Join(t.TempDir(), "s")
+		log, stop := start(t, "-listen=unix:"+socket, "-mount=zoho-eu", "-role="+role)
+		defer func() { require.NoError(t, stop()) }()
+		listening(t, log)
+		require.Eventually(t, func() bool { return strings.Contains(log.String(), "a lease") }, time.Minute, 10*time.Millisecond, "it says how it began")
+		return run(t.Context(), append(args, "-listen=unix:"+socket), io.Discard, io.Discard)
+	}
+	require.NoError(t, ask("crm-sync", "-check", "-ready"))
+	require.NoError(t, ask("crm-snyc", "-check"), "it answers")
+	require.ErrorContains(t, ask("crm-snyc", "-check", "-ready"), "role crm-snyc: Vault")
+	require.Equal(t, []string{"zoho-eu/creds/crm-sync/1"}, vault.revoked, "nobody has asked for that token")
+}
+
+func TestRun_RevokesEveryLeaseAtItsEndIfItIsTold(t *testing.T) {
 	vault := startVault(t)
 	t.Setenv("VAULT_TOKEN", "the-vault-token")
 	t.Setenv("VAULT_NAMESPACE", "team")
 	file := filepath.Join(t.TempDir(), "client.env")
-	log, stop := start(t, "-listen=127.0.0.1:0", "-mount=/zoho-eu/", "-role=crm-sync", "-client-file="+file)
+	log, stop := start(t, "-listen=127.0.0.1:0", "-mount=/zoho-eu/", "-role=crm-sync", "-client-file="+file, "-revoke-on-exit")
 	url := "http://" + listening(t, log)
 
 	content, err := os.ReadFile(file)
@@ -134,10 +175,7 @@ func TestRun_OnAUnixSocketNeedsNoPairAndTellsSystemdWhenItListens(t *testing.T) 
 	require.NoError(t, err)
 	require.Equal(t, "READY=1", string(ready[:n]))
 
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}}
+	client := overUnix(socket)
 	defer client.CloseIdleConnections()
 	require.Contains(t, post(t, client, "http://zoho/oauth/v2/token", "grant_type=refresh_token&refresh_token=crm-sync"), "access_token")
 	require.Regexp(t, fmt.Sprintf(`caller="?(uid=%d pid=%d|unix)"? `, os.Getuid(), os.Getpid()), log.String())
@@ -157,6 +195,8 @@ func TestRun_RefusesToStart(t *testing.T) {
 		`"../x" is not the name of a role`:                     {"-role=../x"},
 		`unexpected argument "serve"`:                          {"serve"},
 		"flag provided but not defined":                        {"-secret=x"},
+		"-ready says what -check is to ask":                    {"-ready"},
+		"-max-age 1ms is less than a second":                   {"-max-age=1ms"},
 		"-mount is empty":                                      {"-mount=/", "-listen=unix:" + filepath.Join(t.TempDir(), "s")},
 		"-client-file":                                         {"-client-file=" + filepath.Join(t.TempDir(), "no", "such", "dir")},
 		`invalid value "9" for flag -socket-mode`:              {"-socket-mode=9"},
@@ -186,7 +226,7 @@ func TestRun_SaysWhatItCouldNotGiveBack(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	t.Setenv("ZOHO_CLIENT_ID", "an-id")
 	t.Setenv("ZOHO_CLIENT_SECRET", "0123456789abcdef")
-	log, stop := start(t, "-listen=127.0.0.1:0", "-mount=zoho-eu", "-token-file="+socket)
+	log, stop := start(t, "-listen=127.0.0.1:0", "-mount=zoho-eu", "-token-file="+socket, "-revoke-on-exit")
 	url := "http://" + listening(t, log) + "/oauth/v2/token"
 	const form = "client_id=an-id&client_secret=0123456789abcdef&grant_type=refresh_token&refresh_token=crm-sync"
 	require.Contains(t, post(t, http.DefaultClient, url, form), "There is no Vault token")
