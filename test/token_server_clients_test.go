@@ -90,7 +90,7 @@ func TestTokenServer_GosTokenSourceUnderstandsItsErrors(t *testing.T) {
 	_, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: "crm-sync"}).Token()
 	var refused *oauth2.RetrieveError
 	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "invalid_client", refused.ErrorCode)
+	require.Equal(t, "invalid_client_secret", refused.ErrorCode)
 }
 
 // program is a program of another language that calls until its input ends.

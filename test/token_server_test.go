@@ -56,6 +56,7 @@ func (m *mount) startTokenServerWith(environ []string, flags ...string) *tokenSe
 	program, err := buildTokenServer()
 	require.NoError(m.t, err)
 	dir := m.t.TempDir()
+	flags = append([]string{"-revoke-on-exit"}, flags...) // for ends
 	s := &tokenServer{m: m, log: filepath.Join(dir, "log")}
 	clientFile := filepath.Join(dir, "client.env")
 	cmd := exec.CommandContext(context.WithoutCancel(m.t.Context()), program,
@@ -122,7 +123,7 @@ func (s *tokenServer) gets() string {
 	return token
 }
 
-// ends stops the program: its leases are given back, and so its tokens die. (One that
+// ends stops the program, which has -revoke-on-exit: its leases are given back, and so its tokens die. (One that
 // the engine has minted ahead, and that nobody has leased yet, may live.)
 func (s *tokenServer) ends() {
 	s.m.t.Helper()
@@ -166,17 +167,77 @@ func TestTokenServer_GivesTheLeaseBackWhenACallerRevokesItAndAtItsEnd(t *testing
 	s.ends()
 }
 
+// Zoho has dropped the token, and Vault does not know. The program's call gets 401, it
+// refreshes, and again, as long as its calls get 401.
+func TestTokenServer_AProgramWhoseTokenIsDeadGetsAnother(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{}).startTokenServer()
+	dead := s.gets()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.m.accounts.URL+"/oauth/v2/token/revoke?token="+dead, nil)
+	require.NoError(t, err)
+	resp, err := cleanhttp.DefaultClient().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.False(t, s.m.sim.Alive(dead))
+	eventually(t, "another token", func() bool { _, _, token := s.ask(); return s.m.sim.Alive(token) })
+	require.Equal(t, 2, s.m.mints())
+	require.Contains(t, s.said(), "may be dead, and another one was read")
+	s.ends()
+}
+
+// A program has a token in memory, and the token server is started again.
+func TestTokenServer_ItsEndTakesNoTokenFromItsCallers(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	s := m.startTokenServer("-revoke-on-exit=false")
+	handedOut := s.gets()
+	require.NoError(t, s.process.Stop())
+	require.Contains(t, s.said(), "promised_until=")
+	require.True(t, m.sim.Alive(handedOut))
+	require.Equal(t, 1, m.leases(), "Vault ends it with its token")
+	again := m.startTokenServer()
+	require.Equal(t, handedOut, again.gets())
+	require.Equal(t, 1, m.mints())
+}
+
+func TestTokenServer_IsReadyWhenCallersWouldGetAToken(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	ready := func(s *tokenServer) (string, error) {
+		address := strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/oauth/v2/token")
+		out, err := exec.CommandContext(t.Context(), program, "-check", "-ready", "-listen="+address).CombinedOutput()
+		return string(out), err
+	}
+	good, misspelled := m.startTokenServer(), m.startTokenServer("-role=crm-snyc")
+	eventually(t, "the token server to be ready", func() bool { _, err := ready(good); return err == nil })
+	eventually(t, "the start to say what is wrong", func() bool { return strings.Contains(misspelled.said(), "role=crm-snyc") })
+	out, err := ready(misspelled)
+	require.Error(t, err)
+	require.Contains(t, out, "role crm-snyc: Vault answers HTTP 403", "the policy does not name it")
+
+	refused := m.startTokenServerWith([]string{"VAULT_ADDR=" + m.server.Addr(), "VAULT_TOKEN=hvs.nonsense"})
+	out, err = ready(refused)
+	require.Error(t, err)
+	require.Contains(t, out, "Vault answers HTTP 403")
+	status, _, body := m.get(strings.Replace(refused.url, "/oauth/v2/token", "/healthz", 1))
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, `"vault":"Vault token refused"`)
+}
+
 func TestTokenServer_AnswersTheEnginesErrorsInZohosWords(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
-	s := m.startTokenServer()
 	m.write("roles/crm-sync", map[string]any{"refresh_token": "1000.0.0", "verify": false})
+	s := m.startTokenServer()
 	status, body, _ := s.ask()
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, `{"error":"invalid_code"}`, body, "Zoho refuses the role's credentials")
 
-	m.write("roles/crm-sync", map[string]any{"refresh_token": m.consent(), "verify": false})
+	granted := m.consent()
 	m.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled})
+	m.write("roles/crm-sync", map[string]any{"refresh_token": granted, "verify": false})
 	status, body, _ = s.ask()
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, body, `"error":"Access Denied","status":"failure"`)
