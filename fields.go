@@ -81,6 +81,12 @@ func writtenPairs(d *framework.FieldData, name string, op logical.Operation) *ba
 	return change
 }
 
+// text returns a text field; empty if it is not there.
+func text(d *framework.FieldData, name string) string {
+	value, _ := d.Get(name).(string)
+	return value
+}
+
 // seconds returns a duration field; zero if it is not there.
 func seconds(d *framework.FieldData, name string) time.Duration {
 	value, _ := d.Get(name).(int)

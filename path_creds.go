@@ -16,6 +16,7 @@ func (b *zohoBackend) pathCreds() []*framework.Path {
 		Fields: map[string]*framework.FieldSchema{
 			"name":    nameField(),
 			"min_ttl": {Type: framework.TypeDurationSecond, Query: true, Description: "The access token must live at least this much longer. Defaults to the role's min_ttl."},
+			"reject":  {Type: framework.TypeString, Query: true, Description: "The token_id of an access token that Zoho no longer takes. The answer is another one, minted if need be, within the budget."},
 			"ttl":     {Type: framework.TypeDurationSecond, Query: true, Description: "Longest time of this lease. The role's ttl and the access token's life cap it, too."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
@@ -55,6 +56,7 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 	issued, err := b.engine.Issue(ctx, roleNameOf(d), backend.Reader{
 		MinTTL:    seconds(d, "min_ttl"),
 		TTL:       seconds(d, "ttl"),
+		Reject:    text(d, "reject"),
 		Requester: requesterOf(req),
 	})
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // keepMinted makes a token of what Zoho has given, and adopts it.
 func (e *Engine) keepMinted(ctx context.Context, g *grant, q *quotaRecord, minted zoho.Token, config *Config, asked time.Time, purpose mintPurpose) (*token, error) {
-	t, err := e.newToken(ctx, g, minted, config, asked, purpose.exclusive)
+	t, err := e.newToken(ctx, g, minted, config, asked, purpose)
 	if _, refused := asError[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
 		err = errors.Join(err, e.revokeUnstored(ctx, g.credential().app, config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id))
 	}

@@ -160,8 +160,8 @@ func (p mintPurpose) cause(config *Config) string {
 	switch {
 	case p.exclusive:
 		return fmt.Sprintf("Role %q is exclusive, so each read of it is a token request: let its readers keep their token, or share one (exclusive=false).", p.role)
-	case p.minTTL >= long:
-		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.minTTL, zoho.MaxLife-p.minTTL)
+	case p.want.minTTL >= long:
+		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.want.minTTL, zoho.MaxLife-p.want.minTTL)
 	case p.ttl > 0 && p.ttl < config.RequestWindow:
 		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none.", p.role, p.ttl)
 	default:

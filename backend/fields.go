@@ -118,6 +118,22 @@ func checkTTL(ttl time.Duration) error {
 	return nil
 }
 
+var tokenIDForm = regexp.MustCompile(`^[[:xdigit:]]{32}$`)
+
+// checkReject admits the form of a token_id, so that a typing error is not taken in silence
+// for a token that is not known. Whether there is such a token is not told: that would be
+// news of other roles.
+func checkReject(tokenID string) error {
+	switch {
+	case tokenID == "" || tokenIDForm.MatchString(tokenID):
+		return nil
+	case tokenForm.MatchString(tokenID):
+		return userErrorf("reject has an access token in it. Write the token_id that came with it. The address of a read has its parameters in it, so the token is now in the logs of whatever is between you and Vault: to revoke it there is <mount>/tokens/<token_id>")
+	default:
+		return userErrorf("reject is not a token_id: write the field token_id of the read that brought the token, 32 hexadecimal digits")
+	}
+}
+
 var roleName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
 
 // CheckRoleName admits what Vault's own engines admit: letters, digits,

@@ -167,22 +167,29 @@ const (
 	fresh
 )
 
+// need is what a reader needs of a token. The zero value takes any token that has a sixth
+// of its life left.
+type need struct {
+	minTTL time.Duration // it must live at least this much longer
+	reject string        // the token_id of one that Zoho refused; empty: none
+}
+
 // currentToken returns the current token, nil if there is none to hand out, and
-// how fresh it is for a reader who asked for minTTL.
-func (g *grant) currentToken(now time.Time, minTTL time.Duration) (*token, freshness) {
+// how fresh it is for a reader.
+func (g *grant) currentToken(now time.Time, want need) (*token, freshness) {
 	g.mu.Lock()
 	t := g.current
 	g.mu.Unlock()
-	return t.ifUsable(now, minTTL)
+	return t.ifUsable(now, want)
 }
 
-// ifUsable returns t and how fresh it is for a reader who asked for minTTL; nil
-// if it is nil or nobody may get it.
-func (t *token) ifUsable(now time.Time, minTTL time.Duration) (*token, freshness) {
-	if t == nil || !t.ledger.CanBeHeld() || t.isOfWrongClock(now) || t.left(now) < time.Second {
+// ifUsable returns t and how fresh it is for a reader; nil if it is nil, nobody may get
+// it, or the reader rejects it.
+func (t *token) ifUsable(now time.Time, want need) (*token, freshness) {
+	if t == nil || t.rec.ID == want.reject || !t.ledger.CanBeHeld() || t.isOfWrongClock(now) || t.left(now) < time.Second {
 		return nil, invalid
 	}
-	needed, _ := t.effectiveMinTTL(minTTL)
+	needed, _ := t.effectiveMinTTL(want.minTTL)
 	switch left := t.left(now); {
 	case left < needed:
 		return t, invalid
@@ -196,7 +203,7 @@ func (t *token) ifUsable(now time.Time, minTTL time.Duration) (*token, freshness
 // bestToken is the token of the grant that lives longest, superseded ones
 // included. It is for when no new one can be had: somebody may have asked for a
 // new one because Zoho did not take the one before.
-func (e *Engine) bestToken(ctx context.Context, g *grant, minTTL time.Duration) (best *token, state freshness, err error) {
+func (e *Engine) bestToken(ctx context.Context, g *grant, want need) (best *token, state freshness, err error) {
 	q, err := e.quota(ctx, g.quotaID())
 	if err != nil {
 		return nil, invalid, err
@@ -205,12 +212,17 @@ func (e *Engine) bestToken(ctx context.Context, g *grant, minTTL time.Duration) 
 	if err != nil {
 		return nil, invalid, err
 	}
-	now := e.now()
+	now, rejected := e.now(), tokens[want.reject]
 	for _, t := range tokens {
 		if t.rec.GrantID != g.id || t.rec.Exclusive {
 			continue
 		}
-		if t, fresh := t.ifUsable(now, minTTL); t != nil && (best == nil || t.rec.ExpiresAt.After(best.rec.ExpiresAt)) {
+		// Zoho ends the oldest first, and whoever rejects one after the other must not be
+		// sent round in a circle.
+		if rejected != nil && rejected.rec.GrantID == g.id && !t.rec.IssuedAt.After(rejected.rec.IssuedAt) {
+			continue
+		}
+		if t, fresh := t.ifUsable(now, want); t != nil && (best == nil || t.rec.ExpiresAt.After(best.rec.ExpiresAt)) {
 			best, state = t, fresh
 		}
 	}

@@ -16,6 +16,7 @@ import (
 type Reader struct {
 	MinTTL time.Duration // 0: the role's
 	TTL    time.Duration // caps the lease; 0: the role's alone
+	Reject string        // token_id of a token that Zoho refused: any other one; empty: none
 	Requester
 }
 
@@ -63,7 +64,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL)); err != nil {
+	if err := cmp.Or(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL), checkReject(reader.Reject)); err != nil {
 		return nil, err
 	}
 	g, err := e.grantOf(ctx, role, config)
@@ -110,22 +111,24 @@ func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *gr
 // usableToken is the switch over the freshness of the grant's token: serve, serve
 // and mint ahead, or wait for a mint.
 func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g *grant, reader Reader) (*token, []string, error) {
-	own := cmp.Or(role.MinTTL, config.MinTTL)
-	minTTL := cmp.Or(reader.MinTTL, own)
+	own := need{minTTL: cmp.Or(role.MinTTL, config.MinTTL)}
+	want := need{minTTL: cmp.Or(reader.MinTTL, own.minTTL), reject: reader.Reject}
 	g.mu.Lock()
 	g.read = e.now()
 	g.mu.Unlock()
 
-	t, state := g.currentToken(e.now(), minTTL)
+	t, state := g.currentToken(e.now(), want)
 	switch state {
 	case fresh:
-		return t, t.capWarning(minTTL), nil
+		return t, t.capWarning(want.minTTL), nil
 	case stale:
 		if config.RefreshAhead {
 			e.mintAhead(g)
 		}
-		return t, t.capWarning(minTTL), nil
+		return t, t.capWarning(want.minTTL), nil
 	}
+	// Whoever asks for more than the role does, or rejects what its other readers get, is
+	// not one of those for whom a part of the budget is kept.
 	_, ownState, err := e.bestToken(ctx, g, own)
 	if err != nil {
 		return nil, nil, err
@@ -134,29 +137,29 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 	if ownState == invalid {
 		entitled = role.Name
 	}
-	return e.tokenAfterMint(ctx, g, role, entitled, minTTL)
+	return e.tokenAfterMint(ctx, g, role, entitled, want)
 }
 
 // tokenAfterMint waits for a new token. If there is none to be had, a token that is
 // comfortably alive is better than an error.
-func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entitled string, minTTL time.Duration) (*token, []string, error) {
-	failed := e.mintForReader(ctx, g, role, entitled, minTTL)
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entitled string, want need) (*token, []string, error) {
+	failed := e.mintForReader(ctx, g, role, entitled, want)
 	if failed == nil {
-		t, _ := g.currentToken(e.now(), minTTL)
+		t, _ := g.currentToken(e.now(), want)
 		if t == nil {
 			return nil, nil, errNoToken
 		}
-		return t, t.capWarning(minTTL), nil
+		return t, t.capWarning(want.minTTL), nil
 	}
 	if ctx.Err() != nil || errors.Is(failed, errDropped) {
 		return nil, nil, failed
 	}
-	t, state, err := e.bestToken(ctx, g, minTTL)
+	t, state, err := e.bestToken(ctx, g, want)
 	switch {
 	case err != nil || t == nil || !t.comfortable(e.now()):
 		return nil, nil, failed
 	case state != invalid: // a superseded one will do
-		return t, t.capWarning(minTTL), nil
+		return t, t.capWarning(want.minTTL), nil
 	}
 	return t, []string{fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had: %v", t.left(e.now()).Truncate(time.Second), failed)}, nil
 }

@@ -20,22 +20,22 @@ type mintPurpose struct {
 	exclusive bool          // for one lease, not to become the grant's current token
 	trial     bool          // to try the credential: a refusal is told, not remembered
 	role      string        // whose credentials these are; empty: nobody waits for the token
-	minTTL    time.Duration // of the read, or of its role or mount
+	want      need          // of the read, with the min_ttl of its role or mount
 	ttl       time.Duration // of the role
 	config    *Config       // of a trial: the one that is being written; nil: the stored one
 	needed    func() bool   // asked when it is the mint's turn; nil: needed
 }
 
-// mintForReader waits for a new access token, unless the grant's token is good
-// enough for minTTL. At most one mint runs per grant; a caller whose context
+// mintForReader waits for a new access token, unless the grant's token is what the
+// reader needs. At most one mint runs per grant; a caller whose context
 // ends stops waiting and nothing else. entitled is the role of a reader who has no
 // token that the role's own min_ttl accepts; empty for others.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitled string, minTTL time.Duration) error {
+func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitled string, want need) error {
 	if entitled != "" {
 		defer g.addWaiter(entitled)()
 	}
-	purpose := mintPurpose{role: role.Name, ttl: role.TTL, minTTL: minTTL, needed: func() bool {
-		_, state := g.currentToken(e.now(), minTTL)
+	purpose := mintPurpose{role: role.Name, ttl: role.TTL, want: want, needed: func() bool {
+		_, state := g.currentToken(e.now(), want)
 		return state == invalid
 	}}
 	err := e.mintOnce(ctx, g, purpose)
@@ -60,7 +60,7 @@ func (e *Engine) mintOnce(ctx context.Context, g *grant, purpose mintPurpose) er
 func (e *Engine) mintAhead(g *grant) {
 	e.work.Go(func() {
 		_ = e.mintOnce(e.work.Life(), g, mintPurpose{needed: func() bool {
-			_, state := g.currentToken(e.now(), 0)
+			_, state := g.currentToken(e.now(), need{})
 			return state != fresh
 		}})
 	})

@@ -42,7 +42,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	if err != nil {
 		return nil, err
 	}
-	former, _ := g.currentToken(e.now(), 0)
+	former, _ := g.currentToken(e.now(), need{})
 	t, failed := e.mintAnother(ctx, g, name, former)
 	if failed != nil && !force {
 		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
@@ -120,12 +120,12 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	const tries = 3 // a reader's mint may be under way, and find that none is needed
 	for range tries {
 		if err := e.mintOnce(ctx, g, mintPurpose{role: role, needed: func() bool {
-			t, _ := g.currentToken(e.now(), 0)
+			t, _ := g.currentToken(e.now(), need{})
 			return t == nil || t == former
 		}}); err != nil {
 			return nil, err
 		}
-		if t, _ := g.currentToken(e.now(), 0); t != nil && t != former {
+		if t, _ := g.currentToken(e.now(), need{}); t != nil && t != former {
 			return t, nil
 		}
 	}

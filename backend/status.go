@@ -110,7 +110,7 @@ func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quotaRe
 			s.Holders += holders
 		}
 	}
-	t, _ := g.currentToken(e.now(), 0)
+	t, _ := g.currentToken(e.now(), need{})
 	if t == nil {
 		return nil
 	}

@@ -140,7 +140,7 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 		g.mu.Lock()
 		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()
-		if t, state := g.currentToken(now, 0); !read || t == nil || state == fresh {
+		if t, state := g.currentToken(now, need{}); !read || t == nil || state == fresh {
 			continue
 		}
 		if users, err := e.users(ctx, g); err != nil {

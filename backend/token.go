@@ -131,7 +131,7 @@ func (t *token) isOver(now time.Time) bool {
 	return !clock.IsFuture(now, t.rec.SeenInFuture) && now.Sub(t.rec.SeenInFuture) >= zoho.MaxLife
 }
 
-func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, config *Config, asked time.Time, exclusive bool) (*token, error) {
+func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, config *Config, asked time.Time, purpose mintPurpose) (*token, error) {
 	app := g.credential().app
 	id := e.fingerprint("token", minted.AccessToken.Reveal())
 	known, err := e.token(ctx, id)
@@ -140,10 +140,12 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 		return nil, err
 	case known != nil && !known.ledger.CanBeHeld():
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that is given to nobody any more. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
-	case known != nil && (known.rec.GrantID != g.id || known.rec.Exclusive || exclusive):
+	case known != nil && (known.rec.GrantID != g.id || known.rec.Exclusive || purpose.exclusive):
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given for other credentials or another lease. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil && known.left(e.now()) < time.Second:
 		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with an access token that it has given before, and that has expired. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
+	case known != nil && id == purpose.want.reject:
+		return nil, &GrantError{Kind: zoho.BadAnswer, Text: fmt.Sprintf("The Accounts server (%s) answered with the access token that this read rejects, so there is no other one. This is not how Zoho behaves; check accounts_url.", app.AccountsURL)}
 	case known != nil:
 		return known, nil // a server may answer with the token that it gave before
 	}
@@ -152,7 +154,7 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 		return nil, err
 	}
 	rec := tokenRecord{
-		ID: id, GrantID: g.id, QuotaID: g.quotaID(), Exclusive: exclusive, AccessToken: minted.AccessToken, App: app, CACert: config.CACert,
+		ID: id, GrantID: g.id, QuotaID: g.quotaID(), Exclusive: purpose.exclusive, AccessToken: minted.AccessToken, App: app, CACert: config.CACert,
 		TokenType: minted.TokenType, Scopes: minted.Scopes,
 		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
 	}

@@ -54,7 +54,7 @@ func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*t
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
 	t, err := e.mint(ctx, g, mintPurpose{trial: true, role: r.Name, config: config, needed: func() bool {
 		if !g.record().Failure.isDefinite() {
-			proof, _ = g.currentToken(e.now(), 0)
+			proof, _ = g.currentToken(e.now(), need{})
 		}
 		return proof == nil
 	}})
