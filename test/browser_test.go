@@ -37,7 +37,7 @@ func newBrowser(t *testing.T) *browser {
 	silent := func(string, ...any) {} // it reports events that are newer than the library
 	page, closePage := chromedp.NewContext(process, chromedp.WithErrorf(silent))
 	t.Cleanup(closePage)
-	require.NoError(t, chromedp.Run(page)) // starts it; a time limit here would end it later
+	require.NoError(t, chromedp.Do(page)) // starts it; a time limit here would end it later
 	return &browser{t: t, page: page}
 }
 
@@ -77,36 +77,49 @@ func (b *browser) reload() shown { return b.do(chromedp.Reload()) }
 
 // click clicks what leads to another page.
 func (b *browser) click(selector string) shown {
-	return b.do(chromedp.Click(selector, chromedp.ByQuery))
+	return b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
 // do does what loads a page, and waits for the page.
-func (b *browser) do(action chromedp.Action) shown {
+func (b *browser) do(action chromedp.Action[chromedp.Void]) shown {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.page, time.Minute)
 	defer cancel()
 	answer, err := chromedp.RunResponse(ctx, action)
 	require.NoError(b.t, err)
-	page := shown{status: int(answer.Status)}
-	require.NoError(b.t, chromedp.Run(ctx, chromedp.Location(&page.url), chromedp.Title(&page.title), chromedp.Text("body", &page.text, chromedp.ByQuery)))
-	return page
+	return shown{
+		status: int(answer.Status),
+		url:    ask(ctx, b.t, chromedp.Location()),
+		title:  ask(ctx, b.t, chromedp.Title()),
+		text:   ask(ctx, b.t, chromedp.Text(chromedp.CSS("body"))),
+	}
+}
+
+// ask has the page do something, and returns its result.
+func ask[T any](ctx context.Context, t *testing.T, action chromedp.Action[T]) T {
+	t.Helper()
+	result, err := chromedp.Run(ctx, action)
+	require.NoError(t, err)
+	return result
 }
 
 // requireReadableOn demands that a window of that width shows everything without
 // scrolling sideways.
 func (b *browser) requireReadableOn(width int64) {
 	b.t.Helper()
-	var needed int64
-	require.NoError(b.t, chromedp.Run(b.page, chromedp.EmulateViewport(width, 844), chromedp.Evaluate("document.documentElement.scrollWidth", &needed)))
+	require.NoError(b.t, chromedp.Do(b.page, chromedp.EmulateViewport(width, 844)))
+	needed := ask(b.page, b.t, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
 	require.LessOrEqual(b.t, needed, width)
 }
 
 // requireDarkIfWanted demands that the page follows a browser that is set to be dark.
 func (b *browser) requireDarkIfWanted() {
 	b.t.Helper()
-	dark := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}})
-	var text string
-	require.NoError(b.t, chromedp.Run(b.page, dark, chromedp.Evaluate("getComputedStyle(document.body).color", &text)))
+	_, err := chromedp.Call(b.page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+	require.NoError(b.t, err)
+	text := ask(b.page, b.t, chromedp.Evaluate[string]("getComputedStyle(document.body).color"))
 	require.Equal(b.t, "rgb(255, 255, 255)", text)
 }
 
@@ -117,7 +130,6 @@ func (b *browser) picture(name string) {
 	if dir == "" {
 		return
 	}
-	var png []byte
-	require.NoError(b.t, chromedp.Run(b.page, chromedp.CaptureScreenshot(&png)))
+	png := ask(b.page, b.t, chromedp.CaptureScreenshot())
 	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
 }
