@@ -119,7 +119,9 @@ func TestExamples_TheTokenServersSidecarIsWellFormed(t *testing.T) {
 	require.Equal(t, []string{"ALL"}, sidecar.SecurityContext.Capabilities.Drop)
 
 	shared := sidecar.VolumeMounts[0]
-	require.Contains(t, sidecar.Args, "-client-file="+shared.MountPath+"/client.env")
+	clientFile := "-client-file=" + shared.MountPath + "/private/client.env"
+	require.Contains(t, sidecar.Args, clientFile, "in a directory of its own: everybody can write an emptyDir")
+	require.Contains(t, probe, clientFile)
 	require.Equal(t, shared.Name, spec.Containers[0].VolumeMounts[0].Name)
 	require.True(t, spec.Containers[0].VolumeMounts[0].ReadOnly)
 	require.Equal(t, shared.Name, spec.Volumes[0].Name)

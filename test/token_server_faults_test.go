@@ -29,7 +29,7 @@ func TestTokenServer_StandsBadInput(t *testing.T) {
 	}
 	status, body := s.post(s.url, good("scope", strings.Repeat("x", 1<<20)))
 	require.Equal(t, http.StatusRequestEntityTooLarge, status)
-	require.Contains(t, body, "larger than 64 KiB")
+	require.Contains(t, body, "larger than 16 KiB")
 	for _, name := range []string{"../../sys/seal", "crm-sync/../books", "crm sync", "crm-sync\x00", "1000.0123456789abcdef.0123456789abcdef", strings.Repeat("x", 5000)} {
 		status, body = s.post(s.url, good("refresh_token", name))
 		require.Equal(t, http.StatusOK, status)

@@ -7,11 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -30,7 +30,10 @@ const (
 	EnvClientSecret = "ZOHO_CLIENT_SECRET" // #nosec G101 -- a name
 )
 
-const minSecret = 16
+const (
+	minSecret   = 16
+	maxPairFile = 64 << 10
+)
 
 // ParsePair checks a pair that somebody has chosen. Other characters would have to
 // be escaped in a Basic header, which clients do in different ways.
@@ -64,31 +67,48 @@ func (p *Pair) isSame(id, value string) bool {
 	return equal(id, p.ID)&equal(value, p.Secret.Reveal()) == 1
 }
 
-// PairFromFile reads the pair from a file, which it makes with a new pair, of
-// mode 0600, if it is not there. So a pair outlives the program, and the programs
-// that have read it need not be started again.
+// PairFromFile reads the pair from a file, which it makes with a new pair if it is not
+// there. So a pair outlives the program, and the programs that have read it need not
+// be started again. Of several programs that make the file at the same time all get
+// the pair that is in it.
 func PairFromFile(file string) (*Pair, error) {
-	info, err := os.Stat(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		pair, err := NewPair()
-		if err != nil {
-			return nil, err
-		}
-		return pair, pair.write(file)
+	if err := privateDir(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
 	}
+	pair, err := ReadPair(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return pair, err
+	}
+	if pair, err = NewPair(); err != nil {
+		return nil, err
+	}
+	if err := pair.write(file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return ReadPair(file)
+}
+
+// ReadPair reads the pair from a file that no other user can write, and that only a
+// group may read besides.
+func ReadPair(file string) (*Pair, error) {
+	dir, err := os.OpenRoot(filepath.Dir(file)) // the one that is checked is the one that is used
 	if err != nil {
 		return nil, err
 	}
-	// Windows has no such mode.
-	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o027 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o, so others may read or change the client secret in it; make it 0600, or 0640 for a group of the callers", file, mode)
+	defer func() { _ = dir.Close() }() // it was only read
+	info, err := dir.Stat(".")
+	if err != nil {
+		return nil, err
 	}
-	content, err := os.ReadFile(file) // #nosec G304 -- the operator names it
+	if err := checkAccess(filepath.Dir(file), info, 0o022); err != nil {
+		return nil, err
+	}
+	content, err := readPrivate(dir, filepath.Base(file), file)
 	if err != nil {
 		return nil, err
 	}
 	values := map[string]string{}
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(content) {
 		if name, value, found := strings.Cut(strings.TrimSpace(line), "="); found {
 			values[name] = value
 		}
@@ -100,19 +120,46 @@ func PairFromFile(file string) (*Pair, error) {
 	return pair, nil
 }
 
-// write makes the file appear with all of its content, so that others may wait
-// for it. A temporary file has mode 0600 from its creation on.
+// readPrivate reads a file of a directory, but follows no link, and looks at the owner
+// and the mode of what it has opened.
+func readPrivate(dir *os.Root, name, shown string) (string, error) {
+	named, err := dir.Lstat(name)
+	if err != nil {
+		return "", err
+	}
+	if !named.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is a link, or something else that is no file; name the file itself", shown)
+	}
+	file, err := dir.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	opened, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !os.SameFile(named, opened) {
+		return "", fmt.Errorf("%s was replaced while it was opened", shown)
+	}
+	if err := checkAccess(shown, opened, 0o027); err != nil {
+		return "", fmt.Errorf("%w (0600, or 0640 for a group of the callers)", err)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxPairFile))
+	return string(content), err
+}
+
+// write makes the file appear with all of its content, so that others may wait for
+// it, and never in the place of one that is there. A temporary file has mode 0600 from
+// its creation on.
 func (p *Pair) write(path string) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(file, "%s=%s\n%s=%s\n", EnvClientID, p.ID, EnvClientSecret, p.Secret.Reveal())
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Link(file.Name(), path) // unlike a rename, it replaces nothing
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	return errors.Join(err, os.Remove(file.Name()))
 }

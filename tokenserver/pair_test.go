@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,6 +30,72 @@ func TestPair_IsMadeOnceInAFileThatOnlyItsUserCanRead(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, made.Secret, other.Secret)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", made, made, made), made.Secret.Reveal())
+}
+
+// Otherwise the one that lost serves a pair that its callers cannot read anywhere.
+func TestPair_OfManyThatMakeTheFileAtOnceAllGetTheSame(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "client.env")
+		pairs := make([]*Pair, 16)
+		var wg sync.WaitGroup
+		for i := range pairs {
+			wg.Go(func() {
+				pair, err := PairFromFile(file)
+				assert.NoError(t, err)
+				pairs[i] = pair
+			})
+		}
+		wg.Wait()
+		inFile, err := ReadPair(file)
+		require.NoError(t, err)
+		for _, pair := range pairs {
+			require.Equal(t, inFile, pair)
+		}
+		files, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, files, 1, "nothing is left behind")
+	}
+}
+
+func TestPair_AFileIsNotTakenFromAnotherUserOrThroughALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	real := filepath.Join(dir, "real.env")
+	_, err := PairFromFile(real)
+	require.NoError(t, err)
+	for name, target := range map[string]string{"link": real, "relative": "real.env", "dangling": filepath.Join(dir, "nowhere")} {
+		link := filepath.Join(dir, name)
+		require.NoError(t, os.Symlink(target, link))
+		_, err := PairFromFile(link)
+		require.ErrorContains(t, err, "is a link", name)
+		_, err = os.Lstat(link)
+		require.NoError(t, err, "it stays as it is")
+	}
+	require.NoFileExists(t, filepath.Join(dir, "nowhere"))
+	_, err = PairFromFile(dir)
+	require.Error(t, err)
+	foreign(t, real)
+	_, err = PairFromFile(real)
+	require.ErrorContains(t, err, "belongs to the user with ID 65534")
+}
+
+func TestPair_AFileIsNotKeptWhereOthersCouldReplaceIt(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "made")
+	file := filepath.Join(dir, "client.env")
+	_, err := PairFromFile(file)
+	require.NoError(t, err, "a directory that is missing is made")
+	for mode, good := range map[os.FileMode]bool{0o700: true, 0o755: true, 0o775: false, 0o777: false, os.ModeSticky | 0o777: false} {
+		require.NoError(t, os.Chmod(dir, mode))
+		_, err := ReadPair(file)
+		require.Equal(t, good, err == nil, "%04o: %v", mode, err)
+	}
+	require.NoError(t, os.Chmod(dir, 0o700))
+	foreign(t, dir)
+	_, err = ReadPair(file)
+	require.ErrorContains(t, err, "belongs to the user with ID 65534")
 }
 
 func TestPair_AFileThatOthersCanReadIsRefused(t *testing.T) {

@@ -2,7 +2,6 @@ package tokenserver
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -11,11 +10,16 @@ import (
 	"strings"
 )
 
-// maxBody bounds what is read of a request. Real ones have some hundred bytes.
-const maxBody = 64 << 10
+const (
+	// maxBody bounds what is read of a request. Real ones have some hundred bytes.
+	maxBody = 16 << 10
+	// maxParams bounds the parameters of the query, and of a form. Real ones have up to
+	// ten, and each costs many times what is sent of it.
+	maxParams = 64
+)
 
 var (
-	errTooLarge = errors.New("the body is larger than 64 KiB")
+	errTooLarge = errors.New("the body is larger than 16 KiB")
 	errNotAForm = errors.New("the body is neither an urlencoded form nor multipart form data")
 	errBadForm  = errors.New("the parameters cannot be decoded")
 )
@@ -33,14 +37,15 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 	r.Body = body
 	defer func() { _, _ = io.Copy(io.Discard, body) }() // up to the limit; then net/http sees a caller leave
 	var err error
-	if p.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
-		return p, errBadForm // the error itself quotes what was sent
+	if p.query, err = parseQuery(r.URL.RawQuery); err != nil {
+		return p, err
 	}
 	contentType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch contentType {
 	case "application/x-www-form-urlencoded":
-		if err = r.ParseForm(); err == nil {
-			p.form = r.PostForm
+		var text []byte
+		if text, err = io.ReadAll(body); err == nil {
+			p.form, err = parseQuery(string(text))
 		}
 	case "multipart/form-data":
 		// The body is bounded and fits into memory, so nothing goes to a file.
@@ -67,8 +72,19 @@ func readParams(w http.ResponseWriter, r *http.Request) (params, error) {
 // isEmptyObject reports whether a body has nothing in it, or a JSON object that has
 // nothing in it: axios.post(url, {}, {params}) sends one, and its parameters in the query.
 func isEmptyObject(body []byte) bool {
-	var object map[string]json.RawMessage
-	return len(bytes.TrimSpace(body)) == 0 || json.Unmarshal(body, &object) == nil && len(object) == 0
+	text := string(bytes.Join(bytes.Fields(body), nil))
+	return text == "" || text == "{}" || text == "null"
+}
+
+func parseQuery(text string) (url.Values, error) {
+	if strings.Count(text, "&") >= maxParams {
+		return nil, errBadForm
+	}
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, errBadForm // the error itself quotes what was sent
+	}
+	return values, nil
 }
 
 func (p params) get(name string) string {

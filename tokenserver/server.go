@@ -36,9 +36,21 @@ func (s *Server) HTTPServer() *http.Server {
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      readTimeout + 10*time.Second, // a caller may have to wait for Vault
 		IdleTimeout:       90 * time.Second,
-		MaxHeaderBytes:    16 << 10,
+		MaxHeaderBytes:    maxHeader,
+		Protocols:         onlyHTTP1(),
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
+}
+
+// maxHeader bounds a request's header. net/http adds 4 KiB to it.
+const maxHeader = 4 << 10
+
+// onlyHTTP1 keeps HTTP/2 away, which serves many requests on one connection, and so
+// knows other bounds.
+func onlyHTTP1() *http.Protocols {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	return &p
 }
 
 // Handler serves the endpoints.
@@ -47,12 +59,12 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/oauth/v2/token", s.token)
 	mux.HandleFunc("/oauth/v2/token/revoke", s.revoke)
 	mux.HandleFunc("/oauth/v2/revoke/token", s.revokeWithClient)
-	mux.HandleFunc("/healthz", s.health)
-	mux.HandleFunc("/readyz", s.ready)
+	mux.HandleFunc("/healthz", s.proves(s.health))
+	mux.HandleFunc("/readyz", s.proves(s.ready))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusNotFound, refusal{Word: wordGeneralError, Description: "The token server has /oauth/v2/token, /oauth/v2/revoke/token, /oauth/v2/token/revoke, /healthz and /readyz."})
 	})
-	return mux
+	return whileRests(mux)
 }
 
 // token answers a refresh. The checks come in Zoho's order: the request's form, the
@@ -106,7 +118,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (params, bool) {
 	p, err := readParams(w, r)
 	switch {
 	case errors.Is(err, errTooLarge):
-		s.deny(w, r, err.Error(), refusal{status: http.StatusRequestEntityTooLarge, Word: wordGeneralError, Description: "The request is larger than 64 KiB."})
+		s.deny(w, r, err.Error(), refusal{status: http.StatusRequestEntityTooLarge, Word: wordGeneralError, Description: "The request is larger than 16 KiB."})
 	case errors.Is(err, errNotAForm):
 		s.deny(w, r, err.Error(), refuse(wordInvalidClient)) // Zoho's word for a JSON body
 	case err != nil:
@@ -115,7 +127,15 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) (params, bool) {
 	return p, err == nil
 }
 
-func (s *Server) knows(p params) bool { return s.Pair == nil || s.Pair.isSame(p.client()) }
+// knows reports whether a caller may be answered. Its connection is then not closed
+// for another's.
+func (s *Server) knows(p params) bool {
+	known := s.Pair == nil || s.Pair.isSame(p.client())
+	if c := connOf(p.r); known && c != nil {
+		c.serves()
+	}
+	return known
+}
 
 func (s *Server) serves(name string) bool {
 	return IsRoleName(name) && (len(s.Roles) == 0 || slices.Contains(s.Roles, name))

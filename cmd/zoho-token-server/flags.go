@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/tokenserver"
@@ -23,6 +23,8 @@ type settings struct {
 	clientFile string
 	tokenFile  string
 	answers    answerSettings
+	tlsCert    string
+	tlsKey     string
 	check      bool
 	ready      bool
 	version    bool
@@ -58,7 +60,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	s := settings{socketMode: 0o600}
 	flags := flag.NewFlagSet("zoho-token-server", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&s.listen, "listen", "127.0.0.1:8269", "loopback `address` HOST:PORT, or unix:PATH")
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:8269", "`address`: unix:PATH, a loopback address HOST:PORT, localhost:PORT for all of them,\nor systemd for the sockets of a .socket unit")
 	flags.Func("socket-mode", "`mode` of a Unix socket, in octal (default 0600)", func(text string) error {
 		mode, err := strconv.ParseUint(text, 8, 9)
 		s.socketMode = fs.FileMode(mode)
@@ -72,7 +74,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.clientFile, "client-file", "", "`file` with the client ID and secret that callers have to send; made with a new\npair, and mode 0600, if it is not there. Without it "+tokenserver.EnvClientID+" and\n"+tokenserver.EnvClientSecret+" count. A Unix socket needs neither")
 	flags.StringVar(&s.tokenFile, "token-file", "", "`file` with the Vault token, read again when it changes")
 	s.answers.register(flags)
-	flags.BoolVar(&s.check, "check", false, "ask the token server at -listen whether it answers, and end")
+	flags.StringVar(&s.tlsCert, "tls-cert", "", "`file` with a certificate and its chain, read again when it changes: TCP callers\nhave to use https")
+	flags.StringVar(&s.tlsKey, "tls-key", "", "`file` with the key of -tls-cert")
+	flags.BoolVar(&s.check, "check", false, "ask whether the token server at -listen is well and knows the client ID and\nsecret, and end")
 	flags.BoolVar(&s.ready, "ready", false, "with -check: ask whether callers would get a token")
 	flags.BoolVar(&s.version, "version", false, "say the version, and end")
 	flags.Usage = func() {
@@ -91,6 +95,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	if s.answers.maxAge != 0 && s.answers.maxAge < time.Second {
 		return s, fmt.Errorf("-max-age %s is less than a second", s.answers.maxAge)
 	}
+	if (s.tlsCert == "") != (s.tlsKey == "") && !s.check {
+		return s, errors.New("-tls-cert and -tls-key go together")
+	}
 	for _, name := range s.roles {
 		if !tokenserver.IsRoleName(name) {
 			return s, fmt.Errorf("-role %q is not the name of a role: letters, digits, '_', and '-' and '.' inside", name)
@@ -99,23 +106,41 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	return s, nil
 }
 
-// pair returns what callers have to send; nil on a Unix socket, if none is given.
-func (s settings) pair() (*tokenserver.Pair, error) {
-	id, value := os.Getenv(tokenserver.EnvClientID), os.Getenv(tokenserver.EnvClientSecret)
-	switch {
-	case s.clientFile != "":
+// pair returns what callers have to send; nil if none is given, and only those can
+// connect whom the mode of a Unix socket lets in.
+func (s settings) pair(listeners []net.Listener) (*tokenserver.Pair, error) {
+	if s.clientFile != "" {
 		pair, err := tokenserver.PairFromFile(s.clientFile)
 		if err != nil {
 			return nil, fmt.Errorf("-client-file: %w", err)
 		}
 		return pair, nil
-	case id != "" || value != "":
-		return tokenserver.ParsePair(id, value)
-	case tokenserver.IsUnix(s.listen):
-		return nil, nil
-	default:
-		return nil, errors.New(strings.TrimSpace(`
-callers need a client ID and secret, since every user of this machine can connect to ` + s.listen + `: name a file
-with -client-file, set ` + tokenserver.EnvClientID + ` and ` + tokenserver.EnvClientSecret + `, or listen on a Unix socket (-listen unix:PATH)`))
 	}
+	pair, err := s.knownPair()
+	if pair != nil || err != nil {
+		return pair, err
+	}
+	for _, l := range listeners {
+		if who := tokenserver.OpenTo(l); who != "" {
+			return nil, fmt.Errorf("callers need a client ID and secret, since %s: name a file with -client-file, set %s and %s, or listen on a Unix socket (-listen unix:PATH) of the mode 0600 or 0660",
+				who, tokenserver.EnvClientID, tokenserver.EnvClientSecret)
+		}
+	}
+	return nil, nil
+}
+
+// knownPair returns the pair that is there already; nil if none is given.
+func (s settings) knownPair() (*tokenserver.Pair, error) {
+	if s.clientFile != "" {
+		pair, err := tokenserver.ReadPair(s.clientFile)
+		if err != nil {
+			return nil, fmt.Errorf("-client-file: %w", err)
+		}
+		return pair, nil
+	}
+	id, value := os.Getenv(tokenserver.EnvClientID), os.Getenv(tokenserver.EnvClientSecret)
+	if id == "" && value == "" {
+		return nil, nil
+	}
+	return tokenserver.ParsePair(id, value)
 }

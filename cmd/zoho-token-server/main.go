@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,7 +36,7 @@ func main() {
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "zoho-token-server:", err)
+		fmt.Fprintln(os.Stderr, "zoho-token-server:", plainASCII(err.Error()))
 		os.Exit(1)
 	}
 }
@@ -51,18 +52,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, err := fmt.Fprintln(stdout, Version)
 		return err
 	case s.check:
-		return check(ctx, s.listen, s.probe(), stdout)
+		return check(ctx, s, stdout)
 	}
 	clock, log := tokenserver.SystemClock(), slog.New(slog.NewTextHandler(stderr, nil))
 	vault, err := tokenserver.NewVault(s.mount, s.tokenFile, clock)
 	if err != nil {
 		return err
 	}
-	pair, err := s.pair()
-	if err != nil {
-		return err
-	}
-	listener, err := tokenserver.Listen(ctx, s.listen, s.socketMode)
+	listeners, pair, err := s.open(ctx, clock, log)
 	if err != nil {
 		return err
 	}
@@ -71,21 +68,55 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	server := &tokenserver.Server{
 		Leases: leases, Pair: pair, Roles: s.roles, PlainAPIDomain: s.answers.plainAPIDomain, Version: Version, Log: log, Clock: clock,
 	}
-	log.Info("listening", "address", listener.Addr().String(), "version", Version)
+	for _, l := range listeners {
+		log.Info("listening", "address", l.Addr().String(), "version", Version)
+	}
 	leases.Start(s.roles)
-	return errors.Join(serve(ctx, server.HTTPServer(), listener), end(leases, s.answers.revokeOnExit, log))
+	return errors.Join(serve(ctx, server.HTTPServer(), listeners), end(leases, s.answers.revokeOnExit, log))
 }
 
-// serve serves until ctx ends.
-func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+// open begins to listen, and then gets the pair: whoever finds the client file finds
+// the server.
+func (s settings) open(ctx context.Context, clock tokenserver.Clock, log *slog.Logger) ([]net.Listener, *tokenserver.Pair, error) {
+	sockets, err := tokenserver.Listen(ctx, s.listen, s.socketMode)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := s.pair(sockets)
+	listeners := tokenserver.Bound(sockets, clock, log)
+	if err == nil && s.tlsCert != "" {
+		listeners, err = s.encrypt(listeners, log)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, tokenserver.CloseAll(sockets))
+	}
+	return listeners, pair, nil
+}
+
+// encrypt has the TCP listeners speak TLS.
+func (s settings) encrypt(listeners []net.Listener, log *slog.Logger) ([]net.Listener, error) {
+	if !slices.ContainsFunc(listeners, tokenserver.IsTCP) {
+		return nil, errors.New("-tls-cert, -tls-key: there is no TCP listener, and a Unix socket needs no TLS")
+	}
+	certificate, err := tokenserver.NewCertificate(s.tlsCert, s.tlsKey, log)
+	if err != nil {
+		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+	}
+	return certificate.Encrypt(listeners), nil
+}
+
+// serve serves until ctx ends, or one of the listeners.
+func serve(ctx context.Context, server *http.Server, listeners []net.Listener) error {
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- server.Serve(l) }()
+	}
 	if err := notifyReady(ctx); err != nil {
 		return errors.Join(err, server.Close())
 	}
 	select {
 	case err := <-failed:
-		return err
+		return errors.Join(err, server.Close())
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)

@@ -193,6 +193,8 @@ func TestRun_RefusesToStart(t *testing.T) {
 		"callers need a client ID and secret":                  {"-listen=127.0.0.1:0"},
 		"neither a loopback address nor a Unix socket":         {"-listen=0.0.0.0:0", "-client-file=" + filepath.Join(t.TempDir(), "c")},
 		`"../x" is not the name of a role`:                     {"-role=../x"},
+		"there is no TCP listener":                             {"-listen=unix:" + filepath.Join(t.TempDir(), "s"), "-tls-cert=a", "-tls-key=b"},
+		"-tls-cert and -tls-key go together":                   {"-tls-cert=a"},
 		`unexpected argument "serve"`:                          {"serve"},
 		"flag provided but not defined":                        {"-secret=x"},
 		"-ready says what -check is to ask":                    {"-ready"},
