@@ -138,6 +138,7 @@ func (s *scene) ask(op logical.Operation) answer {
 	case logical.RollbackOperation:
 		req := logical.RollbackRequest("")
 		resp, err := s.backend.HandleRequest(s.t.Context(), req)
+		s.inner.engine.Settle()
 		return answered(req, resp, err)
 	case logical.CreateOperation, logical.UpdateOperation:
 		return s.write(s.path, s.data) // with the existence check, which may meet the failure

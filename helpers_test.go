@@ -82,9 +82,12 @@ func (v vault) revoke(path string, leased answer) error {
 	return err
 }
 
-// tick is what Vault does once a minute.
+// tick is what Vault does once a minute, with what that begins in the background.
 func (v vault) tick() error {
 	_, err := v.backend.HandleRequest(v.t.Context(), logical.RollbackRequest(""))
+	if b, ok := v.backend.(*zohoBackend); ok {
+		b.engine.Settle()
+	}
 	return err
 }
 

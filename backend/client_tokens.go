@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"path"
 	"time"
 
@@ -88,12 +89,11 @@ func (e *Engine) sweepList(ctx context.Context, clientQuotaID string) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, id := range ids {
-		if err := e.unlistUnknown(ctx, clientQuotaID, path.Base(id)); err != nil {
-			return err
-		}
+		failed = append(failed, e.unlistUnknown(ctx, clientQuotaID, path.Base(id)))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // tokenOwner is what makes the mount know a refresh token; zero if nothing does.

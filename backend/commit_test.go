@@ -77,7 +77,7 @@ func TestRetire_WaitsForARoleThatIsTakingItUp(t *testing.T) {
 		return err
 	})
 	require.NoError(t, w.release(held))
-	require.NoError(t, w.engine.Tick(t.Context()))
+	w.look()
 	finish(nil)
 	require.NoError(t, <-done)
 	require.True(t, w.formerLives())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -247,10 +248,9 @@ func (e *Engine) sweepConsents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, role := range roles {
-		if err := e.store.deleteWhere(ctx, prefixConsent+role, func(name string) bool { return !e.isPending(name) }); err != nil {
-			return err
-		}
+		failed = append(failed, e.store.deleteWhere(ctx, prefixConsent+role, func(name string) bool { return !e.isPending(name) }))
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -234,7 +234,7 @@ func TestRevocation_WaitsForARoleThatIsBeingWrittenWithTheRefreshToken(t *testin
 		})
 		_, err := w.writeCode("crm-sync", w.code()) // crm-sync gives the refresh token up
 		require.NoError(t, err)
-		require.NoError(t, w.engine.Tick(t.Context()))
+		w.look()
 		finish(nil)
 		require.NoError(t, <-done)
 		w.settle()

@@ -30,7 +30,9 @@
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
 //	status.go, tokens.go what an operator or auditor asks
-//	tick.go              what is done once a minute; sweep.go forgets what nobody needs
+//	tick.go              what is done once a minute; sweep.go forgets what nobody needs. What
+//	                     it asks Zoho runs in the background, in a queue for each Accounts
+//	                     server: work.Retries
 //
 // How Zoho is asked, for all of them:
 //
@@ -53,8 +55,9 @@
 //	stored.go, store.go, memory.go: how a record is kept in storage and in memory
 //
 // Below them are packages that know nothing of the engine: ledger (who holds a token),
-// quota (what Zoho allows, as a pure decision), work (what runs once and is waited for),
-// clock (how far a stored time is believed), zoho (HTTP, and Zoho's words), secret. What
+// quota (what Zoho allows, as a pure decision), work (what runs once and is waited for, and
+// what is tried until it succeeds), clock (how far a stored time is believed), zoho
+// (HTTP, and Zoho's words), secret. What
 // the engine promises is listed in docs/invariants.md.
 //
 // A new error word of Zoho's goes into lookupRemedy of zoho/errors.go, with its kind: mints,

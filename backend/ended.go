@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -85,13 +86,11 @@ func (e *Engine) sweepEnded(ctx context.Context) error {
 	}
 	oldest := e.now().Add(-keptAfterEnd).UTC().Format(hourForm)
 	latest := e.now().Add(time.Hour).UTC().Format(hourForm) // a later one was written by a wrong clock
+	var failed []error
 	for _, hour := range hours {
-		if name := strings.TrimSuffix(hour, "/"); name >= oldest && name <= latest {
-			continue
-		}
-		if err := e.store.deleteWhere(ctx, prefixEnded+hour, func(string) bool { return true }); err != nil {
-			return err
+		if name := strings.TrimSuffix(hour, "/"); name < oldest || name > latest {
+			failed = append(failed, e.store.deleteWhere(ctx, prefixEnded+hour, func(string) bool { return true }))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

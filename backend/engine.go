@@ -40,9 +40,10 @@ type Engine struct {
 	quotas *memory[quotaRecord]
 	tokens *memory[token]
 
-	work   *work.Group // what runs: flights of several callers, and work in the background
-	writes work.Slots  // by storage key: read-modify-write of one record
-	turns  work.Slots  // by quota: what is asked of Zoho that counts for it
+	work   *work.Group   // what runs: flights of several callers, and work in the background
+	writes work.Slots    // by storage key: read-modify-write of one record
+	turns  work.Slots    // by quota: what is asked of Zoho that counts for it
+	retry  *work.Retries // revocations that have failed, or that nobody waits for, by Accounts server
 	salt   atomic.Pointer[salt.Salt]
 
 	mu       sync.Mutex
@@ -78,6 +79,7 @@ func New(opts Options) *Engine {
 		Limit: flightLimit, Closed: errClosed, Recovered: e.recovered,
 		Failed: func(err error) { e.log().Error("background work failed", "error", err) },
 	})
+	e.retry = work.NewRetries(e.work, e.now)
 	if e.after = opts.After; e.after == nil {
 		e.after = time.After
 	}
@@ -137,6 +139,9 @@ func (e *Engine) Close() {
 		client.Close()
 	}
 }
+
+// Settle waits for what runs in the background at the moment. Only tests need that.
+func (e *Engine) Settle() { e.work.Wait() }
 
 // Invalidate drops what is remembered of a storage key that another node wrote.
 func (e *Engine) Invalidate(key string) {

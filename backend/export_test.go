@@ -21,8 +21,8 @@ func (e *Engine) IsClosing() bool {
 	}
 }
 
-// Settle waits for what runs in the background.
-func (e *Engine) Settle() { e.work.Wait() }
+// IsRetrying reports whether what a Tick has begun in the background still runs.
+func (e *Engine) IsRetrying() bool { return e.retry.Busy() }
 
 // Holding returns the holders that memory has, written or not.
 func (e *Engine) Holding(tokenID string) []ledger.Holder {

@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -57,6 +58,11 @@ const (
 
 func (p pendingRevocation) app() zoho.App {
 	return zoho.App{AccountsURL: p.AccountsURL, ClientID: p.ClientID, ClientSecret: secret.New(p.ClientSecret)}
+}
+
+// isDue reports whether the pause after the latest attempt is over.
+func (p pendingRevocation) isDue(now time.Time) bool {
+	return !clock.IsWithin(now, p.RetryAt, longestRevocationPause)
 }
 
 func (e *Engine) newPendingRevocation(r *Role, app zoho.App, config *Config) pendingRevocation {

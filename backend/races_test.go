@@ -141,8 +141,8 @@ func TestRevocation_ANoteIsNotTakenForAnOlderOneThatIsVoid(t *testing.T) {
 	}
 	hook.mu.Unlock()
 	require.NoError(t, w.engine.Tick(t.Context()))
-	require.True(t, fired.Load())
 	<-reached
+	require.True(t, fired.Load())
 	close(finish)
 	require.NoError(t, <-done)
 	w.settle()
@@ -188,7 +188,7 @@ func TestClock_ThatJumpsDuringAWriteRevokesNoRefreshTokenThatIsStored(t *testing
 			w.setClockWrong(by)
 			_, err := w.writeCode("crm-sync", w.code())
 			require.NoError(t, err)
-			require.NoError(t, w.engine.Tick(t.Context()))
+			w.look()
 			finish(nil)
 			require.NoError(t, <-done)
 			w.settle()

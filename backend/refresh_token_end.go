@@ -6,38 +6,47 @@ import (
 	"path"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // How a pending revocation is decided and carried out. Its states are drawn at
 // pendingRevocation.
 
-// continueRevocations looks at every pending revocation.
-func (e *Engine) continueRevocations(ctx context.Context) error {
-	ids, err := e.store.List(ctx, prefixRevocations)
+// pendingTasks returns a task for each pending revocation that is due. It deletes those
+// whose entry is damaged.
+func (e *Engine) pendingTasks(ctx context.Context) (tasks []work.Task, failed error) {
+	names, err := e.store.List(ctx, prefixRevocations)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var group errgroup.Group
-	group.SetLimit(revocationsAtOnce)
-	for _, id := range ids {
-		group.Go(func() error {
-			if ctx.Err() == nil { // otherwise the next Tick goes on
-				e.continueRevocation(ctx, path.Base(id))
-			}
-			damaged, err := deleteDamaged[pendingRevocation](ctx, e, prefixRevocations+path.Base(id))
-			if damaged {
-				e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", id)
-			}
-			return err
-		})
+	for _, name := range names {
+		quotaID := path.Base(name)
+		pending, err := get[pendingRevocation](ctx, e.store, prefixRevocations+quotaID)
+		switch {
+		case IsBroken(err):
+			failed = errors.Join(failed, e.deleteDamagedRevocation(ctx, quotaID))
+		case err != nil:
+			failed = errors.Join(failed, err)
+		case pending != nil && pending.isDue(e.now()):
+			tasks = append(tasks, work.Task{Key: prefixRevocations + quotaID, Queue: pending.AccountsURL, Do: func(ctx context.Context) error {
+				e.continueRevocation(ctx, quotaID)
+				return nil // its next attempt is in its entry
+			}})
+		}
 	}
-	return group.Wait()
+	return tasks, failed
+}
+
+func (e *Engine) deleteDamagedRevocation(ctx context.Context, quotaID string) error {
+	deleted, err := deleteDamaged[pendingRevocation](ctx, e, prefixRevocations+quotaID)
+	if deleted {
+		e.log().Error("the note of a refresh token that was to be revoked is damaged, and was deleted: compare Connected Apps at Zoho with the roles", "quota", quotaID)
+	}
+	return err
 }
 
 // continueRevocation revokes a refresh token if that is pending and nobody needs
@@ -60,7 +69,7 @@ func (e *Engine) tryContinueRevocation(ctx context.Context, quotaID string) erro
 		return err
 	}
 	_, err = e.endRefreshToken(ctx, quotaID, config, func(pending pendingRevocation) (bool, error) {
-		if clock.IsWithin(e.now(), pending.RetryAt, longestRevocationPause) {
+		if !pending.isDue(e.now()) {
 			return false, nil
 		}
 		if pending.Decided {

@@ -200,11 +200,20 @@ func (e *Engine) deleteExpired(ctx context.Context, t *token) error {
 // endIfUnheld ends a token unless somebody holds it. If its end is decided already, it
 // carries that out, whoever holds it. What fails here is left to Tick.
 func (e *Engine) endIfUnheld(ctx context.Context, t *token) {
-	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
-	if err == nil && ending {
-		err = e.revokeAtZoho(ctx, t)
+	if e.decideIfUnheld(ctx, t) {
+		if err := e.revokeAtZoho(ctx, t); err != nil {
+			e.log().Warn("could not end an access token; it is tried again", "token_id", t.rec.ID, "error", err)
+		}
 	}
+}
+
+// decideIfUnheld decides that a token has to end, unless somebody holds it, and reports
+// whether that is decided: now, or before, whoever holds it. What fails here is left to
+// Tick.
+func (e *Engine) decideIfUnheld(ctx context.Context, t *token) (ending bool) {
+	ending, err := t.ledger.EndIfUnheld(ctx, e.now())
 	if err != nil {
 		e.log().Warn("could not end an access token; it is tried again", "token_id", t.rec.ID, "error", err)
 	}
+	return ending && err == nil
 }

@@ -123,6 +123,7 @@ func TestRevoke_TransientFailureIsReturnedToVaultUntilTheEngineTakesOver(t *test
 	w.tick()
 	require.True(t, w.alive(issued), "Zoho is still down")
 	w.sim.SetDown(false)
+	w.clock.Advance(time.Minute)
 	w.tick()
 	require.False(t, w.alive(issued))
 	require.Empty(t, w.keys("tokens/"))

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -110,31 +111,31 @@ func (e *Engine) beginWriting(quotaID, role string) (done func()) {
 
 // rolesWhere names the roles in the index of a quota that match; match gets nil
 // for one whose entry cannot be decoded, and an empty role for one that is not
-// there.
+// there. With an error, the names are those of the roles that could be read.
 func (e *Engine) rolesWhere(ctx context.Context, quotaID string, match func(string, *Role) (bool, error)) (names []string, err error) {
 	indexed, err := e.indexedRoles(ctx, quotaID)
 	if err != nil {
 		return nil, err
 	}
+	var failed []error
 	for _, name := range indexed {
 		r, err := e.Role(ctx, name)
 		switch {
 		case IsBroken(err):
 			r = nil
 		case err != nil:
-			return nil, err
+			failed = append(failed, err)
+			continue
 		case r == nil:
 			r = &Role{Name: name}
 		}
 		matches, err := match(name, r)
-		if err != nil {
-			return nil, err
-		}
-		if matches {
+		failed = append(failed, err)
+		if err == nil && matches {
 			names = append(names, name)
 		}
 	}
-	return names, nil
+	return names, errors.Join(failed...)
 }
 
 // others returns names without name.
@@ -213,15 +214,10 @@ func (e *Engine) sweepIndex(ctx context.Context, quotaID string) error {
 		writing, err := e.isBeingWritten(ctx, quotaID, name)
 		return !writing, err
 	})
-	if err != nil {
-		return err
-	}
 	for _, name := range named {
-		if err := e.sweepIndexEntry(ctx, quotaID, name); err != nil {
-			return err
-		}
+		err = errors.Join(err, e.sweepIndexEntry(ctx, quotaID, name))
 	}
-	return nil
+	return err
 }
 
 // sweepIndexEntry deletes one entry while its role cannot be written.

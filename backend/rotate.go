@@ -139,5 +139,5 @@ func (e *Engine) endNow(ctx context.Context, t *token) error {
 		return err
 	}
 	err := asGrantError(e.revokeAtZoho(ctx, t))
-	return prependText(fmt.Sprintf("Access token %s is not handed out any more, but could not be revoked at Zoho yet; that is tried again every minute until it expires at %s. ", t.rec.ID, t.rec.ExpiresAt.UTC().Format(time.RFC3339)), err)
+	return prependText(fmt.Sprintf("Access token %s is not handed out any more, but could not be revoked at Zoho yet; that is tried again every few minutes until it expires at %s. ", t.rec.ID, t.rec.ExpiresAt.UTC().Format(time.RFC3339)), err)
 }

@@ -127,7 +127,7 @@ func TestRotate_IfTheFormerTokenCannotBeRevokedTickGoesOn(t *testing.T) {
 	_, err := w.rotate("crm-sync")
 	failed := grantError(t, err)
 	require.Contains(t, failed.Error(), former.TokenID)
-	require.Contains(t, failed.Error(), "tried again every minute")
+	require.Contains(t, failed.Error(), "tried again every few minutes")
 	require.NotEqual(t, former.TokenID, w.read("crm-sync").TokenID)
 	w.sim.ClearFaults()
 	w.clock.Advance(time.Minute)

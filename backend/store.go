@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -53,15 +54,13 @@ func (s store) deleteWhere(ctx context.Context, prefix string, match func(name s
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, name := range names {
-		if !match(name) {
-			continue
-		}
-		if err := s.Delete(ctx, prefix+name); err != nil {
-			return err
+		if match(name) {
+			failed = append(failed, s.Delete(ctx, prefix+name))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // get decodes the entry of key; nil if there is none.

@@ -158,9 +158,9 @@ func (e *Engine) sweepQuota(ctx context.Context, q *quotaRecord) error {
 // sweepRecord drops a record from memory, and from storage if it is needless. Nobody can
 // ask Zoho or change the record meanwhile.
 func sweepRecord[T, R any](ctx context.Context, e *Engine, records *memory[R], id, quotaID string, s *stored[T], isNeedless func() (bool, error)) error {
-	turn, err := e.takeTurn(ctx, quotaID)
-	if err != nil {
-		return err
+	turn, free := e.turns.TryAcquire(quotaID)
+	if !free {
+		return nil // it is in use: Zoho is being asked, and may be slow
 	}
 	defer turn()
 	release, err := e.writes.Acquire(ctx, s.key)

@@ -3,17 +3,17 @@ package backend
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 const (
-	// revocationsAtOnce bounds the calls to Zoho that one Tick has open.
-	revocationsAtOnce = 4
+	// tendedAtOnce bounds how many tokens one Tick reads from storage at a time.
+	tendedAtOnce = 4
 
 	// lostAfter is how long after a lease's end the ledger waits for Vault to
 	// say so. Vault says so at once, or when it is unsealed again.
@@ -24,61 +24,83 @@ const (
 // revocations, sweeps expired tokens and consents, and mints ahead for grants in
 // use. It looks at live tokens and at grants in memory, and once a day, in parts, at all
 // that is stored. It must run only where storage may be written.
+//
+// It waits for storage, and never for Zoho: what is asked of Zoho runs in the background,
+// in a queue for each Accounts server. One entry that cannot be read keeps no other from
+// its turn; the error has all that failed.
 func (e *Engine) Tick(ctx context.Context) error {
 	if !e.ticking.TryLock() {
 		return nil // Vault has given up waiting for one that goes on
 	}
 	defer e.ticking.Unlock()
-	// First what asks nothing of Zoho, which may be slow.
 	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepMemory(ctx), e.sweepStored(ctx))
-	ids, err := e.store.List(ctx, prefixTokens)
-	if err != nil {
-		return errors.Join(swept, err)
-	}
-	var group errgroup.Group
-	group.SetLimit(revocationsAtOnce)
-	for _, id := range ids {
-		group.Go(func() error {
-			if ctx.Err() == nil { // otherwise the next Tick goes on; more calls would be too many at once
-				return e.tend(ctx, id)
-			}
-			return nil
-		})
-	}
-	return errors.Join(swept, group.Wait(), e.refreshInUse(ctx), e.continueRevocations(ctx))
+	tokens, tended := e.tendTokens(ctx)
+	refreshTokens, looked := e.pendingTasks(ctx)
+	refreshed := e.refreshInUse(ctx)
+	e.retry.Round(append(tokens, refreshTokens...))
+	return errors.Join(swept, tended, looked, refreshed)
 }
 
-// tend does for one token what is due.
-func (e *Engine) tend(ctx context.Context, id string) error {
+// tendTokens does for each token what is due, and returns the revocations that are.
+func (e *Engine) tendTokens(ctx context.Context) (revocations []work.Task, failed error) {
+	ids, err := e.store.List(ctx, prefixTokens)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	failed = work.Each(tendedAtOnce, ids, func(id string) error {
+		if ctx.Err() != nil { // the next Tick goes on
+			return nil
+		}
+		ending, err := e.tend(ctx, id)
+		if ending != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			revocations = append(revocations, work.Task{
+				Key: prefixTokens + id, Queue: ending.rec.App.AccountsURL,
+				Do: func(ctx context.Context) error { return e.revokeAtZoho(ctx, ending) },
+			})
+		}
+		return err
+	})
+	return revocations, failed
+}
+
+// tend does for one token what is due, but for its revocation: it returns a token that
+// has to be revoked.
+func (e *Engine) tend(ctx context.Context, id string) (ending *token, err error) {
 	t, err := e.token(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if t == nil {
-		return e.dropDamagedToken(ctx, id)
+		return nil, e.dropDamagedToken(ctx, id)
 	}
 	now := e.now()
 	if t.isOver(now) {
-		return e.deleteExpired(ctx, t)
+		return nil, e.deleteExpired(ctx, t)
 	}
 	t.ledger.Flush()
 	for _, holder := range t.ledger.Overdue(now.Add(-lostAfter)) {
 		if _, err := t.ledger.Release(ctx, holder, now); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || clock.IsFuture(now, seen)) {
-		return e.noteWrongClock(ctx, g, t)
+		return nil, e.noteWrongClock(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
-	if err == nil && (needless || t.ledger.IsDue() || t.ledger.IsEnding()) {
-		e.endIfUnheld(ctx, t)
+	if err != nil || !needless && !t.ledger.IsDue() && !t.ledger.IsEnding() {
+		return nil, err
 	}
-	return err
+	if !e.decideIfUnheld(ctx, t) {
+		return nil, nil
+	}
+	return t, nil
 }
 
 // dropDamagedToken deletes what is left of a token whose record cannot be
@@ -136,6 +158,7 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 		return err
 	}
 	now := e.now()
+	var failed []error
 	for _, g := range e.grants.all() {
 		g.mu.Lock()
 		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
@@ -143,11 +166,11 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 		if t, state := g.currentToken(now, need{}); !read || t == nil || state == fresh {
 			continue
 		}
-		if users, err := e.users(ctx, g); err != nil {
-			return err
-		} else if len(users) > 0 {
+		users, err := e.users(ctx, g)
+		failed = append(failed, err)
+		if len(users) > 0 {
 			e.mintAhead(g)
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -177,6 +177,7 @@ func TestDamage_ToAPendingRevocationHoldsUpNoOther(t *testing.T) {
 	for range 3 {
 		w.clock.Advance(2 * time.Minute)
 		require.ErrorIs(t, w.engine.Tick(t.Context()), errDisk)
+		w.settle()
 	}
 	for refreshToken := range held {
 		require.False(t, w.sim.Alive(refreshToken))

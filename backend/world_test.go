@@ -151,6 +151,13 @@ func (w *world) tick() {
 	w.settle()
 }
 
+// look is a tick while something that settle would wait for is held back.
+func (w *world) look() {
+	w.t.Helper()
+	require.NoError(w.t, w.engine.Tick(w.t.Context()))
+	require.Eventually(w.t, func() bool { return !w.engine.IsRetrying() }, 10*time.Second, time.Millisecond)
+}
+
 // settle waits for what runs in the background.
 func (w *world) settle() {
 	w.pauses.lasting(false)

@@ -8,7 +8,7 @@ import (
 	"path"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
+	"vault-plugin-secrets-zoho/backend/work"
 )
 
 // A ledger is kept in segments: entries of about a dozen records, the last of
@@ -119,14 +119,12 @@ func (l *Ledger) Erase(ctx context.Context) error {
 	// The token is dead. The decision goes last, so that a crash leaves no token that seems
 	// to live and to be held.
 	last := l.segmentKey(l.endingIn)
-	var group errgroup.Group
-	group.SetLimit(deletionsAtOnce)
-	for _, key := range keys {
-		if key := path.Join(l.options.Prefix, key); key != last {
-			group.Go(func() error { return l.options.Storage.Delete(ctx, key) })
+	if err := work.Each(deletionsAtOnce, keys, func(key string) error {
+		if key = path.Join(l.options.Prefix, key); key == last {
+			return nil
 		}
-	}
-	if err := group.Wait(); err != nil || len(keys) == 0 {
+		return l.options.Storage.Delete(ctx, key)
+	}); err != nil || len(keys) == 0 {
 		return err
 	}
 	return l.options.Storage.Delete(ctx, last)

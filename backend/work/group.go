@@ -50,6 +50,15 @@ func NewGroup(options Options) *Group {
 // closed.
 func (g *Group) Life() context.Context { return g.life }
 
+func (g *Group) isClosing() bool {
+	select {
+	case <-g.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Closing is closed when the group begins to close.
 func (g *Group) Closing() <-chan struct{} { return g.closing }
 
