@@ -14,14 +14,19 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-// nodeDir is a copy of examples/node with Zoho's SDK, as package-lock.json pins it. It
-// runs none of the packages' own scripts.
+// nodeDir is a copy of examples/node with Zoho's SDK, as package-lock.json pins it.
 var nodeDir = sync.OnceValues(func() (string, error) {
+	return npmDir(filepath.Join(examplesDir, "node"), filepath.Join("testdata", "clients"))
+})
+
+// npmDir is a copy of the directories, together, with the packages that the lock file in
+// them pins. It runs none of the packages' own scripts.
+func npmDir(froms ...string) (string, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(env.server.Dir()), "node")
 	if err != nil {
 		return "", err
 	}
-	for _, from := range []string{filepath.Join(examplesDir, "node"), filepath.Join("testdata", "clients")} {
+	for _, from := range froms {
 		if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 			return "", err
 		}
@@ -33,7 +38,7 @@ var nodeDir = sync.OnceValues(func() (string, error) {
 		return "", errors.Join(errors.New("npm ci: "+string(out)), err)
 	}
 	return dir, nil
-})
+}
 
 // node returns a program of testdata/clients or examples/node, ready to run.
 func node(t *testing.T, script string, args ...string) *exec.Cmd {

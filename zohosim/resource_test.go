@@ -44,15 +44,6 @@ func TestAPI_ATokenOfAnotherDataCentreIsInvalid(t *testing.T) {
 	assert.Equal(t, invalidToken, out.raw)
 }
 
-func TestAPI_ATokenWithoutACRMScopeIsAMismatch(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, zohosim.Options{})
-	w.refresh = w.Consent(w.client, "eu", "user@example.com", []string{"Desk.tickets.READ"})
-	out := w.callAPI(w.url, "Zoho-oauthtoken "+w.mint())
-	assert.Equal(t, 401, out.status)
-	assert.Equal(t, "OAUTH_SCOPE_MISMATCH", out.text("code"))
-}
-
 func TestServerInfo_ListsWhatListensAndNeverChina(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, zohosim.Options{})

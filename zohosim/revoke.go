@@ -31,7 +31,7 @@ func (s *Sim) revoke(c *call) answer {
 	if c.r.Method != http.MethodPost {
 		return bareBadRequest("server error")
 	}
-	id, secret, _ := c.r.BasicAuth()
+	id, secret := c.basicAuth()
 	client, ok := s.enabledClient(id, c.dc.location)
 	if !ok || secret != client.secrets[c.dc.location] {
 		return notRevoked("invalid_client")

@@ -62,6 +62,30 @@ func TestToken_AJSONBodyIsInvalidClient(t *testing.T) {
 	assert.JSONEq(t, `{"error":"invalid_client"}`, out.raw)
 }
 
+func TestToken_AnEmptyJSONObjectBesideParametersInTheQueryIsNoBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, zohosim.Options{})
+	query := values("grant_type", "refresh_token", "refresh_token", w.refresh, "client_id", w.client.ID, "client_secret", w.client.Secret("eu"))
+	for body, given := range map[string]bool{"{}": true, " { }\n": true, "": true, `{"a":1}`: false, "[]": false, "{": false} {
+		r := w.request(http.MethodPost, w.url+"/oauth/v2/token?"+query.Encode(), body)
+		r.Header.Set("Content-Type", "application/json")
+		assert.Equal(t, given, w.do(r).text("access_token") != "", body)
+	}
+}
+
+func TestToken_ABasicHeaderMayBePercentEncoded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, zohosim.Options{})
+	encoded := strings.ReplaceAll(w.client.ID, ".", "%2E")
+	for _, path := range []string{"/oauth/v2/token", "/oauth/v2/revoke/token"} {
+		for secret, ok := range map[string]bool{w.client.Secret("eu"): true, "another": false} {
+			r := w.form(path, "grant_type", "refresh_token", "refresh_token", w.refresh, "token", w.mint(), "token_type", "access_token")
+			r.SetBasicAuth(encoded, secret)
+			assert.Equal(t, ok, w.do(r).text("error") == "", path)
+		}
+	}
+}
+
 func TestToken_ABodyOfAnotherTypeIsNotRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, zohosim.Options{})

@@ -11,8 +11,11 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-// demoScopes are what the simulated user agrees to.
-func demoScopes() []string { return []string{"ZohoCRM.modules.ALL", "ZohoCRM.org.READ"} }
+// demoScopes are what the simulated user agrees to: all that the resource API has.
+// Zoho's SDKs look the user up after a refresh.
+func demoScopes() []string {
+	return []string{"ZohoCRM.modules.ALL", "ZohoCRM.org.READ", "ZohoCRM.users.READ"}
+}
 
 // assignments need no quoting: IDs, tokens and URLs are free of characters that
 // mean something to a shell.

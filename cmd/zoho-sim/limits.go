@@ -30,7 +30,7 @@ func (s *settings) takeHardest(flags *flag.FlagSet) error {
 		}
 	})
 	hardest := zohosim.Hardest()
-	hardest.TokenLife, hardest.Latency = s.options.TokenLife, s.options.Latency
+	hardest.TokenLife, hardest.Latency, hardest.RealDomains = s.options.TokenLife, s.options.Latency, s.options.RealDomains
 	hardest.Throttle.Block = s.options.Throttle.Block
 	s.options = hardest
 	return combined

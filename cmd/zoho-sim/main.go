@@ -74,6 +74,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	flags.DurationVar(&s.options.TokenLife, "token-life", time.Hour, "life of an access token")
 	flags.DurationVar(&s.options.Latency, "latency", 0, "delay of each answer")
 	flags.DurationVar(&s.options.Throttle.Block, "block", 10*time.Minute, "how long an eleventh token request in ten minutes blocks its refresh token")
+	flags.BoolVar(&s.options.RealDomains, "real-domains", false, "name Zoho's real hosts in api_domain, accounts-server and serverinfo, as Zoho does;\na program that follows them leaves this machine")
 	limitFlags(flags, &s)
 	flags.StringVar(&s.redirectURI, "redirect-uri", "", "make the client a server-based one with this redirect `URI`, for the consent\npage; without it the client is a Self Client, which may use client_credentials")
 	flags.StringVar(&s.env, "env", "", "`file` for the assignments (mode 0600); default: standard output")

@@ -82,6 +82,14 @@ func TestRun_WritesAssignmentsThatWork(t *testing.T) {
 	assert.Contains(t, body, `"expires_in":600`)
 }
 
+func TestRun_CanNameZohosRealHosts(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"-real-domains"}, {"-real-domains", "-hardest"}} {
+		_, body := refresh(t, start(t, append(args, "-data-center", "eu")...))
+		assert.Contains(t, body, `"api_domain":"https://www.zohoapis.eu"`)
+	}
+}
+
 func TestRun_WithoutEnvPrintsTheAssignmentsAndEndsQuietly(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(context.Background())
