@@ -57,7 +57,7 @@ func node(t *testing.T, script string, args ...string) *exec.Cmd {
 }
 
 // Two processes, as an application has them. One has the SDK's default store, a
-// file, which holds the access token in clear; the other has none. docs/using.md
+// file, which holds the access token in clear; the other has none. docs/clients.md
 // tells of both.
 func TestTokenServer_ZohosNodeSDKLivesOnLeasedTokens(t *testing.T) {
 	t.Parallel()

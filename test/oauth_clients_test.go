@@ -1,25 +1,16 @@
 package test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -90,87 +81,40 @@ func TestTokenServer_RcloneLivesOnLeasedTokens(t *testing.T) {
 	worksWith(t, "rclone", "rclone", "version")
 	m := newMount(t, zohosim.Options{TokenLife: clientLife})
 	s := m.startTokenServer()
-	drive := newWorkDrive(t, m.sim)
+	proxied := impersonate(t, &url.URL{Scheme: "https", Host: "workdrive.zoho.eu"}, workDrive(t, m.sim))
 	config := filepath.Join(t.TempDir(), "rclone.conf")
 	require.NoError(t, os.WriteFile(config, []byte(strings.Join([]string{
 		"[zoho]", "type = zoho", "region = eu", "root_folder_id = root", "client_id = " + s.id, "client_secret = " + s.secret, "token_url = " + s.url,
 		`token = {"access_token":"none yet","token_type":"Zoho-oauthtoken","refresh_token":"crm-sync","expiry":"2020-01-01T00:00:00Z"}`, "",
 	}, "\n")), 0o600))
 	s.lives("five tokens", func() {
-		cmd := exec.CommandContext(t.Context(), "rclone", "--config", config, "--ca-cert", drive.ca, "--retries", "1", "lsd", "zoho:")
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(config), "HTTPS_PROXY=" + drive.proxy}
+		cmd := exec.CommandContext(t.Context(), "rclone", "--config", config, "--retries", "1", "lsd", "zoho:")
+		cmd.Env = append(proxied, "PATH="+os.Getenv("PATH"), "HOME="+filepath.Dir(config))
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.Contains(t, string(out), "Zylker")
 	})
 	stored, err := os.ReadFile(config)
 	require.NoError(t, err)
-	require.Contains(t, string(stored), s.gets(), "docs/using.md says that rclone stores its tokens")
+	require.Contains(t, string(stored), s.gets(), "docs/clients.md says that rclone stores its tokens")
 	s.ends()
 }
 
-// workDrive is the host workdrive.zoho.eu, behind a proxy, with a certificate of its own.
-// It has one folder for whoever has a token that is alive.
-type workDrive struct{ proxy, ca string }
-
-func newWorkDrive(t *testing.T, sim *zohosim.Sim) workDrive {
-	t.Helper()
-	certificate, ca := hostCertificate(t, "workdrive.zoho.eu")
-	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !assert.Equal(t, "Zoho-oauthtoken", scheme) || !assert.True(t, sim.Alive(token), "a dead token") {
+// workDrive stands for rclone's API, which has one folder for whoever has a token that is
+// alive.
+func workDrive(t *testing.T, sim *zohosim.Sim) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		// rclone writes Bearer there after a refresh, which this API takes.
+		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !assert.True(t, sim.Alive(token), "a dead token") {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		w.Header().Set("Content-Type", "application/vnd.api+json")
-		_, _ = io.WriteString(w, `{"data":[{"id":"1","type":"files","attributes":{"name":"Zylker","is_folder":true}}]}`)
-	}))
-	api.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	api.StartTLS()
-	t.Cleanup(api.Close)
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect || r.Host != "workdrive.zoho.eu:443" {
-			w.WriteHeader(http.StatusForbidden)
-			return
+		found := `{"data":[{"id":"1","type":"files","attributes":{"name":"Zylker","is_folder":true}}]}`
+		if r.URL.Query().Get("page[offset]") != "0" {
+			found = `{"data":[]}`
 		}
-		tunnel(t, w, api.Listener.Addr().String())
-	}))
-	t.Cleanup(proxy.Close)
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(path, ca, 0o600))
-	return workDrive{proxy: proxy.URL, ca: path}
-}
-
-// tunnel answers CONNECT, and carries bytes until one side ends.
-func tunnel(t *testing.T, w http.ResponseWriter, address string) {
-	there, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	if !assert.NoError(t, err) {
-		return
+		_, _ = io.WriteString(w, found)
 	}
-	defer there.Close()
-	w.WriteHeader(http.StatusOK)
-	here, buffered, err := http.NewResponseController(w).Hijack()
-	if !assert.NoError(t, err) {
-		return
-	}
-	defer here.Close()
-	go func() {
-		_, _ = io.Copy(there, buffered) // ends with the connection
-		_ = there.Close()
-	}()
-	_, _ = io.Copy(here, there)
-}
-
-// hostCertificate makes a certificate that signs itself.
-func hostCertificate(t *testing.T, host string) (tls.Certificate, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }

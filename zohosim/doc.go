@@ -1,5 +1,6 @@
 // Package zohosim simulates Zoho's OAuth servers (Zoho calls them Accounts
-// servers), one per data centre, and a small resource API that checks tokens.
+// servers), one per data centre, and a small part of CRM's API that checks tokens and
+// scopes.
 // It is for tests and demonstrations of anything that talks to Zoho, and needs
 // only the standard library.
 //
@@ -49,6 +50,8 @@
 //   - whether the older revocation endpoint takes access tokens of server-based
 //     clients (here: yes; see Options.LegacyRevokeRefusesAccessTokens)
 //   - the bodies of a refused revocation, and of the newer endpoint's success
+//   - which of several things that are wrong with a call of the API it names first, and
+//     what it answers to a write (here: nothing can be written)
 //   - what scope does in a refresh request (here: nothing)
 //   - whether failing calls count and calls during a block extend it (here:
 //     both), and whether the key is the refresh token or the client

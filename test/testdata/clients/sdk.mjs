@@ -6,7 +6,7 @@ import { NoStore } from "./vault-token.mjs";
 
 const { API_URL, TOKEN_URL, ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ROLE, NO_STORE } = process.env;
 
-// docs/using.md says why the address has a port: the SDK knows this one, and would use
+// docs/clients.md says why the address has a port: the SDK knows this one, and would use
 // the Accounts server that belongs to it.
 if ((await DataCenter.get("https://www.zohoapis.eu")) === null) throw new Error("the SDK does not know its own data centre");
 if ((await DataCenter.get("https://www.zohoapis.eu:443")) !== null) throw new Error("the SDK knows the address with a port, too");
