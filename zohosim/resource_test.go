@@ -57,7 +57,7 @@ func TestServerInfo_MayListZohosRealServers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, zohosim.Options{RealDomains: true})
 	locations, _ := w.do(w.request(http.MethodGet, w.url+"/oauth/serverinfo", "")).json["locations"].(map[string]any)
-	assert.Len(t, locations, 9)
+	assert.Len(t, locations, 10)
 	assert.Equal(t, "https://accounts.zohocloud.ca", locations["ca"])
 }
 
