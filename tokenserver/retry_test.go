@@ -53,6 +53,37 @@ func TestRetry_WithAShortExpiresInIsSeen(t *testing.T) {
 	}
 }
 
+// The picture in the package's documentation has these lines. An engine that mints nothing
+// ahead has the same token until its end, and nothing else tells a habit.
+func TestRetry_TheTimesOfThePicture(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		told, after time.Duration
+		isRetry     bool
+	}{
+		{time.Hour, 0, false},
+		{time.Hour, settled - 1, false},
+		{time.Hour, settled, true},
+		{time.Hour, 44*time.Minute - 1, true},
+		{time.Hour, 44 * time.Minute, false},
+		{time.Hour, 2 * time.Hour, false},
+		{10 * time.Minute, 150*time.Second - 1, true},
+		{10 * time.Minute, 150 * time.Second, false},
+		{70 * time.Second, 10*time.Second - 1, true},
+		{70 * time.Second, 10 * time.Second, false},
+		{time.Minute, settled, false},
+	} {
+		for _, process := range []string{oneOnly, overTCP} {
+			var known callers
+			now := time.Now()
+			known.tell(process, told{tokenID: "id-1", at: now, until: now.Add(c.told)})
+			require.Equal(t, c.isRetry, known.came(process, "id-1", now.Add(c.after)), "%s after %s", c.told, c.after)
+			require.False(t, known.came(process, "id-2", now.Add(c.after)), "it had another token")
+			require.False(t, known.came("another", "id-1", now.Add(c.after)))
+		}
+	}
+}
+
 // What explained one visit does not explain the next.
 func TestRetry_AfterAHabitualRefreshIsSeen(t *testing.T) {
 	for _, process := range []string{oneOnly, overTCP} {
