@@ -1,6 +1,9 @@
 package tokenserver
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+)
 
 // healthAnswer is that of both probes.
 type healthAnswer struct {
@@ -33,12 +36,22 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := s.healthAnswer("not ready")
-	answer.Reasons = reasons
+	answer.Reasons = first(reasons)
 	writeJSON(w, http.StatusServiceUnavailable, answer)
 }
 
 func (s *Server) healthAnswer(status string) healthAnswer {
-	return healthAnswer{Status: status, Version: s.Version, Vault: s.Leases.Health(), Warnings: s.Leases.Warnings()}
+	return healthAnswer{Status: status, Version: s.Version, Vault: s.Leases.Health(), Warnings: first(s.Leases.Warnings())}
+}
+
+// maxListed bounds a list in an answer. The log has all.
+const maxListed = 5
+
+func first(texts []string) []string {
+	if len(texts) > maxListed {
+		return append(texts[:maxListed:maxListed], fmt.Sprintf("and %d more", len(texts)-maxListed))
+	}
+	return texts
 }
 
 func isProbe(w http.ResponseWriter, r *http.Request) bool {

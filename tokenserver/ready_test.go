@@ -63,6 +63,14 @@ func TestReady_NotWithoutAVaultTokenThatVaultAccepts(t *testing.T) {
 	}
 }
 
+func TestReady_SaysSomeReasonsOfMany(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.leases.Start([]string{"a", "b", "c", "d", "e", "f", "g"})
+		synctest.Wait()
+		w.readies(http.StatusServiceUnavailable, "role a: ", "role e: ", `"and 2 more"`)
+	})
+}
+
 // What is leased lasts.
 func TestReady_WhileVaultIsAwayAsLongAsThereIsAToken(t *testing.T) {
 	inBubble(t, func(w *world) {

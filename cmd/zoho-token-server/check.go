@@ -27,6 +27,9 @@ func (s settings) probe() string {
 	return "/healthz"
 }
 
+// maxHealth is more than a token server ever says of itself.
+const maxHealth = 64 << 10
+
 // checkTime is how long a check of one address may take.
 const checkTime = 5 * time.Second
 
@@ -115,7 +118,7 @@ func roundTrip(req *http.Request, c net.Conn) (*http.Response, []byte, error) {
 		return nil, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was only read
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealth))
 	return resp, body, err
 }
 
