@@ -39,6 +39,8 @@ type tokenServer struct {
 	id      string // what callers have to send
 	secret  string
 	log     string
+
+	clientFile string
 }
 
 // startTokenServer starts the program for the mount's role, with a Vault token of the
@@ -57,10 +59,9 @@ func (m *mount) startTokenServerWith(environ []string, flags ...string) *tokenSe
 	require.NoError(m.t, err)
 	dir := m.t.TempDir()
 	flags = append([]string{"-revoke-on-exit"}, flags...) // for ends
-	s := &tokenServer{m: m, log: filepath.Join(dir, "log")}
-	clientFile := filepath.Join(dir, "client.env")
+	s := &tokenServer{m: m, log: filepath.Join(dir, "log"), clientFile: filepath.Join(dir, "client.env")}
 	cmd := exec.CommandContext(context.WithoutCancel(m.t.Context()), program,
-		append([]string{"-listen=127.0.0.1:0", "-mount=" + m.path, "-role=crm-sync", "-client-file=" + clientFile}, flags...)...)
+		append([]string{"-listen=127.0.0.1:0", "-mount=" + m.path, "-role=crm-sync", "-client-file=" + s.clientFile}, flags...)...)
 	cmd.Env = environ
 	s.process, err = bootstrap.StartProcess(cmd, s.log)
 	require.NoError(m.t, err)
@@ -74,7 +75,7 @@ func (m *mount) startTokenServerWith(environ []string, flags ...string) *tokenSe
 	listens := regexp.MustCompile(`msg=listening address=(\S+)`)
 	eventually(m.t, "the token server to listen", func() bool { return listens.MatchString(s.said()) })
 	s.url = "http://" + listens.FindStringSubmatch(s.said())[1] + "/oauth/v2/token"
-	content, err := os.ReadFile(clientFile)
+	content, err := os.ReadFile(s.clientFile)
 	require.NoError(m.t, err)
 	pair := regexp.MustCompile(`=(.+)\n.*=(.+)\n`).FindStringSubmatch(string(content))
 	require.NotNil(m.t, pair, "the client file")
@@ -207,7 +208,7 @@ func TestTokenServer_IsReadyWhenCallersWouldGetAToken(t *testing.T) {
 	require.NoError(t, err)
 	ready := func(s *tokenServer) (string, error) {
 		address := strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/oauth/v2/token")
-		out, err := exec.CommandContext(t.Context(), program, "-check", "-ready", "-listen="+address).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), program, "-check", "-ready", "-listen="+address, "-client-file="+s.clientFile).CombinedOutput()
 		return string(out), err
 	}
 	good, misspelled := m.startTokenServer(), m.startTokenServer("-role=crm-snyc")
