@@ -13,38 +13,50 @@ import (
 // checkAllowed decides whether a token request may be sent now: a failure that is remembered,
 // credentials of the role that were refused again and again, and what package quota says
 // of the requests. The error is a *GrantError that says when it makes sense to ask
-// again. reserveOf is the role for whose readers the request is taken from the
-// reserve; empty if it is not.
-func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (reserveOf string, err error) {
+// again. sent says what the request has to be counted as.
+func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Request, err error) {
 	now, limits := e.now(), a.config.limits()
 	a.q.seeFuture(now)
 	a.requests.seeFuture(now)
 	// A trial is how a definite refusal is overcome.
 	if f := a.grant.record().Failure; f.isDefinite() && !a.purpose.trial || f.forbids(now) {
-		return "", f.err()
+		return sent, f.err()
 	}
 	if own := a.q.record(); own.Throttled.Forbids(now, limits) {
-		return "", silenceError(own.Throttled, now)
+		return sent, silenceError(own.Throttled, now)
 	}
 	if a.purpose.role != "" && !a.grant.record().hasWorked() {
 		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
-			return "", err
+			return sent, err
+		}
+		if a.countsForClient() {
+			return e.checkUnproven(ctx, a)
 		}
 	}
 	rec := a.requests.record()
 	switch decision := rec.Request(now, limits); decision.Verdict {
 	case quota.Silent:
-		return "", silenceError(decision.Silence, now)
+		return sent, silenceError(decision.Silence, now)
 	case quota.Used:
-		return "", budgetError(a.config, a.purpose, decision.Until)
+		return sent, budgetError(a.config, a.purpose, decision.Until)
 	case quota.Reserved:
-		reserveOf, err = e.entitledRole(ctx, a)
-		if err == nil && reserveOf == "" {
+		sent.ReserveOf, err = e.entitledRole(ctx, a)
+		if err == nil && sent.ReserveOf == "" {
 			err = reservedError(limits, decision.Until)
 		}
-	case quota.Go, quota.Full:
+	case quota.Go, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
 	}
-	return reserveOf, err
+	return sent, err
+}
+
+// checkUnproven is checkAllowed for credentials that never worked, whose requests Zoho
+// counts for the client.
+func (e *Engine) checkUnproven(ctx context.Context, a *attempt) (sent quota.Request, err error) {
+	claim, err := e.claimFor(ctx, a.requests, a.purpose.role, a.grant.credential().app, a.config)
+	if err == nil {
+		err = e.checkClaim(a.requests, claim, a.config)
+	}
+	return quota.Request{ClaimOf: claim.Role, Guess: claim.Guess}, err
 }
 
 func silenceError(s *quota.Silence, now time.Time) *GrantError {

@@ -152,12 +152,12 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 	switch {
 	case err == nil:
 		e.log().Info("a role was authorized", "role", role)
-	case role == "" && bad: // anybody can send such a state, as often as they like
-		e.log().Debug("a callback was refused", "error", err)
+	case role == "" && bad, isPostponed(err): // somebody can send such a callback as often as they like
+		e.log().Debug("a callback was refused", "role", role, "error", err)
 	default:
 		e.log().Warn("an authorization failed", "role", role, "error", err)
 	}
-	if role != "" {
+	if role != "" && !isPostponed(err) {
 		e.reportRole(EventRoleAuthorize, role, err)
 	}
 	return role, err
@@ -215,9 +215,17 @@ var stateForm = regexp.MustCompile(`^[0-9a-f]{32}\.[\w-]{43}$`)
 // An end that is further off than an authorization lasts was written by a wrong
 // clock.
 func (e *Engine) isPending(name string) bool {
+	return clock.IsWithin(e.now(), consentEnd(name), consentLife)
+}
+
+// consentEnd is when an authorization ends, by its name; zero if that is none.
+func consentEnd(name string) time.Time {
 	end, _, _ := strings.Cut(name, "-")
 	seconds, err := strconv.ParseInt(end, 10, 64)
-	return err == nil && clock.IsWithin(e.now(), time.Unix(seconds, 0), consentLife)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
 }
 
 // givenConsent is a pending authorization with what Zoho sent back.
@@ -225,21 +233,42 @@ type givenConsent struct {
 	*consentEntry
 	key      string
 	callback Callback
-	taken    bool // it was pending, and is used up by this callback
+	found    bool // it is pending
+	taken    bool // it was, and is used up by this callback
 }
 
-// take uses the authorization up: of two callbacks at once one finds it. The caller
-// has the role's slot, so the role cannot be deleted and made anew meanwhile.
-func (c *givenConsent) take(ctx context.Context, e *Engine) error {
+// find looks for the authorization, which another callback may have used up since. The
+// caller has the role's slot, so that of two callbacks at once one finds it, and the role
+// cannot be deleted and made anew meanwhile.
+func (c *givenConsent) find(ctx context.Context, e *Engine) error {
 	pending, err := orNone(get[consentEntry](ctx, e.store, c.key))
 	if err != nil {
 		return err
 	}
-	if pending == nil {
+	if c.found = pending != nil; !c.found {
 		return errStaleConsent()
 	}
+	return nil
+}
+
+// take uses the authorization up.
+func (c *givenConsent) take(ctx context.Context, e *Engine) error {
 	c.taken = true
 	return e.store.Delete(ctx, c.key)
+}
+
+// endConsent uses an authorization up, whatever came of it, and notes that: it is good for
+// one attempt. Only one that came back too early can come back again.
+func (e *Engine) endConsent(ctx context.Context, role string, c *givenConsent, failed error) {
+	if !c.found || isPostponed(failed) {
+		return
+	}
+	if !c.taken {
+		if err := c.take(ctx, e); err != nil {
+			e.log().Warn("could not use up an authorization that has failed", "role", role, "error", err)
+		}
+	}
+	e.noteConsentEnded(ctx, role, c.key, failed)
 }
 
 // sweepConsents deletes what nobody came back for.

@@ -26,8 +26,9 @@ type GrantError struct {
 	Text string
 	// RetryAt is when it makes sense to ask again; zero if that depends on
 	// somebody correcting something.
-	RetryAt  time.Time
-	reserved bool // the rest of the budget is kept for others: see quota.Reserved
+	RetryAt   time.Time
+	reserved  bool // the rest of the budget is kept for others: see quota.Reserved
+	postponed bool // a consent came back when no code could be exchanged: it can come back again
 }
 
 func (e *GrantError) Error() string {
@@ -89,6 +90,12 @@ var errDropped = errors.New("a record was being tidied up at the same moment; tr
 func isReserved(err error) bool {
 	failed, ok := asError[*GrantError](err)
 	return ok && failed.reserved
+}
+
+// isPostponed reports whether a consent came back too early, and nothing was used up.
+func isPostponed(err error) bool {
+	failed, ok := asError[*GrantError](err)
+	return ok && failed.postponed
 }
 
 // clientMovedError: the role was written for another client than the mount's

@@ -110,13 +110,13 @@ type exchange struct {
 // grantCode is a code with what decides about its exchange.
 type grantCode struct {
 	value       secret.Value
-	redirectURI string // empty: of a Self Client
-	consented   bool   // a person has agreed in a browser
-	force       bool   // also if Zoho deletes another refresh token for the new one
+	redirectURI string        // empty: of a Self Client
+	consent     *givenConsent // a person has agreed in a browser; nil: it was written by hand
+	force       bool          // also if Zoho deletes another refresh token for the new one
 }
 
 func (ch RoleChange) grantCode() grantCode {
-	code := grantCode{value: secret.New(*ch.Code), consented: ch.consent != nil}
+	code := grantCode{value: secret.New(*ch.Code), consent: ch.consent}
 	set(&code.force, ch.Force)
 	set(&code.redirectURI, ch.RedirectURI)
 	return code
@@ -151,11 +151,18 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 	err = e.askZoho(ctx, x.config, question{
 		turn: x.client,
 		admit: func(ctx context.Context) error {
-			if err := e.admitExchange(ctx, x); err != nil {
+			sent, err := e.admitExchange(ctx, x)
+			if err != nil {
 				return e.notExchanged(x.code, x.role.Name, err)
 			}
+			if x.code.consent != nil { // only now: an attempt that is put off uses up no link
+				if err := x.code.consent.take(ctx, e); err != nil {
+					return err
+				}
+			}
 			x.asked = e.now()
-			return e.countRequest(ctx, x.client, x.config, quota.Request{At: x.asked, Exchange: true})
+			sent.At = x.asked
+			return e.countRequest(ctx, x.client, x.config, sent)
 		},
 		ask: func(ctx context.Context, accounts *zoho.Client) (err error) {
 			x.Exchanged, err = accounts.Exchange(ctx, x.app, x.code.value, x.code.redirectURI)
@@ -176,22 +183,6 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 		return e.revokeNotStored(ctx, x, err)
 	}
 	return nil
-}
-
-// admitExchange decides whether Zoho may be asked to exchange a code. Everything that
-// forbids it is here. The caller has the client's turn.
-func (e *Engine) admitExchange(ctx context.Context, x *exchange) error {
-	known, err := e.refreshTokensOf(ctx, x.client.id)
-	if err != nil {
-		return err
-	}
-	if err := known.refuseTwentyFirst(x.code, x.app); err != nil {
-		return err
-	}
-	if err := e.mayExchange(x.client, x.config); err != nil {
-		return err
-	}
-	return e.checkRefusals(ctx, x.role.Name, x.config)
 }
 
 // noteExchanged notes the refresh token that Zoho has given, before anything else can
@@ -239,7 +230,7 @@ func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) er
 			return err
 		}
 	}
-	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), x.asked, failed, x.config.limits()) })
+	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), x, failed) })
 }
 
 // maybeExchanged tells of a refresh token that an answer may have carried which

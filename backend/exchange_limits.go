@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"path"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
@@ -16,42 +17,25 @@ import (
 // Source: zoho.com/accounts/protocol/oauth/web-apps/access-token.html.
 const codeLife = 2 * time.Minute
 
-// exchangeLimit is one of Zoho's limits on the exchange of grant codes, for one client,
-// whatever request_budget says. Of pages that disagree the strictest counts: four
-// codes in a minute, and then ten minutes of silence (OAuth FAQ of Zoho Projects), is
-// stricter than five refresh tokens in a minute (Recruit, Desk, Creator). Twenty in
-// ten minutes for a client is from the page of the CRM for vertical solutions.
-type exchangeLimit struct {
-	exchanges int
-	in        time.Duration
-}
-
-// mayExchange keeps to Zoho's limits for the client. A grant code has not worked
-// yet, so what is kept in reserve is not for it.
-func (e *Engine) mayExchange(client *quotaRecord, config *Config) error {
-	now := e.now()
-	client.seeFuture(now)
-	rec, limits := client.record(), config.limits()
-	if rec.Denied.Forbids(now, limits) && rec.Denied.InARow > 1 {
-		return silenceError(rec.Denied, now)
+// admitExchange decides whether Zoho may be asked to exchange a code, and what the request
+// has to be counted as. Everything that forbids it is here. The caller has the client's turn.
+func (e *Engine) admitExchange(ctx context.Context, x *exchange) (sent quota.Request, err error) {
+	known, err := e.refreshTokensOf(ctx, x.client.id)
+	if err != nil {
+		return sent, err
 	}
-	for _, limit := range []exchangeLimit{{4, time.Minute}, {20, 10 * time.Minute}} {
-		made, free := rec.Exchanges(now, limit.in+config.RequestTimeout, limit.exchanges)
-		if made >= limit.exchanges {
-			return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
-				"%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", made, limit.in)}
-		}
+	if err := known.refuseTwentyFirst(x.code, x.app); err != nil {
+		return sent, err
 	}
-	switch decision := rec.Request(now, limits); decision.Verdict {
-	case quota.Silent:
-		return silenceError(decision.Silence, now)
-	case quota.Used:
-		return budgetError(config, mintPurpose{}, rec.UnreservedAt(now, limits)) // what is free before is for readers
-	case quota.Reserved:
-		return reservedError(limits, decision.Until)
-	case quota.Go, quota.Full:
+	claim, err := e.claimFor(ctx, x.client, x.role.Name, x.app, x.config)
+	if err != nil {
+		return sent, err
 	}
-	return nil
+	claim.Code = true
+	if err := e.checkClaim(x.client, claim, x.config); err != nil {
+		return sent, err
+	}
+	return quota.Request{Exchange: true, ClaimOf: claim.Role, Guess: claim.Guess}, e.checkRefusals(ctx, x.role.Name, x.config)
 }
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
@@ -62,8 +46,13 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 	}
 	const text = "The grant code was not used. "
 	switch {
-	case code.consented:
-		return prependText(text+fmt.Sprintf("Begin again later, with a new address: vault write -f <mount>/roles/%s/authorize. ", role), err)
+	case code.consent != nil:
+		postponed := *failed
+		postponed.postponed = true
+		if expires := consentEnd(path.Base(code.consent.key)); failed.RetryAt.Before(expires) {
+			return prependText(text+fmt.Sprintf("The link that you came by is good until %s: open it again, and agree once more, at the time below. ", expires.UTC().Format(time.RFC3339)), &postponed)
+		}
+		return prependText(text+fmt.Sprintf("The link that you came by is too old at the time below: begin again then, with vault write -f <mount>/roles/%s/authorize. ", role), &postponed)
 	case failed.RetryAt.Sub(e.now()) < codeLife:
 		return prependText(text+"Zoho takes a code for two minutes after it was made, and one of a Self Client for as long as was chosen in the API console, ten minutes at most. If this one is young enough, write it again at the time below; otherwise get a new one then. ", err)
 	default:
@@ -73,22 +62,19 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 
 // noteExchangeAnswer notes on a client's record what came of the exchange of a code: no
 // token that counts for the client, and perhaps that Zoho has throttled the client.
-func noteExchangeAnswer(rec *quota.Record, now, asked time.Time, failed error, limits quota.Limits) {
+func noteExchangeAnswer(rec *quota.Record, now time.Time, x *exchange, failed error) {
+	limits := x.config.limits()
 	rec.Failed(true)
 	refused, ok := asError[*zoho.Error](failed)
 	switch {
 	case failed == nil:
-		rec.EndSilence(asked)
+		rec.EndSilence(x.asked)
 		rec.Denied = nil
 	case !ok || refused.Kind != zoho.Throttled:
 	case !refused.Unexplained:
 		rec.Throttled = quota.NewSilence(now, refused.Code, refused.Error(), rec.Throttled, limits)
 	default:
-		former := rec.Denied
-		if !former.Forbids(now, limits) {
-			former = nil
-		}
-		rec.Denied = quota.NewSilence(now, refused.Code, deniedText, former, limits)
+		rec.Deny(now, refused.Code, deniedText, x.role.Name, limits)
 	}
 }
 
@@ -121,8 +107,8 @@ func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed
 	}
 	text := fmt.Sprintf("Zoho denied the exchange of the grant code with Access Denied, and gave no reason. %s. If it is not, there were too many requests with this client in a short time.", limit)
 	denied := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: text}
-	if rec := client.record(); rec.Denied != nil && rec.Denied.InARow > 1 {
-		denied.Text += " As this was the second such answer in a row, Vault exchanges no code of this client for a while."
+	if rec := client.record(); rec.Denied.ForbidsMore() {
+		denied.Text += " As this was the second such answer in a row, Vault exchanges no code of this role for a while, nor of this client if another role's was denied, too."
 		denied.RetryAt = rec.Denied.Until(e.now())
 	} else {
 		denied.Text += " Then wait ten minutes before the next code."

@@ -84,6 +84,11 @@ type attempt struct {
 	asked    time.Time // when Zoho was asked
 }
 
+// countsForClient reports whether Zoho counts the request for the client.
+func (a *attempt) countsForClient() bool {
+	return a.requests != a.q || a.grant.credential().refreshToken.IsZero()
+}
+
 // errNotNeeded: a token that was to be minted is there by now.
 var errNotNeeded = errors.New("no access token was needed any more")
 
@@ -144,7 +149,7 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 		}
 		defer release()
 	}
-	reserveOf, err := e.checkAllowed(ctx, a)
+	sent, err := e.checkAllowed(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -152,7 +157,7 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 		return err
 	}
 	a.asked = e.now()
-	sent := quota.Request{At: a.asked, ReserveOf: reserveOf}
+	sent.At = a.asked
 	if a.requests != a.q {
 		elsewhere := sent
 		elsewhere.NoLiveToken = true // its token lives in the other quota

@@ -19,7 +19,9 @@ import (
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
-		e.reportRole(EventRoleWrite, name, err)
+		if !isPostponed(err) {
+			e.reportRole(EventRoleWrite, name, err)
+		}
 		return warnings, err
 	})
 }
@@ -42,11 +44,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	if change.consent != nil {
-		defer func() {
-			if change.consent.taken {
-				e.noteConsentEnded(context.WithoutCancel(ctx), name, change.consent.key, err)
-			}
-		}()
+		defer func() { e.endConsent(context.WithoutCancel(ctx), name, change.consent, err) }()
 		if err := e.acceptConsent(ctx, &change, old); err != nil {
 			return nil, err
 		}
@@ -73,11 +71,11 @@ func (e *Engine) takeRole(ctx context.Context, name string) (release func(), err
 	return e.writes.Acquire(ctx, prefixRoles+name)
 }
 
-// acceptConsent uses up the pending authorization of a consent, and makes the
-// callback's code the change's, if what came back is what the role asked for.
+// acceptConsent makes the callback's code the change's, if what came back is what the role
+// asked for.
 func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Role) (err error) {
 	consent := change.consent
-	if err := consent.take(ctx, e); err != nil {
+	if err := consent.find(ctx, e); err != nil {
 		return err
 	}
 	if err := consent.check(consent.callback); err != nil {

@@ -12,6 +12,12 @@ const (
 	Used             // the budget is used up
 	Reserved         // what is left of the budget is kept for readers who have no token
 	Full             // one token more, and Zoho would kill one that somebody holds
+
+	// Of a Claim:
+
+	RoleUsed    // the role has had its share
+	GuessesUsed // secrets that never worked have had theirs
+	CodesUsed   // the client has exchanged as many codes as Zoho allows
 )
 
 // Decision is what may be done now.
@@ -21,6 +27,11 @@ type Decision struct {
 	Silence *Silence  // with Silent
 	Live    int       // with Full: how many tokens may be alive
 	End     []Ending  // with Go: the tokens that have to be ended before
+
+	// Of a Claim: what has been reached.
+
+	Most int
+	In   time.Duration
 }
 
 // Ending is a token that has to be ended.

@@ -26,6 +26,8 @@ type Request struct {
 	Exchange    bool      `json:"exchange,omitempty"`   // it was the exchange of a grant code
 	Seen        time.Time `json:"seen,omitzero"`        // when At was first seen in the future
 	ReserveOf   string    `json:"reserve_of,omitempty"` // the role for whose readers it was taken from the reserve
+	ClaimOf     string    `json:"claim_of,omitempty"`   // the role of the Claim that it was; empty: it was none
+	Guess       bool      `json:"guess,omitempty"`      // see Claim
 }
 
 // at is when the request was sent. A time in the future says nothing, and the moment
@@ -134,19 +136,6 @@ func (r *Record) Live(now time.Time) []Request {
 func (r *Record) Left(now time.Time, limits Limits) (left int, free time.Time) {
 	used, free := r.used(now, limits, limits.Budget)
 	return limits.Budget - used, free
-}
-
-// UnreservedAt is when a request may be made that is not entitled to the reserve; now or
-// before if it may be made at once.
-func (r *Record) UnreservedAt(now time.Time, limits Limits) time.Time {
-	_, free := r.used(now, limits, limits.Unreserved())
-	return free
-}
-
-// Exchanges counts the grant codes that were exchanged in the time before now, up to
-// limit. If there are that many, free is when the first of them leaves it.
-func (r *Record) Exchanges(now time.Time, in time.Duration, limit int) (made int, free time.Time) {
-	return r.sent(now, in, limit, func(sent Request) bool { return sent.Exchange })
 }
 
 // used counts the requests in the window, up to limit.

@@ -14,6 +14,11 @@ type Silence struct {
 	RetryAt time.Time `json:"retry_at"`
 	Seen    time.Time `json:"seen,omitzero"` // when At was first seen in the future
 	InARow  int       `json:"in_a_row"`
+
+	// Of the denial of a grant code: see Record.Deny.
+
+	Role         string `json:"role,omitempty"`
+	OthersDenied bool   `json:"others_denied,omitempty"` // in this row, a code of another role was denied as well
 }
 
 // NewSilence is the silence after a throttle answer; former is the one before it, nil
