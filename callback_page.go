@@ -14,8 +14,9 @@ import (
 // anybody can make up.
 type consentPage struct {
 	Title      string
-	Text       string // with commands among the sentences
-	Role       string // empty: the request does not lead to one
+	Text       string   // with commands among the sentences
+	Notes      []string // further sentences, without
+	Role       string   // empty: the request does not lead to one
 	Mount      string
 	DataCenter string
 }
@@ -91,6 +92,7 @@ footer { margin-top: 2em; font-size: .875em; opacity: .75; }
 <body>
 <h1>{{.Title}}</h1>
 {{range .Passages}}{{if .IsCommand}}<pre><code>{{.Text}}</code></pre>{{else}}<p>{{.Text}}</p>{{end}}
+{{end}}{{range .Notes}}<p>{{.}}</p>
 {{end}}{{if or .Role .Mount .DataCenter}}<dl>
 {{with .Role}}<dt>Role</dt><dd>{{.}}</dd>
 {{end}}{{with .Mount}}<dt>Mount</dt><dd>{{.}}</dd>

@@ -59,22 +59,29 @@ func TestCode_OfAWebClientNeedsTheRedirectURIThatItWasSentTo(t *testing.T) {
 		require.Contains(t, got.text, "invalid_redirect_uri: redirect_uri is not the one registered for the client", what)
 	}
 	require.Equal(t, http.StatusNotFound, m.read("roles/web").status)
+	m.clock.Advance(11 * time.Minute) // a role has three codes in ten minutes
 	m.write("roles/web", role.with(fields{"code": code(), "redirect_uri": callbackURL})).done(t)
 	require.NotContains(t, m.read("roles/web").Data, "redirect_uri", "it belongs to the code")
 	require.NotContains(t, m.stored()["roles/web"], callbackURL)
 	m.read("creds/web").done(t)
 }
 
-func TestCode_WarnsWhenZohoGrantsOtherScopesThanTheRoleAsksFor(t *testing.T) {
+func TestCode_WithMoreScopesThanTheRoleAsksForIsRefusedAndWithFewerWarns(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	z.sim.SetAnswer(zohosim.Answer{WithScope: true})
 	code := z.code()
-	got := m.write("roles/new", fields{"code": code, "scopes": "ZohoCRM.modules.READ"}).done(t)
-	require.Contains(t, got.warnings(), "Zoho did not grant ZohoCRM.modules.READ, which the role asks for")
-	require.Contains(t, got.warnings(), "Zoho granted ZohoCRM.modules.ALL, which the role does not ask for")
+	got := m.write("roles/new", fields{"code": code, "scopes": "ZohoCRM.modules.READ"})
+	require.Equal(t, http.StatusBadRequest, got.status)
+	require.Contains(t, got.text, `Zoho granted ZohoCRM.modules.ALL, which role "new" does not ask for`)
 	requireNone(t, got, code)
-	require.Equal(t, []string{"ZohoCRM.modules.ALL"}, m.read("roles/new/status").Data["scopes_granted"])
+	require.Equal(t, http.StatusNotFound, m.read("roles/new").status)
+
+	got = m.write("roles/new", fields{"code": z.code(), "scopes": "ZohoCRM.modules.READ,ZohoCRM.modules.ALL"}).done(t)
+	require.Contains(t, got.warnings(), "Zoho did not grant ZohoCRM.modules.READ, which the role asks for")
+	status := m.read("roles/new/status").done(t)
+	require.Equal(t, []string{"ZohoCRM.modules.ALL"}, status.Data["scopes_granted"])
+	require.Contains(t, status.warnings(), "Zoho did not grant ZohoCRM.modules.READ")
 }
 
 func TestCode_ThatZohoDoesNotTakeLeavesTheRoleAsItWas(t *testing.T) {

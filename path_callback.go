@@ -46,7 +46,7 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 		value, _ := d.Get(name).(string)
 		return value
 	}
-	role, err := b.engine.CompleteConsent(ctx, backend.Callback{
+	role, doubts, err := b.engine.CompleteConsent(ctx, backend.Callback{
 		State:          text("state"),
 		Code:           text("code"),
 		Error:          text("error"),
@@ -56,6 +56,9 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 	shown := consentPage{Title: "Not authorized", Role: role, Mount: req.MountPoint, DataCenter: b.dataCenterOf(ctx, role)}
 	if err == nil {
 		shown.Title, shown.Text = "Authorized", "Role \""+role+"\" can hand out access tokens now. You may close this window."
+		for _, doubt := range append(doubts, consentedText) {
+			shown.Notes = append(shown.Notes, atMount(req, doubt))
+		}
 		return shown.answer(http.StatusOK)
 	}
 	answer, err := respond(err)
@@ -66,6 +69,9 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 	shown.Text = "Vault could not complete this. Whoever runs it finds the cause in its log, as \"an authorization failed\". Then begin again."
 	return shown.answer(http.StatusInternalServerError)
 }
+
+// consentedText is for whoever was sent the address of somebody else's role.
+const consentedText = "Whoever may read this role now works with the Zoho account that has just agreed. If you did not expect that, because somebody sent you the address, take it back: remove the application at Zoho, under Connected Apps of your account."
 
 // dataCenterOf is empty if there is no such role, or Vault's storage fails: the page
 // does without.

@@ -48,7 +48,8 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Responses: ok(map[string]*framework.FieldSchema{
 					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable; or deauthorized."},
 					"authorized":            {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
-					"authorized_as":         {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given: an address, or a name; empty if Zoho did not say."},
+					"authorized_as":         {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given; empty if Zoho did not say. See authorized_as_kind for what it is worth."},
+					"authorized_as_kind":    {Type: framework.TypeString, Description: "What authorized_as is: verified address, unverified address, address if Zoho did not say whether it is verified, or name, which whoever has the account has chosen; empty if there is none."},
 					"grant":                 {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
 					"shared_with":           {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
 					"deauthorized":          {Type: framework.TypeMap, Description: "Who gave up the role's refresh token: at, entity_id, display_name and request_id; empty if it was not given up."},
@@ -116,11 +117,12 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, req *logical.Reque
 			"since": instant(p.Since), "decided": p.Decided, "failures": p.Failures, "last_error": p.LastError, "retry_at": instant(p.RetryAt),
 		})
 	}
-	return &logical.Response{Data: map[string]any{
+	return &logical.Response{Warnings: s.Doubts, Data: map[string]any{
 		"pending_revocations":   pending,
 		"state":                 string(s.State),
 		"authorized":            s.Authorized,
-		"authorized_as":         s.AuthorizedAs,
+		"authorized_as":         s.AuthorizedAs.Name,
+		"authorized_as_kind":    string(s.AuthorizedAs.Kind),
 		"grant":                 s.GrantID,
 		"shared_with":           nonNil(s.SharedWith),
 		"scopes":                nonNil(s.Scopes),

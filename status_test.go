@@ -13,7 +13,7 @@ import (
 // untried is the status of a role that nobody has read.
 func untried() fields {
 	return fields{
-		"state": "never tried", "authorized": true, "authorized_as": "", "shared_with": []string{}, "budget_shared_with": []string{},
+		"state": "never tried", "authorized": true, "authorized_as": "", "authorized_as_kind": "", "shared_with": []string{}, "budget_shared_with": []string{},
 		"scopes": []string{}, "scopes_granted": []string{}, "deauthorized": map[string]any{}, "last_consent": map[string]any{}, "last_success": "", "last_error": "",
 		"last_error_code": "", "last_error_at": "", "retry_at": "", "requests_left": 10, "client_refresh_tokens": 0, "live_tokens": 0, "holders": 0,
 		"token_id": "", "expires_at": "", "pending_revocations": []map[string]any{}, "next_refresh": "",

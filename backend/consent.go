@@ -143,11 +143,11 @@ type Callback struct {
 }
 
 // CompleteConsent ends the authorization of the callback's state, and returns
-// the name of its role. A state is good for one attempt. The error is a
-// *UserError or *GrantError whose text is meant for the person at the browser;
-// then the role is as it was.
-func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, err error) {
-	role, err = e.completeConsent(ctx, callback)
+// the name of its role, with what is in doubt of it. A state is good for one attempt,
+// unless it comes when no code can be exchanged. The error is a *UserError or *GrantError
+// whose text is meant for the person at the browser; then the role is as it was.
+func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, doubts []string, err error) {
+	role, doubts, err = e.completeConsent(ctx, callback)
 	_, bad := asError[*UserError](err)
 	switch {
 	case err == nil:
@@ -160,29 +160,32 @@ func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role s
 	if role != "" && !isPostponed(err) {
 		e.reportRole(EventRoleAuthorize, role, err)
 	}
-	return role, err
+	return role, doubts, err
 }
 
-func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role string, err error) {
+func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role string, doubts []string, err error) {
 	if err := e.Open(ctx); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	key, err := e.findConsent(ctx, callback.State)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	pending, err := orNone(get[consentEntry](ctx, e.store, key))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if pending == nil {
-		return "", errStaleConsent()
+		return "", nil, errStaleConsent()
 	}
 	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{consent: &givenConsent{consentEntry: pending, key: key, callback: callback}})
-	for _, warning := range warnings { // the person at the browser could do nothing about it
+	if err == nil {
+		doubts = e.doubtsOfRole(ctx, pending.Role)
+	}
+	for _, warning := range distinct(append(warnings, doubts...)) { // the person at the browser sees the doubts alone: they could do nothing about the rest
 		e.log().Warn("a role was authorized, but", "role", pending.Role, "warning", warning)
 	}
-	return pending.Role, err
+	return pending.Role, doubts, err
 }
 
 func errStaleConsent() error {

@@ -44,7 +44,21 @@ func (c *consentEntry) check(callback Callback) error {
 	if err := checkText("code", callback.Code, maxFieldLength); err != nil {
 		return err
 	}
+	if forOrg, known := zoho.ConsentedForOrg(c.ClientID, callback.Code); known && forOrg != (c.Consent == ConsentOrg) {
+		return c.ofTheOtherKind()
+	}
 	return c.checkHome(callback)
+}
+
+// ofTheOtherKind: the address of the consent was changed from the page for users to the one
+// for organisations, or back. A refresh token of a person ends with the person's account,
+// and one of an organisation does not end when the role's operator means it to.
+func (c *consentEntry) ofTheOtherKind() error {
+	asked, came := "a person's consent for their own account", "an administrator's for an organisation"
+	if c.Consent == ConsentOrg {
+		asked, came = came, asked
+	}
+	return userErrorf("Role %q asks for %s, and this is %s: the address of the consent page was changed. The grant code was not used, and nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role, asked, came, c.Role)
 }
 
 func (c *consentEntry) checkHome(callback Callback) error {

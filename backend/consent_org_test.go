@@ -46,7 +46,11 @@ func TestConsent_GoesToNobodyButTheOneWhoWasAskedFor(t *testing.T) {
 			state := w.authorize().Query().Get("state")
 			w.writeRole("desk", changes[1])
 			w.restart()
-			w.refused(backend.Callback{State: state, Code: "1000.ab.cd"}, "given another consent or soid")
+			code := "1000.ab.cd"
+			if changes[0].Consent != nil {
+				code = "1005.ab.cd"
+			}
+			w.refused(backend.Callback{State: state, Code: code}, "given another consent or soid")
 			require.Empty(t, w.keys("consents/"), "a state is good for one attempt")
 		})
 	}

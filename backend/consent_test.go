@@ -66,7 +66,8 @@ func (w *consentWorld) decide(consentPage, decision string) backend.Callback {
 func (w *consentWorld) agreed() backend.Callback { return w.decide(w.authorize().String(), "accept") }
 
 func (w *consentWorld) complete(callback backend.Callback) (string, error) {
-	return w.engine.CompleteConsent(w.t.Context(), callback)
+	role, _, err := w.engine.CompleteConsent(w.t.Context(), callback)
+	return role, err
 }
 
 // refused demands a clear answer, and that nothing was stored or lost, and

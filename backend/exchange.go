@@ -40,7 +40,13 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		return nil, err
 	}
+	if err := x.checkScopes(); err != nil {
+		return nil, e.refuseGiven(ctx, x, err)
+	}
 	updated.AuthorizedAs = e.askWhoConsented(ctx, x)
+	if err := x.checkPerson(); err != nil {
+		return nil, e.refuseGiven(ctx, x, err)
+	}
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()

@@ -103,13 +103,29 @@ func TestExchange_AnswersThatOmitTheAPIDomainLaterKeepTheOneOfTheExchange(t *tes
 	require.Equal(t, 2, w.asked())
 }
 
-func TestExchange_WarnsWhenTheGrantedScopesAreNotThoseAskedFor(t *testing.T) {
+func TestExchange_WarnsWhenFewerScopesAreGrantedThanAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetAnswer(zohosim.Answer{WithScope: true})
-	warnings, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"ZohoBooks.fullaccess.all"})})
+	warnings, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"zohocrm.modules.all", "ZohoBooks.fullaccess.all"})})
 	require.NoError(t, err)
-	require.Contains(t, joined(warnings), "did not grant ZohoBooks.fullaccess.all")
-	require.Contains(t, joined(warnings), "ZohoCRM.modules.ALL, which the role does not ask for")
+	require.Contains(t, joined(warnings), "did not grant ZohoBooks.fullaccess.all, ")
+	require.Contains(t, joined(w.status("books").Doubts), "did not grant ZohoBooks.fullaccess.all, ")
+}
+
+// Invariant 19, also for a code that somebody has written.
+func TestExchange_OfACodeThatBringsMoreScopesThanTheRoleAsksForIsRefusedAndRevoked(t *testing.T) {
+	w := newWorld(t)
+	w.sim.SetAnswer(zohosim.Answer{WithScope: true})
+	_, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"ZohoCRM.modules.READ"})})
+	require.ErrorContains(t, err, "ZohoCRM.modules.ALL, which role \"books\" does not ask for")
+	require.ErrorContains(t, err, "has been revoked there")
+	require.Equal(t, zoho.Misconfigured, grantError(t, err).Kind)
+	require.Empty(t, w.unknown())
+	require.Empty(t, w.keys("roles/books"))
+	require.Empty(t, w.keys("revocations/"))
+	require.Empty(t, w.keys("client-refresh-tokens/"))
+	_, err = w.writeCode("books", w.code())
+	require.NoError(t, err, "a role without scopes asks for none in particular")
 }
 
 func TestExchange_RedirectURIGoesAlongAndHasToBeTheRegisteredOne(t *testing.T) {

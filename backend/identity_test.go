@@ -57,7 +57,7 @@ func TestIdentity_WithoutTheScopeNobodyIsAskedAndNothingSaid(t *testing.T) {
 	t.Parallel()
 	w := newIdentityWorld(t)
 	w.grants(map[string]any{"scope": "ZohoCRM.modules.ALL"})
-	_, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{profile})})
+	_, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{profile, "ZohoCRM.modules.ALL"})})
 	require.NoError(t, err, "what Zoho grants counts, not what was asked for")
 	w.grants(nil)
 	w.exchange("desk", backend.RoleChange{})

@@ -116,7 +116,7 @@ func (w *world) authorizedAs(role string) string {
 	w.t.Helper()
 	status, err := w.engine.Status(w.t.Context(), role)
 	require.NoError(w.t, err)
-	return status.AuthorizedAs
+	return status.AuthorizedAs.Name
 }
 
 func idTokenOf(email string) string {

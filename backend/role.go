@@ -25,19 +25,24 @@ const (
 // Role is an operator's name for a grant, with the rules for handing out its
 // tokens.
 type Role struct {
-	Name         string        `json:"-"`
-	GrantType    string        `json:"grant_type"`
-	DataCenter   string        `json:"data_center,omitempty"` // as written; empty: the mount's
-	ClientID     string        `json:"client_id,omitempty"`   // the role's own client; empty: the mount's
-	ClientSecret secret.Value  `json:"-"`
-	RefreshToken secret.Value  `json:"-"`                       // zero: with client_credentials, or when the role is not authorized
-	AuthorizedAs string        `json:"authorized_as,omitempty"` // whose Zoho account the refresh token belongs to; empty: not known
-	SOID         string        `json:"soid,omitempty"`          // the organisation, of client_credentials or of ConsentOrg
-	Scopes       []string      `json:"scopes,omitempty"`        // asked for at the consent, or with client_credentials
-	Consent      string        `json:"consent"`                 // ConsentUser or ConsentOrg
-	TTL          time.Duration `json:"ttl,omitempty"`           // 0: the token's life
-	MinTTL       time.Duration `json:"min_ttl,omitempty"`       // 0: the config's
-	Exclusive    bool          `json:"exclusive,omitempty"`     // each lease gets a token of its own
+	Name         string       `json:"-"`
+	GrantType    string       `json:"grant_type"`
+	DataCenter   string       `json:"data_center,omitempty"` // as written; empty: the mount's
+	ClientID     string       `json:"client_id,omitempty"`   // the role's own client; empty: the mount's
+	ClientSecret secret.Value `json:"-"`
+	RefreshToken secret.Value `json:"-"`                      // zero: with client_credentials, or when the role is not authorized
+	AuthorizedAs zoho.Person  `json:"authorized_as,omitzero"` // whose Zoho account the refresh token belongs to; zero: not known
+	SOID         string       `json:"soid,omitempty"`         // the organisation, of client_credentials or of ConsentOrg
+	Scopes       []string     `json:"scopes,omitempty"`       // asked for at the consent, or with client_credentials
+	Consent      string       `json:"consent"`                // ConsentUser or ConsentOrg
+
+	// ExpectedAccount is the address of the only Zoho account with which a grant code may
+	// authorize the role; empty: any.
+	ExpectedAccount string `json:"expected_account,omitempty"`
+
+	TTL       time.Duration `json:"ttl,omitempty"`       // 0: the token's life
+	MinTTL    time.Duration `json:"min_ttl,omitempty"`   // 0: the config's
+	Exclusive bool          `json:"exclusive,omitempty"` // each lease gets a token of its own
 
 	// Deauthorized is who gave up the role's refresh token, and when; nil if the role
 	// has one, or never had.
@@ -74,7 +79,7 @@ func (r *Role) IsAuthorized() bool {
 
 // forgetRefreshToken takes the refresh token from the role, with all that belongs
 // to it.
-func (r *Role) forgetRefreshToken() { r.RefreshToken, r.AuthorizedAs = secret.Value{}, "" }
+func (r *Role) forgetRefreshToken() { r.RefreshToken, r.AuthorizedAs = secret.Value{}, zoho.Person{} }
 
 // credential is what the role's tokens are minted with. The error is a
 // *clientMovedError if the role uses the mount's client and that is another by now.

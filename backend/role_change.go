@@ -19,6 +19,7 @@ type RoleChange struct {
 	SOID         *string
 	Scopes       *[]string
 	Consent      *string
+	Expected     *string // ExpectedAccount
 	TTL          *time.Duration
 	MinTTL       *time.Duration
 	Exclusive    *bool
@@ -61,6 +62,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 		r.Scopes = distinct(*ch.Scopes)
 	}
 	set(&r.Consent, ch.Consent)
+	set(&r.ExpectedAccount, ch.Expected)
 	set(&r.TTL, ch.TTL)
 	set(&r.MinTTL, ch.MinTTL)
 	set(&r.Exclusive, ch.Exclusive)
@@ -71,7 +73,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
 		r.forgetRefreshToken()
 	}
-	if err := cmp.Or(r.check(), r.checkGrant(), ch.checkCode(&r), ch.checkHasCredential(&r, old)); err != nil {
+	if err := cmp.Or(r.check(), r.checkGrant(), r.checkExpectedAccount(), ch.checkCode(&r), ch.checkHasCredential(&r, old)); err != nil {
 		return nil, nil, err
 	}
 	pin, err := r.choosePin(old, ch, config)
@@ -88,7 +90,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	}
 	r.Pin = pin
 	if old != nil && (pin != old.Pin || !r.RefreshToken.Equal(old.RefreshToken)) {
-		r.AuthorizedAs = "" // of the former one
+		r.AuthorizedAs = zoho.Person{} // of the former one
 	}
 	return &r, r.warnings(config), nil
 }

@@ -113,6 +113,7 @@ func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange
 	if old != nil && !old.RefreshToken.IsZero() && old.RefreshToken.Equal(r.RefreshToken) && !slices.Equal(old.Scopes, r.Scopes) {
 		warnings = append(warnings, fmt.Sprintf("the new scopes are what the next consent asks for; role %q goes on with those that were granted to its refresh token, until it is authorized again: vault write -f <mount>/roles/%s/authorize", r.Name, r.Name))
 	}
+	warnings = append(warnings, r.accountWarnings()...)
 	sharing, err := e.sharingWarning(ctx, r, config)
 	return append(warnings, sharing...), err
 }

@@ -16,12 +16,21 @@ func (r *Role) scopeWarnings(granted []string) []string {
 	}
 	var warnings []string
 	if missing := without(r.Scopes, granted); len(missing) > 0 {
-		warnings = append(warnings, fmt.Sprintf("Zoho did not grant %s, which the role asks for: calls that need it will fail with OAUTH_SCOPE_MISMATCH", strings.Join(missing, ", ")))
+		warnings = append(warnings, fmt.Sprintf("Zoho did not grant %s, which the role asks for: calls that need it will fail with OAUTH_SCOPE_MISMATCH", listed(missing)))
 	}
 	if more := without(granted, r.Scopes); len(more) > 0 {
-		warnings = append(warnings, fmt.Sprintf("Zoho granted %s, which the role does not ask for: its tokens can do more than is meant", strings.Join(more, ", ")))
+		warnings = append(warnings, fmt.Sprintf("Zoho granted %s, which the role does not ask for: its tokens can do more than is meant", listed(more)))
 	}
 	return warnings
+}
+
+// listed names scopes in a sentence, the first ten of many.
+func listed(scopes []string) string {
+	const shown = 10
+	if len(scopes) <= shown {
+		return strings.Join(scopes, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(scopes[:shown], ", "), len(scopes)-shown)
 }
 
 // distinct leaves out what is there twice, or empty.

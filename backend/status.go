@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // Status is what an operator wants to know of a role's grant.
 type Status struct {
 	State        GrantState
 	Authorized   bool
-	AuthorizedAs string // whose Zoho account the refresh token belongs to; empty: not known
+	AuthorizedAs zoho.Person // whose Zoho account the refresh token belongs to; zero: not known
 	GrantID      string
 	LastSuccess  time.Time // of the latest mint; zero: never
 	LastError    string    // in words; empty after a success
@@ -31,7 +32,8 @@ type Status struct {
 	Deauthorized *Deauthorization
 	LastConsent  *LastConsent
 	Pending      []PendingRevocation
-	ClientTokens int // refresh tokens of the role's client that the mount knows
+	ClientTokens int      // refresh tokens of the role's client that the mount knows
+	Doubts       []string // what a consent has not brought, or nobody can tell
 }
 
 // Status looks at a role's grant without asking Zoho.
@@ -84,6 +86,9 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	left, free := counted.Left(e.now(), config.limits())
 	if status.RequestsLeft = left; left == 0 && status.RetryAt.Before(free) {
 		status.RetryAt = free
+	}
+	if status.Doubts, err = e.doubts(ctx, role, status.Granted); err != nil {
+		return nil, err
 	}
 	return status, e.tellTokens(ctx, status, g, q, config)
 }

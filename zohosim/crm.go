@@ -86,7 +86,7 @@ func (s *Sim) crmOrg(c *call, token *accessToken, _ string) answer {
 // crmUsers knows one user: whoever consented. An organisation's token is read as that of
 // its administrator, whose name nobody has; no page says what Zoho answers.
 func (s *Sim) crmUsers(_ *call, token *accessToken, _ string) answer {
-	user := profileOf(token.owner)
+	user := s.profileOf(token.owner)
 	if token.owner.organisation {
 		user = profile{First: "Super", Last: "Admin", Display: "Super Admin", Email: "admin@zylker.example"}
 	}

@@ -12,6 +12,18 @@ import (
 	"strings"
 )
 
+// A Profile is what a user has made of their account. Who has an account chooses its
+// display name, and can have an address that is not verified.
+type Profile struct {
+	DisplayName     string // default: made up from the user's name
+	NoEmail         bool   // of an account with a telephone number
+	EmailUnverified bool
+}
+
+// SetProfile changes a user's account, in all data centres. By default the user's
+// name is their address, and it is verified.
+func (s *Sim) SetProfile(user string, p Profile) { s.set(func() { s.profiles[user] = p }) }
+
 // A profile is what Zoho knows of a user. It is made up from the user's name,
 // and always the same for the same name in the same data centre.
 type profile struct {
@@ -20,9 +32,21 @@ type profile struct {
 	Display string `json:"Display_Name"`
 	Email   string `json:"Email"`
 	ZUID    uint32 `json:"ZUID"`
+
+	verified bool
 }
 
-func profileOf(of owner) profile {
+func (s *Sim) profileOf(of owner) profile {
+	chosen := s.profiles[of.name]
+	out := madeUpProfile(of)
+	out.Display = orDefault(chosen.DisplayName, out.Display)
+	if out.verified = !chosen.EmailUnverified; chosen.NoEmail {
+		out.Email = ""
+	}
+	return out
+}
+
+func madeUpProfile(of owner) profile {
 	local, _, _ := strings.Cut(of.name, "@")
 	first, last, _ := strings.Cut(local, ".")
 	sum := sha256.Sum256([]byte(of.key()))
@@ -61,7 +85,7 @@ func (s *Sim) userInfo(c *call) answer {
 	if token.owner.organisation || !slices.ContainsFunc(token.scopes, readsProfiles) {
 		return noUserInfo("INVALID_OAUTHSCOPE")
 	}
-	return jsonAnswer(http.StatusOK, profileOf(token.owner))
+	return jsonAnswer(http.StatusOK, s.profileOf(token.owner))
 }
 
 func noUserInfo(cause string) answer {
@@ -71,17 +95,19 @@ func noUserInfo(cause string) answer {
 }
 
 // idToken returns the ID token of an exchange, or "" without a scope of OpenID
-// Connect for it. The e-mail address is in it only with the scope email. It is
-// signed with a key that nobody has, since the caller has it from Zoho itself.
-// Source: zoho.com/accounts/protocol/oauth/sign-in-using-zoho.html. That profile
-// alone gives no ID token is the stricter reading.
+// Connect for it. The e-mail address is in it only with the scope email, and the
+// display name with profile. It is signed with a key that nobody has, since the
+// caller has it from Zoho itself.
+// Sources: zoho.com/accounts/protocol/oauth/sign-in-using-zoho.html;
+// appwrite.io/integrations/oauth-zoho for whether the address is verified. That
+// profile alone gives no ID token is the stricter reading.
 func (s *Sim) idToken(c *call, token *accessToken) string {
 	withEmail := slices.Contains(token.scopes, "email")
 	if token.owner.organisation || !withEmail && !slices.Contains(token.scopes, "openid") {
 		return ""
 	}
 	issuer, _ := s.accountsURL(c, c.dc)
-	user := profileOf(token.owner)
+	user := s.profileOf(token.owner)
 	claims := map[string]any{
 		"iss": issuer,
 		"sub": strconv.FormatUint(uint64(user.ZUID), 10),
@@ -89,8 +115,11 @@ func (s *Sim) idToken(c *call, token *accessToken) string {
 		"iat": c.now.Unix(),
 		"exp": token.expires.Unix(),
 	}
-	if withEmail {
-		claims["email"] = user.Email
+	if withEmail && user.Email != "" {
+		claims["email"], claims["email_verified"] = user.Email, user.verified
+	}
+	if slices.Contains(token.scopes, "profile") {
+		claims["name"] = user.Display
 	}
 	signed := jwtPart(map[string]string{"alg": "HS256", "typ": "JWT"}) + "." + jwtPart(claims)
 	mac := hmac.New(sha256.New, s.idTokenKey)

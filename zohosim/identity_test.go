@@ -106,3 +106,29 @@ func claimsOf(t *testing.T, token string) map[string]any {
 	require.NoError(t, json.Unmarshal(encoded, &claims))
 	return claims
 }
+
+func TestIDToken_TellsWhetherTheAddressIsVerifiedAndTheNameThatTheUserHasChosen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, zohosim.Options{})
+	claims := func(scopes ...string) map[string]any {
+		parts := strings.Split(w.accessOf("ada@example.com", scopes...).text("id_token"), ".")
+		require.Len(t, parts, 3)
+		decoded, err := base64.RawURLEncoding.DecodeString(parts[1])
+		require.NoError(t, err)
+		var out map[string]any
+		require.NoError(t, json.Unmarshal(decoded, &out))
+		return out
+	}
+	assert.Equal(t, true, claims("email")["email_verified"])
+	assert.NotContains(t, claims("email"), "name")
+	w.SetProfile("ada@example.com", zohosim.Profile{DisplayName: "ceo@example.com", EmailUnverified: true})
+	got := claims("email", "profile")
+	assert.Equal(t, "ada@example.com", got["email"])
+	assert.Equal(t, false, got["email_verified"])
+	assert.Equal(t, "ceo@example.com", got["name"])
+	w.SetProfile("ada@example.com", zohosim.Profile{NoEmail: true})
+	assert.NotContains(t, claims("email"), "email")
+	out := w.userInfo("Bearer " + w.accessOf("ada@example.com", "AaaServer.profile.READ").text("access_token"))
+	assert.Empty(t, out.text("Email"))
+	assert.Equal(t, "Ada", out.text("Display_Name"))
+}

@@ -26,6 +26,7 @@ type Sim struct {
 	mu            sync.Mutex
 	opts          Options
 	user          browserUser
+	profiles      map[string]Profile // by user
 	clients       map[string]*Client
 	tokens        *tokenStore
 	tokenRequests *limiter
@@ -58,6 +59,7 @@ func New(options Options) *Sim {
 		close:         closeNow,
 		opts:          options,
 		user:          browserUser{name: "user@example.com"},
+		profiles:      map[string]Profile{},
 		clients:       map[string]*Client{},
 		tokens:        newTokenStore(),
 		tokenRequests: newLimiter(),

@@ -224,6 +224,19 @@ func ConsentURL(accountsURL, clientID string, consent Consent) string {
 	return strings.TrimSuffix(tokenURL(accountsURL), "/token") + page + query.Encode()
 }
 
+// orgPrefix is what codes of an organisation's consent begin with, and the IDs of clients for
+// organisations.
+// Source: zoho.com/accounts/protocol/oauth/instance-level-oauth.html.
+const orgPrefix = "1005."
+
+// ConsentedForOrg reports whether a grant code came of an administrator's consent for an
+// organisation; not known if the client is one for organisations, whose codes all begin so
+// for all that any document says.
+func ConsentedForOrg(clientID, code string) (forOrg, known bool) {
+	forOrg = strings.HasPrefix(code, orgPrefix)
+	return forOrg, !forOrg || !strings.HasPrefix(clientID, orgPrefix)
+}
+
 // olderRevokeURL takes refresh and access tokens without authentication.
 // Source: zoho.com/accounts/protocol/oauth/revoke-refresh-token.html, older text.
 func olderRevokeURL(accounts string) string { return tokenURL(accounts) + "/revoke" }

@@ -20,7 +20,7 @@ const personPath = "/oauth/user/info"
 var afterExchange = zoho.Exchanged{Token: zoho.Token{AccessToken: secret.New(accessToken)}, RefreshToken: secret.New(refreshToken)}
 
 // person asks a server that gives one answer who consented.
-func person(t *testing.T, answer http.HandlerFunc) (string, error) {
+func person(t *testing.T, answer http.HandlerFunc) (zoho.Person, error) {
 	t.Helper()
 	server := serve(t, answer)
 	name, err := newClient(t, "").Person(t.Context(), server.app(), afterExchange)
@@ -45,31 +45,41 @@ func exchangedWith(t *testing.T, idToken any) zoho.Exchanged {
 
 // profiles are what a server may say of a person, and what is to be shown of it. All
 // of it is also the payload of an ID token.
-func profiles() map[string]string {
+func profiles() map[string]zoho.Person {
 	long := strings.Repeat("a", zoho.MaxPersonLength)
-	return map[string]string{
-		`{"Email":"anna@example.com","Display_Name":"Anna","ZUID":675925609}`: "anna@example.com",
-		`{"email":"anna@example.com","name":"Anna","sub":"675925609"}`:        "anna@example.com",
-		`{"Email":" anna@example.com "}`:                                      "anna@example.com",
-		`{"Email":"älva@exämple.com"}`:                                        "älva@exämple.com",
-		`{"Email":"","Display_Name":"Anna Öberg"}`:                            "Anna Öberg",
-		`{"name":"Anna Öberg"}`:                                               "Anna Öberg",
-		`{"Email":42,"Display_Name":{"a":1},"name":"Anna"}`:                   "Anna",
-		`{"Email":"no address","Display_Name":"Anna"}`:                        "Anna",
-		`{"Email":"two@example.com lines\n","name":"Anna"}`:                   "Anna",
-		`{"Email":"evil\u202e@example.com","name":"Anna"}`:                    "Anna",
-		`{"Email":"evil\u001b[31m@example.com","name":"Anna"}`:                "Anna",
-		`{"name":"Anna\u0000\u001b[31m\nroot"}`:                               "Anna??[31m?root",
-		`{"name":"Anna\u202etoor"}`:                                           "Anna?toor",
-		`{"Email":"` + long + `@example.com","name":"Anna"}`:                  "Anna",
-		`{"name":"` + long + `b"}`:                                            long[:zoho.MaxPersonLength-3] + "...",
-		`{"Email":"` + clientSecret + `@example.com","name":"Anna"}`:          "Anna",
-		`{"Email":"x@` + strings.ToLower(accessToken) + `"}`:                  "",
-		`{"Email":"x@` + refreshToken + `","name":"` + accessToken + `"}`:     "",
-		`{"name":"I know ` + strings.ToUpper(clientSecret) + `"}`:             "",
-		`{"name":" "}`: "",
-		`{}`:           "",
-		`null`:         "",
+	return map[string]zoho.Person{
+		`{"Email":"anna@example.com","Display_Name":"Anna","ZUID":675925609}`: {"anna@example.com", zoho.Address},
+		`{"email":"anna@example.com","name":"Anna","sub":"675925609"}`:        {"anna@example.com", zoho.Address},
+		`{"Email":" anna@example.com "}`:                                      {"anna@example.com", zoho.Address},
+		`{"Email":"älva@exämple.com"}`:                                        {"älva@exämple.com", zoho.Address},
+		`{"Email":"","Display_Name":"Anna Öberg"}`:                            {"Anna Öberg", zoho.DisplayName},
+		`{"name":"Anna Öberg"}`:                                               {"Anna Öberg", zoho.DisplayName},
+		`{"Email":42,"Display_Name":{"a":1},"name":"Anna"}`:                   {"Anna", zoho.DisplayName},
+		`{"Email":"no address","Display_Name":"Anna"}`:                        {"Anna", zoho.DisplayName},
+		`{"Email":"two@example.com lines\n","name":"Anna"}`:                   {"Anna", zoho.DisplayName},
+		`{"Email":"evil\u202e@example.com","name":"Anna"}`:                    {"Anna", zoho.DisplayName},
+		`{"Email":"evil\u001b[31m@example.com","name":"Anna"}`:                {"Anna", zoho.DisplayName},
+		`{"name":"Anna\u0000\u001b[31m\nroot"}`:                               {"Anna??[31m?root", zoho.DisplayName},
+		`{"name":"Anna\u202etoor"}`:                                           {"Anna?toor", zoho.DisplayName},
+		`{"Email":"` + long + `@example.com","name":"Anna"}`:                  {"Anna", zoho.DisplayName},
+		`{"name":"` + long + `b"}`:                                            {long[:zoho.MaxPersonLength-3] + "...", zoho.DisplayName},
+		`{"Email":"` + clientSecret + `@example.com","name":"Anna"}`:          {"Anna", zoho.DisplayName},
+		`{"Email":"x@` + strings.ToLower(accessToken) + `"}`:                  {},
+		`{"Email":"x@` + refreshToken + `","name":"` + accessToken + `"}`:     {},
+		`{"name":"I know ` + strings.ToUpper(clientSecret) + `"}`:             {},
+		`{"name":"ceo@example.com"}`:                                          {"ceo@example.com", zoho.DisplayName},
+		`{"Email":"","Display_Name":"ceo@example.com"}`:                       {"ceo@example.com", zoho.DisplayName},
+		`{"email":"anna@example.com","email_verified":true}`:                  {"anna@example.com", zoho.VerifiedAddress},
+		`{"email":"anna@example.com","email_verified":"true"}`:                {"anna@example.com", zoho.VerifiedAddress},
+		`{"email":"anna@example.com","email_verified":false}`:                 {"anna@example.com", zoho.UnverifiedAddress},
+		`{"email":"anna@example.com","email_verified":"false"}`:               {"anna@example.com", zoho.UnverifiedAddress},
+		`{"email":"anna@example.com","email_verified":"perhaps"}`:             {"anna@example.com", zoho.UnverifiedAddress},
+		`{"email":"anna@example.com","email_verified":{"true":1}}`:            {"anna@example.com", zoho.UnverifiedAddress},
+		`{"email":"anna@example.com","email_verified":null}`:                  {"anna@example.com", zoho.Address},
+		`{"name":"Anna","email_verified":true}`:                               {"Anna", zoho.DisplayName},
+		`{"name":" "}`:                                                        {},
+		`{}`:                                                                  {},
+		`null`:                                                                {},
 	}
 }
 
@@ -90,7 +100,7 @@ func TestExchange_TellsThePersonOfItsIDToken(t *testing.T) {
 	// Zoho's own example, in its help on user authentication, is padded.
 	padded := base64.URLEncoding.EncodeToString([]byte(`{"email":"anna@example.com" }`))
 	require.Contains(t, padded, "=")
-	require.Equal(t, "anna@example.com", exchangedWith(t, "e30=."+padded+".c2ln").Person)
+	require.Equal(t, "anna@example.com", exchangedWith(t, "e30=."+padded+".c2ln").Person.Name)
 }
 
 func TestExchange_AnIDTokenThatIsNoneIsLeftOut(t *testing.T) {
@@ -171,7 +181,7 @@ func FuzzPerson_IsShortAndPrintableAndNoSecret(f *testing.F) {
 		f.Add(profile)
 	}
 	f.Fuzz(func(t *testing.T, profile string) {
-		name := exchangedWith(t, idToken(profile)).Person
+		name := exchangedWith(t, idToken(profile)).Person.Name
 		require.LessOrEqual(t, len(name), zoho.MaxPersonLength)
 		require.True(t, utf8.ValidString(name))
 		require.Equal(t, -1, strings.IndexFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }), "%q", name)

@@ -32,7 +32,7 @@ type Exchanged struct {
 	Token
 	RefreshToken    secret.Value // zero if Zoho gave none: see NoRefreshToken
 	OddRefreshToken bool         // RefreshToken has not the form of one: it comes beside an error, to be revoked and not to be stored
-	Person          string       // who consented, as [Client.Person] tells it; empty: the answer did not say
+	Person          Person       // who consented; zero: the answer did not say
 }
 
 // Refresh mints an access token from a refresh token. The refresh token stays
