@@ -112,5 +112,6 @@ const pathCallbackHelp = `
 Zoho sends the browser of a person who was asked for consent here, with a grant
 code and the state of the authorization. It needs no Vault token: the state,
 which "roles/<name>/authorize" made, is good for one use within ten minutes, and
-for one role. Without one nothing happens.
+for one role. (One that comes when no grant code can be exchanged does not count.)
+Without a state nothing happens.
 `

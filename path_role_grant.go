@@ -212,8 +212,15 @@ opens it in a browser is asked to agree to the role's "scopes", and comes back
 to the mount's "redirect_uri", its callback, which completes the role. Register
 that address in Zoho's API console. Until then nothing changes. Give the address
 to the person who is meant and to nobody else: whoever opens it can put their own
-account behind the role. With consent=org it is the page where an administrator
-agrees for the organisation that the role's "soid" names.
+account behind the role, unless that has an "expected_account". Nor should anybody
+open one that they did not expect: whoever has begun it reads their data then. With
+consent=org it is the page where an administrator agrees for the organisation that
+the role's "soid" names.
+
+Whoever has the address can change it. A consent that brings more scopes than the
+role's is refused, and revoked at Zoho; the role's status says what is missing, or
+cannot be told. One that comes back when no grant code can be exchanged uses up
+nothing: the same address can be opened again.
 
 A role that is authorized again gets a new refresh token. The former one is
 revoked at Zoho when nobody holds its access tokens and no other role uses it.

@@ -25,7 +25,8 @@
 //	role_write.go        a write or deletion of a role; role_change.go checks what is written,
 //	                     left_refresh_token.go tells of a refresh token that lives on
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
-//	                     not_stored.go the refresh token whose role could not be stored
+//	                     consent_given.go compares what it has brought with what the role asks
+//	                     for, not_stored.go the refresh token whose role could not be stored
 //	consent.go           authorize and callback; consent_check.go holds the one against the other
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
@@ -38,8 +39,9 @@
 //
 //	ask.go               one protocol for every token request: turn, admission, count, call, note
 //	budget.go            may Zoho be asked for an access token? For a code: exchange_limits.go.
-//	                     What Zoho allows is decided in backend/quota: Record.Request for
-//	                     requests, Record.Room for live tokens
+//	                     For what anybody can make up: claims.go. What Zoho allows is decided
+//	                     in backend/quota: Record.Request for requests, Record.Claim for made-up
+//	                     ones, Record.Room for live tokens
 //	make_room.go         ends the tokens that have to go before one more may live
 //	mint.go              asks for an access token, once for all who wait
 //	adopt.go             stores what Zoho gave, and makes it the current token: nothing else does
