@@ -21,7 +21,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+const (
+	envProcess = "TOKEN_SERVER_PROCESS"
+	goodForm   = "client_id=an-id&client_secret=0123456789abcdef&grant_type=refresh_token&refresh_token=crm-sync"
+)
+
+// TestMain is the program itself in the processes that the tests start.
+func TestMain(m *testing.M) {
+	if os.Getenv(envProcess) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // output may be read while it is written.
 type output struct {
@@ -68,6 +80,13 @@ func (v *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 	}
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// setPair puts the pair of goodForm into the environment.
+func setPair(t *testing.T) {
+	t.Helper()
+	t.Setenv("ZOHO_CLIENT_ID", "an-id")
+	t.Setenv("ZOHO_CLIENT_SECRET", "0123456789abcdef")
 }
 
 // start runs the program; stop ends it as SIGTERM does.
