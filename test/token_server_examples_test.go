@@ -22,28 +22,89 @@ func takesFlags(t *testing.T, args ...string) {
 	require.NoError(t, err, string(out))
 }
 
-// The unit is read by systemd itself, with the program in its place, and judged by
-// what systemd says of its hardening (0 is the least exposure, 10 the most).
-func TestExamples_SystemdTakesTheUnitAndFindsItHardened(t *testing.T) {
-	t.Parallel()
-	content, err := os.ReadFile(filepath.Join(examplesDir, "systemd", "zoho-token-server.service"))
+const (
+	systemdService = "zoho-token-server.service"
+	systemdSocket  = "zoho-token-server.socket"
+)
+
+func systemdUnit(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(examplesDir, "systemd", name))
 	require.NoError(t, err)
-	command := regexp.MustCompile(`(?m)^ExecStart=(\S+) (.*)$`).FindStringSubmatch(string(content))
+	return string(content)
+}
+
+// The units are read by systemd itself, with the program in its place, and judged by
+// what systemd says of their hardening (0 is the least exposure, 10 the most).
+func TestExamples_SystemdTakesTheUnitsAndFindsThemHardened(t *testing.T) {
+	t.Parallel()
+	service, socket := systemdUnit(t, systemdService), systemdUnit(t, systemdSocket)
+	command := regexp.MustCompile(`(?m)^ExecStart=(\S+) (.*)$`).FindStringSubmatch(service)
 	require.NotNil(t, command)
 	takesFlags(t, strings.Fields(command[2])...)
+	for _, line := range []string{"Requires=" + systemdSocket, "StartLimitIntervalSec=0"} {
+		require.Contains(t, service, "\n"+line+"\n", "or systemd closes the socket at some time")
+	}
+	require.Contains(t, socket, "\nTriggerLimitIntervalSec=0\n")
+	require.Contains(t, socket, "\nSocketMode=0600\n", "systemd's default lets everybody in")
+	extra := regexp.MustCompile(`(?m)^#   (-client-file=\S+)$`).FindStringSubmatch(service)
+	require.NotNil(t, extra)
+	takesFlags(t, extra[1])
 
-	_, err = exec.LookPath("systemd-analyze")
+	_, err := exec.LookPath("systemd-analyze")
 	needs(t, "REQUIRE_SYSTEMD", "systemd-analyze (Debian: apt-get install systemd)", err)
 	program, err := buildTokenServer()
 	require.NoError(t, err)
-	unit := filepath.Join(t.TempDir(), "zoho-token-server.service")
-	inPlace := strings.Replace(string(content), "ExecStart="+command[1], "ExecStart="+program, 1)
-	require.NoError(t, os.WriteFile(unit, []byte(inPlace), 0o600))
-	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", unit).CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.NotContains(t, string(out), "zoho-token-server.service:", "systemd warns of something")
-	out, err = exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=true", "--threshold=20", unit).CombinedOutput()
-	require.NoError(t, err, string(out))
+	service = strings.Replace(service, "ExecStart="+command[1], "ExecStart="+program, 1)
+	ports := strings.ReplaceAll(socket, "#ListenStream=", "ListenStream=")
+	require.Equal(t, 3, strings.Count(ports, "\nListenStream="))
+	for name, variant := range map[string][2]string{
+		"as they are":   {service, socket},
+		"with the port": {strings.Replace(service, " -listen=", " "+extra[1]+" -listen=", 1), ports},
+	} {
+		dir := t.TempDir()
+		units := []string{filepath.Join(dir, systemdService), filepath.Join(dir, systemdSocket)}
+		for i, unit := range units {
+			require.NoError(t, os.WriteFile(unit, []byte(variant[i]), 0o600))
+		}
+		out, err := exec.CommandContext(t.Context(), "systemd-analyze", append([]string{"verify"}, units...)...).CombinedOutput()
+		require.NoError(t, err, "%s: %s", name, out)
+		require.NotContains(t, string(out), "zoho-token-server.", "systemd warns of something")
+		out, err = exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=true", "--threshold=20", units[0]).CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+}
+
+// The program with the flags of the unit, and a socket that systemd's own tool passes in.
+func TestExamples_TheServiceAnswersOnTheSocketOfItsUnit(t *testing.T) {
+	t.Parallel()
+	activate, err := exec.LookPath("systemd-socket-activate")
+	needs(t, "REQUIRE_SYSTEMD", "systemd-socket-activate (Debian: apt-get install systemd)", err)
+	installed(t, "curl")
+	program, err := buildTokenServer()
+	require.NoError(t, err)
+	flags := regexp.MustCompile(`(?m)^ExecStart=\S+ (.*)$`).FindStringSubmatch(systemdUnit(t, systemdService))
+	path := regexp.MustCompile(`(?m)^ListenStream=(/.+)$`).FindStringSubmatch(systemdUnit(t, systemdSocket))
+	require.NotNil(t, flags)
+	require.NotNil(t, path)
+	e := newExample(t, "node", time.Hour)
+	dir, err := os.MkdirTemp("", "zoho") // of mode 0700, with a short name
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	token := filepath.Join(dir, "token")
+	require.NoError(t, os.WriteFile(token, []byte(e.vaultToken()), 0o600))
+	socket := filepath.Join(dir, filepath.Base(path[1]))
+	command := strings.Join([]string{
+		"umask 077; exec", activate, "-l", socket, "-E VAULT_ADDR", program, strings.Replace(flags[1], "/run/vault-agent/token", token, 1),
+	}, " ")
+	log := e.start("", "sh", "-c", command)
+	eventually(t, "systemd to listen", func() bool { said, _ := os.ReadFile(log); return strings.Contains(string(said), socket) })
+	out, err := e.command(t.Context(), "", "curl", "-sS", "--unix-socket", socket, "-d", "grant_type=refresh_token", "-d", "refresh_token=crm-sync", "http://localhost/oauth/v2/token").Output()
+	require.NoError(t, err)
+	answer := regexp.MustCompile(`"access_token":"([^"]+)"`).FindSubmatch(out)
+	require.NotNil(t, answer, "%s", out)
+	keepSecret("access token", string(answer[1]))
+	require.True(t, e.sim.Alive(string(answer[1])))
 }
 
 // The commands of the page, in their order, with a port and a directory of the
