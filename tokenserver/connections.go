@@ -16,6 +16,8 @@ const (
 	// maxSilence is how long a caller may keep the server waiting when others want the
 	// place of its connection. Otherwise the timeouts of the HTTP server count.
 	maxSilence = time.Second
+	// receiveBuffer is larger than most requests. The kernel doubles it.
+	receiveBuffer = 16 << 10
 )
 
 // Bound gives each listener an equal share of the connections that the server
@@ -28,6 +30,11 @@ const (
 func Bound(listeners []net.Listener, clock Clock, log *slog.Logger) []net.Listener {
 	bounded := make([]net.Listener, len(listeners))
 	for i, l := range listeners {
+		if tcp, ok := l.(*net.TCPListener); ok {
+			if err := limitReceiveBuffer(tcp, receiveBuffer); err != nil {
+				log.Warn("the kernel keeps its size of the receive buffers", "error", err)
+			}
+		}
 		bounded[i] = newBounded(l, max(maxConnections/len(listeners), 1), clock, log)
 	}
 	return bounded
