@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -55,8 +54,16 @@ func isOfKind(err error, kind Kind) bool {
 	return errors.As(err, &failure) && failure.Kind == kind
 }
 
-// retryAt is how the secrets engine ends a message, if it knows the time.
-var retryAt = regexp.MustCompile(`The next attempt makes sense at ([0-9TZ:-]+)\.`)
+// nextAttempt is the time with which the secrets engine ends a message, if it knows it.
+func nextAttempt(said string) time.Time {
+	_, after, _ := strings.Cut(said, "The next attempt makes sense at ")
+	text, _, _ := strings.Cut(after, ".")
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
 
 // maxText bounds what is passed on of Vault's messages.
 const maxText = 500
@@ -74,9 +81,7 @@ func explain(err error, role string) *Error {
 	}
 	said := strings.Join(answer.Errors, " ")
 	e := &Error{Status: answer.StatusCode, Text: tidy(fmt.Sprintf("Vault answers HTTP %d: %s", answer.StatusCode, said), role), cause: err}
-	if found := retryAt.FindStringSubmatch(said); found != nil {
-		e.RetryAt, _ = time.Parse(time.RFC3339, found[1]) // or zero
-	}
+	e.RetryAt = nextAttempt(said)
 	switch answer.StatusCode {
 	case http.StatusBadRequest:
 		e.Kind = Refused
