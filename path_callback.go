@@ -42,6 +42,11 @@ func (b *zohoBackend) pathCallback() []*framework.Path {
 }
 
 func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	if req.WrapInfo != nil {
+		// Vault wraps every answer that is no error in its sense, and the page that tells of a failure is none:
+		// anybody could fill Vault's storage with wrapping tokens that live for a month.
+		return logical.ErrorResponse("this page is for a browser and cannot be wrapped: send the request without X-Vault-Wrap-TTL"), nil
+	}
 	text := func(name string) string {
 		value, _ := d.Get(name).(string)
 		return value
