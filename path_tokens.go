@@ -71,24 +71,26 @@ func (b *zohoBackend) pathToken() *framework.Path {
 }
 
 func (b *zohoBackend) pathTokenLookup() *framework.Path {
+	answer := tokenAnswer()
+	answer["kind"] = &framework.FieldSchema{Type: framework.TypeString, Description: "What was found: access_token or refresh_token. Of a refresh token the answer has state, roles, data_center and accounts_url."}
 	return &framework.Path{
 		Pattern:      "tokens/lookup",
 		DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		Fields: map[string]*framework.FieldSchema{
-			"token": {Type: framework.TypeString, Required: true, Description: "The access token that was found.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+			"token": {Type: framework.TypeString, Required: true, Description: "The access token or refresh token that was found.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: &framework.PathOperation{
 				Callback:                    b.pathTokenLookupWrite,
-				Summary:                     "Find out what is known of an access token that was found somewhere.",
+				Summary:                     "Find out what is known of a token that was found somewhere.",
 				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "look-up", OperationSuffix: "token"},
-				Responses:                   ok(tokenAnswer()),
+				Responses:                   ok(answer),
 				ForwardPerformanceStandby:   true,
 				ForwardPerformanceSecondary: true,
 			},
 		},
-		HelpSynopsis:    "Find out what is known of an access token that was found somewhere.",
-		HelpDescription: "Tells the token_id, the roles and the readers of an access token, and whether it lives; also for a day after it has ended. A token that this mount never handed out is not known here, nor is one that ended earlier.",
+		HelpSynopsis:    "Find out what is known of a token that was found somewhere.",
+		HelpDescription: "Tells the token_id, the roles and the readers of an access token, and whether it lives; also for a day after it has ended. Of a refresh token it tells the roles that have it, its state, and, as a warning, what to do. The state is in use, refused (Zoho does not take it any more), leaving (it is revoked when nobody leases its access tokens), or ending (it is being revoked). A token that this mount never handed out is not known here, nor is an access token that ended earlier, or a refresh token that was revoked and that no role has.",
 	}
 }
 
@@ -211,11 +213,18 @@ func (b *zohoBackend) pathTokenDelete(ctx context.Context, _ *logical.Request, d
 
 func (b *zohoBackend) pathTokenLookupWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	found, _ := d.Get("token").(string)
-	info, err := b.engine.LookupToken(ctx, secret.New(found))
+	known, err := b.engine.Lookup(ctx, secret.New(found))
 	if err != nil {
 		return respond(err)
 	}
-	return &logical.Response{Data: describe(info)}, nil
+	if of := known.RefreshToken; of != nil {
+		return &logical.Response{Warnings: []string{of.Advice}, Data: map[string]any{
+			"kind": "refresh_token", "state": string(of.State), "roles": nonNil(of.Roles), "data_center": of.DataCenter, "accounts_url": of.AccountsURL,
+		}}, nil
+	}
+	data := describe(known.Token)
+	data["kind"] = "access_token"
+	return &logical.Response{Data: data}, nil
 }
 
 const pathHoldersHelp = `

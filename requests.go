@@ -24,6 +24,13 @@ import (
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverRequest(req, &err)
 	b.engine.MountedAt(req.MountPoint)
+	if asksByPath(req) {
+		if err := b.open(ctx, req); err != nil {
+			return nil, err
+		}
+		resp, err = respond(b.engine.ExplainSecretInPath(ctx, req.Path))
+		return placed(req, resp, err)
+	}
 	path := b.Route(req.Path)
 	plainForm(path, req)
 	if text := malformed(path, req); text != "" {
@@ -37,6 +44,22 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 		return nil, err
 	}
 	resp, err = b.Backend.HandleRequest(ctx, req)
+	return placed(req, resp, err)
+}
+
+// asksByPath reports whether somebody has put one of Zoho's secrets into a path, where an
+// ID or a name belongs. No role has such a name, and no path of the engine takes a secret.
+func asksByPath(req *logical.Request) bool {
+	switch req.Operation {
+	case logical.CreateOperation, logical.ReadOperation, logical.UpdateOperation, logical.PatchOperation, logical.DeleteOperation, logical.ListOperation:
+		return backend.HasSecret(req.Path)
+	default: // not a revocation: it has to go on
+		return false
+	}
+}
+
+// placed puts the mount's path into what an answer tells.
+func placed(req *logical.Request, resp *logical.Response, err error) (*logical.Response, error) {
 	if resp != nil {
 		if text, told := resp.Data["error"].(string); told {
 			resp.Data["error"] = atMount(req, text)
@@ -83,6 +106,9 @@ func atMount(req *logical.Request, text string) string {
 // create or update. Vault logs its error in clear.
 func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverRequest(req, &err)
+	if asksByPath(req) {
+		return false, false, nil // the request itself tells
+	}
 	path := b.Route(req.Path)
 	question := *req // the request itself comes later
 	question.Data = maps.Clone(req.Data)

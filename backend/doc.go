@@ -30,7 +30,7 @@
 //	consent.go           authorize and callback; consent_check.go holds the one against the other
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
-//	status.go, tokens.go what an operator or auditor asks
+//	status.go, tokens.go what an operator or auditor asks; found.go tells of a token that was found
 //	tick.go              what is done once a minute; sweep.go forgets what nobody needs. What
 //	                     it asks Zoho runs in the background, in a queue for each Accounts
 //	                     server: work.Retries

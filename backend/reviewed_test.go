@@ -109,8 +109,9 @@ func TestLookup_FindsARefreshTokenOfARoleThatIsPinnedToAFormerServer(t *testing.
 	other := w.sim.AddClient(zohosim.ClientSpec{})
 	w.configure(backend.ConfigChange{AccountsURL: ptr(""), DataCenter: ptr("us"), ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
 	w.read("own")
-	_, err := w.engine.LookupToken(t.Context(), secret.New(w.refreshToken))
-	require.ErrorContains(t, err, `role "own"`)
+	found, err := w.engine.Lookup(t.Context(), secret.New(w.refreshToken))
+	require.NoError(t, err)
+	require.Equal(t, []string{"own"}, found.RefreshToken.Roles)
 }
 
 // Invariant 14.

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
-	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -100,16 +98,20 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 
 // nameDataCenter names the region of a token as a read of it does: that of one of
 // Zoho's Accounts servers, or what the operator has called the mount's own.
-func (e *Engine) nameDataCenter(ctx context.Context, info *TokenInfo) error {
+func (e *Engine) nameDataCenter(ctx context.Context, info *TokenInfo) (err error) {
+	info.DataCenter, err = e.dataCenterName(ctx, info.AccountsURL)
+	return err
+}
+
+func (e *Engine) dataCenterName(ctx context.Context, accountsURL string) (string, error) {
+	if name := dataCenterOf(accountsURL); name != "" {
+		return name, nil
+	}
 	config, err := e.Config(ctx)
-	if err != nil {
-		return err
+	if err != nil || accountsURL != config.AccountsURL() {
+		return "", err
 	}
-	info.DataCenter = dataCenterOf(info.AccountsURL)
-	if info.DataCenter == "" && info.AccountsURL == config.AccountsURL() {
-		info.DataCenter = config.DataCenter
-	}
-	return nil
+	return config.DataCenter, nil
 }
 
 func (t *token) info() *TokenInfo {
@@ -167,75 +169,6 @@ func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, e
 	default:
 		return []string{fmt.Sprintf("this access token is dead already: %s at %s", ended.EndedBy, ended.EndedAt.UTC().Format(time.RFC3339))}, nil
 	}
-}
-
-// LookupToken tells of an access token that was found somewhere, also if it
-// ended less than a day ago. The error is a *UserError if it is not, or no longer,
-// known. A header's "Zoho-oauthtoken" before it does not matter.
-func (e *Engine) LookupToken(ctx context.Context, found secret.Value) (*TokenInfo, error) {
-	plain := strings.TrimSpace(found.Reveal())
-	if at := strings.LastIndexByte(plain, ' '); at >= 0 {
-		plain = plain[at+1:]
-	}
-	if plain == "" {
-		return nil, userErrorf("token is empty; write the access token that was found")
-	}
-	if err := checkLength("token", plain, maxFieldLength); err != nil {
-		return nil, err
-	}
-	info, err := e.KnownToken(ctx, e.fingerprint("token", plain))
-	if err == nil && info == nil {
-		err = e.explainRefreshToken(ctx, plain)
-	}
-	if err == nil && info == nil {
-		err = userErrorf("This token is not known here: as an access token it was not handed out by this mount, or it ended more than a day ago; as a refresh token it is no role's. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client.")
-	}
-	return info, err
-}
-
-// explainRefreshToken tells whose refresh token was found, as an error; nil if it is
-// none that a role has.
-func (e *Engine) explainRefreshToken(ctx context.Context, found string) error {
-	config, err := e.Config(ctx)
-	if err != nil {
-		return err
-	}
-	servers := []string{config.AccountsURL()}
-	for _, dc := range zoho.DataCenters() {
-		servers = append(servers, dc.AccountsURL)
-	}
-	clients, err := e.store.List(ctx, prefixClientTokens)
-	if err != nil {
-		return err
-	}
-	for _, client := range clients { // one of them tells of which server its client is
-		ids, err := e.store.List(ctx, prefixClientTokens+client)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids[:min(len(ids), 1)] {
-			listed, err := orNone(get[listedToken](ctx, e.store, prefixClientTokens+client+id))
-			if err != nil {
-				return err
-			}
-			if listed != nil && !slices.Contains(servers, listed.AccountsURL) {
-				servers = append(servers, listed.AccountsURL)
-			}
-		}
-	}
-	for _, server := range servers {
-		owner, err := e.ownerOf(ctx, e.refreshTokenQuotaID(server, found))
-		switch {
-		case err != nil:
-			return err
-		case owner.Role == "":
-		case owner.Pending:
-			return userErrorf("this is a refresh token, which role %q had; it waits to be revoked at Zoho. To revoke it now: vault write -f <mount>/roles/%s/deauthorize", owner.Role, owner.Role)
-		default:
-			return userErrorf("this is the refresh token of role %q. To revoke it at Zoho, with all its access tokens: vault write -f <mount>/roles/%s/deauthorize", owner.Role, owner.Role)
-		}
-	}
-	return nil
 }
 
 // KnownToken tells of an access token, also if it ended less than a day ago;

@@ -60,19 +60,19 @@ func openAccount(ctx context.Context, dir string) (account, error) {
 		clientSecret: os.Getenv("ZOHO_CLIENT_SECRET"),
 	}
 	refreshToken, code := os.Getenv("ZOHO_REFRESH_TOKEN"), os.Getenv("ZOHO_CODE")
+	dataCenter := os.Getenv("ZOHO_DATA_CENTER")
 	switch {
 	case a.clientID == "" && a.clientSecret == "" && refreshToken == "" && code == "":
 		return simulated(ctx, dir)
 	case a.clientID == "" || a.clientSecret == "" || (refreshToken == "" && code == ""):
 		return account{}, errors.New("for a real account set ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, and ZOHO_REFRESH_TOKEN or ZOHO_CODE; for the simulator none of them")
+	case dataCenter == "":
+		// As the engine itself refuses it: a guess would send the secret to a server that need not know it.
+		return account{}, errors.New("for a real account set ZOHO_DATA_CENTER as well: the client secret is sent to the Accounts server of that data centre. It is what the address of your Zoho account ends in: us for zoho.com, eu for zoho.eu, in for zoho.in")
 	case code != "":
 		a.origin = fromCode(given(code))
 	default:
 		a.origin = fromRefreshToken(refreshToken)
-	}
-	dataCenter := os.Getenv("ZOHO_DATA_CENTER")
-	if dataCenter == "" {
-		dataCenter = "us"
 	}
 	a.server = "data_center=" + dataCenter
 	a.description = fmt.Sprintf("the real one, data centre %s; tokens are shown shortened", strings.ToUpper(dataCenter))

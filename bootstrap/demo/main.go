@@ -5,9 +5,9 @@
 //	demo   shows a token's whole life - read, used, revoked, refused - and ends
 //	dev    keeps the environment up until Ctrl-C
 //
-// Zoho is the simulator of package zohosim, unless ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and either ZOHO_REFRESH_TOKEN or ZOHO_CODE
-// (and ZOHO_DATA_CENTER, default us) name a real account. ZOHO_CODE is a fresh grant code of a Self Client; the refresh token that
-// it gives is revoked at the end.
+// Zoho is the simulator of package zohosim, unless ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET, ZOHO_DATA_CENTER and either
+// ZOHO_REFRESH_TOKEN or ZOHO_CODE name a real account. ZOHO_CODE is a fresh grant code of a Self Client; the refresh token that it
+// gives is revoked at the end.
 package main
 
 import (
