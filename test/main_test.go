@@ -59,7 +59,8 @@ func run(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("secrets in clear in the logs:\n%s", strings.Join(found, "\n"))
 	}
 	if code == 0 { // a test that fails may well leave something behind
-		if err := goleak.Find(); err != nil {
+		// Vault's SDK, which a test asks for the engine's paths, links a library that starts this one and never ends it.
+		if err := goleak.Find(goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start")); err != nil {
 			return 1, err
 		}
 	}
