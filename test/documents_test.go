@@ -123,7 +123,7 @@ func (r *reader) follows(document, heading string) {
 		switch {
 		case strings.Contains(command, "oauth2/"):
 			continue // another engine's
-		case strings.HasPrefix(command, "curl "):
+		case strings.Contains(command, "curl "):
 			if _, err := exec.LookPath("curl"); err == nil {
 				require.Contains(r.t, r.types(command), "Zylker")
 			}

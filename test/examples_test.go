@@ -144,7 +144,7 @@ func (e *example) keepsFileAlive() {
 	require.NoError(e.t, err)
 	require.Equal(e.t, os.FileMode(0o600), info.Mode().Perm())
 
-	value := regexp.MustCompile(`(?m)^ZOHO_AUTHORIZATION="Zoho-oauthtoken ([^"]+)"$`)
+	value := regexp.MustCompile(`(?m)^ZOHO_AUTHORIZATION='Zoho-oauthtoken ([^']+)'$`)
 	told := regexp.MustCompile(`reloaded with token ([0-9a-f]{32})`)
 	seen := make(map[string]bool)
 	watch(e.t, "three tokens to be rendered", 5*exampleLife, func() bool {
@@ -154,7 +154,8 @@ func (e *example) keepsFileAlive() {
 		require.NotNil(e.t, found, "no header in what was rendered")
 		keepSecret("access token", string(found[1]))
 		require.True(e.t, e.sim.Alive(string(found[1])), "the rendered token is dead")
-		require.Contains(e.t, string(content), `ZOHO_API_DOMAIN="`+e.accounts.URL+`"`)
+		require.Contains(e.t, string(content), `ZOHO_API_DOMAIN='`+e.accounts.URL+`'`)
+		require.Equal(e.t, hostileMetadata()["organization_id"], inShell(e.t, "sh", e.dir, `. ./zoho.env; printf %s "$ZOHO_ORGANIZATION_ID"`))
 		log, err := os.ReadFile(reloads)
 		require.NoError(e.t, err)
 		for _, id := range told.FindAllStringSubmatch(string(log), -1) {
@@ -183,7 +184,7 @@ func (e *example) restartsWithNewTokens(log string) {
 
 func TestExamples_AgentRendersATokenThatIsNeverDead(t *testing.T) {
 	t.Parallel()
-	e := newExample(t, "agent-template", exampleLife)
+	e := exampleWithHostileMetadata(t, "agent-template", exampleLife)
 	e.appRole()
 	e.start("", e.server.Bin(), "agent", "-config=agent.hcl")
 	e.keepsFileAlive()
@@ -196,7 +197,7 @@ func TestExamples_AgentStartsAProgramAgainWithEachToken(t *testing.T) {
 	if env.server.Before("1.14.0") {
 		t.Skip("Vault Agent starts no program before 1.14")
 	}
-	e := newExample(t, "agent-exec", exampleLife)
+	e := exampleWithHostileMetadata(t, "agent-exec", exampleLife)
 	e.appRole()
 	e.restartsWithNewTokens(e.start("", e.server.Bin(), "agent", "-config=agent.hcl"))
 }
@@ -205,7 +206,7 @@ func TestExamples_ConsulTemplateRendersATokenThatIsNeverDead(t *testing.T) {
 	t.Parallel()
 	bin := tool(t, "consul-template")
 	worksWith(t, "consul-template", bin, "-v")
-	e := newExample(t, "consul-template", exampleLife)
+	e := exampleWithHostileMetadata(t, "consul-template", exampleLife)
 	e.start(e.vaultToken(), bin, "-config=config.hcl")
 	e.keepsFileAlive()
 }
@@ -216,6 +217,6 @@ func TestExamples_EnvconsulStartsAProgramAgainWithEachToken(t *testing.T) {
 	installed(t, "curl")
 	bin := installed(t, "envconsul")
 	worksWith(t, "envconsul", bin, "-v")
-	e := newExample(t, "envconsul", exampleLife)
+	e := exampleWithHostileMetadata(t, "envconsul", exampleLife)
 	e.restartsWithNewTokens(e.start(e.vaultToken(), bin, "-config=config.hcl"))
 }

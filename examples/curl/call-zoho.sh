@@ -4,8 +4,8 @@
 #
 #   call-zoho.sh [ROLE [PATH OF THE API [MOUNT]]]
 #
-# It needs curl, a `date` that knows -d (GNU, BusyBox), VAULT_ADDR, and either
-# VAULT_TOKEN or what `vault login` has left.
+# It needs curl (7.76 or later), jq, VAULT_ADDR, and either VAULT_TOKEN or what
+# `vault login` has left.
 set -eu
 
 role=${1:-crm-sync}
@@ -13,17 +13,17 @@ api=${2:-/crm/v8/org}
 mount=${3:-zoho}
 VAULT_TOKEN=${VAULT_TOKEN:-$(vault print token)}
 
-# curl reads headers from stdin: arguments can be seen by every user.
+# curl reads the header from stdin: every user can see arguments.
 request() {
 	header=$1
 	shift
-	printf 'header = "%s"\n' "$header" | curl --silent --show-error --config - "$@"
+	printf '%s\n' "$header" | curl --silent --show-error --header @- "$@"
 }
 
-# Vault answers in one line, and none of these values holds a quote. With jq:
-# jq -r .data.authorization
+# A field of Vault's answer. sed or grep will not do: the role's metadata is in the
+# answer, too, and a key in it can have any name.
 field() {
-	printf '%s' "$creds" | sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p'
+	printf '%s' "$creds" | jq --raw-output --exit-status "$1"
 }
 
 # Whatever happens: a lease that is not needed any more is given back. The token
@@ -31,7 +31,7 @@ field() {
 leases=
 give_back() {
 	for lease in $leases; do
-		request "X-Vault-Token: $VAULT_TOKEN" --output /dev/null --data "lease_id=$lease" \
+		request "X-Vault-Token: $VAULT_TOKEN" --output /dev/null --data-urlencode "lease_id=$lease" \
 			"$VAULT_ADDR/v1/sys/leases/revoke"
 	done
 }
@@ -42,12 +42,14 @@ read_creds() {
 		echo "$creds" >&2 # what happened, and what to do
 		exit 1
 	}
-	leases="$leases $(field lease_id)"
+	leases="$leases $(field .lease_id)"
 }
 
 # The header is "authorization" as it stands, the host "api_domain".
 call() {
-	answer=$(request "Authorization: $(field authorization)" --write-out '\nHTTP %{http_code}' "$(field api_domain)$api")
+	authorization=$(field .data.authorization)
+	url=$(field .data.api_domain)$api
+	answer=$(request "Authorization: $authorization" --write-out '\nHTTP %{http_code}' --url "$url")
 }
 
 # A 401 can also mean that the token lacks a scope, against which no other helps.
@@ -62,8 +64,8 @@ read_creds ""
 call
 if is_dead; then
 	# More time than the dead one has left, so that it is not handed out again.
-	expires=$(date -u -d "$(field expires_at | tr 'TZ' '  ')" +%s)
-	read_creds "?min_ttl=$((expires - $(date +%s) + 1))s"
+	left=$(field '.data.expires_at | fromdateiso8601 - now | floor + 2')
+	read_creds "?min_ttl=${left}s"
 	call
 fi
 printf '%s\n' "$answer"
