@@ -24,11 +24,11 @@ import (
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverRequest(req, &err)
 	b.engine.MountedAt(req.MountPoint)
-	if asksByPath(req) {
+	if address := addressOf(req); backend.HasSecret(address) {
 		if err := b.open(ctx, req); err != nil {
 			return nil, err
 		}
-		resp, err = respond(b.engine.ExplainSecretInPath(ctx, req.Path))
+		resp, err = respond(b.engine.ExplainSecretInAddress(ctx, address))
 		return placed(req, resp, err)
 	}
 	path := b.Route(req.Path)
@@ -47,14 +47,23 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 	return placed(req, resp, err)
 }
 
-// asksByPath reports whether somebody has put one of Zoho's secrets into a path, where an
-// ID or a name belongs. No role has such a name, and no path of the engine takes a secret.
-func asksByPath(req *logical.Request) bool {
+// addressOf is what Vault writes to its audit log in clear: the path, where IDs and names
+// belong, and what a read has behind it. No role has the name of a secret, and no path of
+// the engine takes one there, save for the code that Zoho sends to callback.
+func addressOf(req *logical.Request) string {
 	switch req.Operation {
-	case logical.CreateOperation, logical.ReadOperation, logical.UpdateOperation, logical.PatchOperation, logical.DeleteOperation, logical.ListOperation:
-		return backend.HasSecret(req.Path)
+	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation:
+		return req.Path
+	case logical.ReadOperation, logical.DeleteOperation, logical.ListOperation:
+		address := req.Path
+		for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+			if text, isText := req.Data[name].(string); isText && req.Path != pathCallbackName {
+				address += " " + text
+			}
+		}
+		return address
 	default: // not a revocation: it has to go on
-		return false
+		return ""
 	}
 }
 
@@ -106,7 +115,7 @@ func atMount(req *logical.Request, text string) string {
 // create or update. Vault logs its error in clear.
 func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverRequest(req, &err)
-	if asksByPath(req) {
+	if backend.HasSecret(addressOf(req)) {
 		return false, false, nil // the request itself tells
 	}
 	path := b.Route(req.Path)

@@ -62,6 +62,12 @@ func TestSecretInAPath_IsNotRepeatedAndTheAnswerSaysThatTheAuditLogHasIt(t *test
 				require.NotContains(t, got.text, pasted)
 			}
 		}
+		for path, field := range map[string]string{"creds/crm-sync": "reject", "tokens/" + id: "after"} {
+			got := m.send(logical.ReadOperation, path, fields{field: pasted})
+			require.Equal(t, http.StatusBadRequest, got.status, path)
+			require.Contains(t, got.text, "in clear in Vault's audit log now", path)
+			require.NotContains(t, got.text, pasted)
+		}
 	}
 	require.Equal(t, before, m.stored())
 	require.True(t, z.sim.Alive(living.token()))

@@ -74,13 +74,13 @@ func (e *Engine) ExplainSecretInAddress(ctx context.Context, address string) err
 	case err != nil:
 		return err
 	case token != nil && token.State == TokenEnded:
-		return userErrorf("the path has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. It is dead, and nothing is left to do: %s at %s. Its token_id is %s", token.EndedBy, token.EndedAt.UTC().Format(time.RFC3339), token.ID)
+		return userErrorf("the address of the request has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. It is dead, and nothing is left to do: %s at %s. Its token_id is %s", token.EndedBy, token.EndedAt.UTC().Format(time.RFC3339), token.ID)
 	case token != nil:
-		return userErrorf("the path has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. Its token_id is %s. End the token: vault delete <mount>/tokens/%s", token.ID, token.ID)
+		return userErrorf("the address of the request has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. Its token_id is %s. End the token: vault delete <mount>/tokens/%s", token.ID, token.ID)
 	case found.RefreshToken != nil:
-		return userErrorf("the path has a refresh token, where an ID or a name belongs, so it is in clear in Vault's audit log now. %s", found.RefreshToken.Advice)
+		return userErrorf("the address of the request has a refresh token, where an ID or a name belongs, so it is in clear in Vault's audit log now. %s", found.RefreshToken.Advice)
 	default:
-		return userErrorf("the path has what looks like a token, a grant code or a client secret of Zoho's, where an ID or a name belongs. It is in clear in Vault's audit log now, and this mount does not know it: revoke it at Zoho, or regenerate the client secret in Zoho's API console. To look a token up without leaving it in the log: vault write <mount>/tokens/lookup token=-")
+		return userErrorf("the address of the request has what looks like a token, a grant code or a client secret of Zoho's, where an ID or a name belongs. It is in clear in Vault's audit log now, and this mount does not know it: revoke it at Zoho, or regenerate the client secret in Zoho's API console. To look a token up without leaving it in the log: vault write <mount>/tokens/lookup token=-")
 	}
 }
 

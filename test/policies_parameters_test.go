@@ -41,13 +41,13 @@ func (p parameters) lets(name string) bool { return !p.enforced || slices.Contai
 type allowed map[string]map[string]parameters
 
 // permissions are what each policy allows to its own role: the only place where that is decided. Of the parameters that
-// the policies leave open: min_ttl and ttl of a read make mints frequent, which the budget bounds and the reserve does
+// the policies leave open: min_ttl, reject and ttl of a read make mints frequent, which the budget bounds and the reserve does
 // not pay for; after, limit and force of the operator are the job.
 func permissions(policy, role string) allowed {
 	list := map[string]parameters{"LIST": takes("list")}
 	pages := map[string]parameters{"LIST": takes("after", "limit", "list")}
 	read := map[string]parameters{"GET": takes()}
-	creds := map[string]parameters{"GET": takes("min_ttl", "ttl")}
+	creds := map[string]parameters{"GET": takes("min_ttl", "reject", "ttl")}
 	write := map[string]parameters{"GET": takes(), "PUT": everything(), "PATCH": everything(), "DELETE": takes()}
 	token := map[string]parameters{"GET": takes("after", "limit"), "DELETE": takes("after", "limit")}
 	lookup := map[string]parameters{"PUT": takes("token")}
