@@ -61,9 +61,10 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 	shown := consentPage{Title: "Not authorized", Role: role, Mount: req.MountPoint, DataCenter: b.dataCenterOf(ctx, role)}
 	if err == nil {
 		shown.Title, shown.Text = "Authorized", "Role \""+role+"\" can hand out access tokens now. You may close this window."
-		for _, doubt := range append(doubts, consentedText) {
-			shown.Notes = append(shown.Notes, atMount(req, doubt))
+		for _, doubt := range doubts {
+			shown.Notes = append(shown.Notes, atMount(req, doubt)+".")
 		}
+		shown.Notes = append(shown.Notes, consentedText)
 		return shown.answer(http.StatusOK)
 	}
 	answer, err := respond(err)
