@@ -147,7 +147,7 @@ func foreign(t *testing.T, file string) {
 
 func TestListen_OfManyThatStartAtOnceOnALeftoverOneHasTheSocket(t *testing.T) {
 	path := filepath.Join(socketDir(t), "socket")
-	for range 20 {
+	for range 200 {
 		killed, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 		require.NoError(t, err)
 		killed.SetUnlinkOnClose(false)
