@@ -38,7 +38,7 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Reque
 	case quota.Silent:
 		return sent, silenceError(decision.Silence, now)
 	case quota.Used:
-		return sent, budgetError(a.config, a.purpose, decision.Until)
+		return sent, budgetError(a.config, decision.Until)
 	case quota.Reserved:
 		sent.ReserveOf, err = e.entitledRole(ctx, a)
 		if err == nil && sent.ReserveOf == "" {
@@ -131,7 +131,7 @@ func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config)
 	if left > 0 {
 		return nil
 	}
-	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
+	return &GrantError{Kind: zoho.Throttled, RetryAt: free, onlyOf: role, Text: fmt.Sprintf(
 		"Zoho has refused %d different credentials of role %q in %s. Until that is over Vault tries no new ones of this role. Look who writes wrong credentials to it.",
 		config.RequestBudget, role, config.RequestWindow)}
 }
@@ -160,29 +160,44 @@ func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quotaRecord, e
 	return e.quota(ctx, e.clientQuotaID(app.AccountsURL, app.ClientID))
 }
 
-func budgetError(config *Config, purpose mintPurpose, free time.Time) error {
-	return &GrantError{Kind: zoho.Throttled, RetryAt: free, Text: fmt.Sprintf(
-		"The budget of %d token requests in %s is used up, trials of credentials included, and Zoho would refuse for longer if Vault asked again. %s",
-		config.RequestBudget, config.RequestWindow, purpose.cause(config))}
+// budgetError is completed by mintPurpose.explain.
+func budgetError(config *Config, free time.Time) error {
+	return &GrantError{Kind: zoho.Throttled, RetryAt: free, verdict: quota.Used, window: config.RequestWindow, Text: fmt.Sprintf(
+		"The budget of %d token requests in %s is used up, trials of credentials included, and Zoho would refuse for longer if Vault asked again.",
+		config.RequestBudget, config.RequestWindow)}
 }
 
 // cause says what of a role or of a read makes token requests frequent.
-func (p mintPurpose) cause(config *Config) string {
+func (p mintPurpose) cause(window time.Duration) string {
 	const long = zoho.MaxLife / 2
 	switch {
 	case p.exclusive:
 		return fmt.Sprintf("Role %q is exclusive, so each read of it is a token request: let its readers keep their token, or share one (exclusive=false).", p.role)
+	case p.want.reject != "":
+		return "This read rejects a token, so it needs a new one: reject each token once, and only if Zoho says that the token itself is invalid."
 	case p.want.minTTL >= long:
 		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.want.minTTL, zoho.MaxLife-p.want.minTTL)
-	case p.ttl > 0 && p.ttl < config.RequestWindow:
+	case p.ttl > 0 && p.ttl < window:
 		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none.", p.role, p.ttl)
 	default:
 		return "Look for what needs many new tokens: readers that give their token back after each call, a role with exclusive=true, a short ttl or a long min_ttl, in this role or in others that share the budget (see the role's status)."
 	}
 }
 
+// explain adds to the error of a mint what its reader can do about it. Others may wait for
+// the same mint for other reasons.
+func (p mintPurpose) explain(err error) error {
+	failed, ok := asError[*GrantError](err)
+	if !ok || failed.verdict != quota.Used {
+		return err
+	}
+	told := *failed
+	told.Text += " " + p.cause(failed.window)
+	return &told
+}
+
 func reservedError(limits quota.Limits, free time.Time) error {
-	return &GrantError{Kind: zoho.Throttled, RetryAt: free, reserved: true, Text: fmt.Sprintf(
+	return &GrantError{Kind: zoho.Throttled, RetryAt: free, verdict: quota.Reserved, Text: fmt.Sprintf(
 		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: in that time a role gets one of them, if its credentials have worked and all its tokens have less time left than its own min_ttl.",
 		limits.Unreserved(), limits.Budget, limits.Window, limits.Reserve())}
 }

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,4 +201,39 @@ func TestStatus_TellsWhatBecameOfTheLatestConsent(t *testing.T) {
 	w.authorize()
 	w.deleteRole("desk")
 	require.Empty(t, w.keys("last-consents/"))
+}
+
+// A 429 is told to all who wait for the same mint, and each has a cause of its own.
+func TestCauses_AReaderWhoJoinsAnothersMintIsToldItsOwnCause(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("short", backend.RoleChange{RefreshToken: &w.refreshToken, TTL: ptr(time.Minute)})
+	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	grant := w.status("own").GrantID
+	release := w.holdAnswers()
+	var wg sync.WaitGroup
+	read := func(role string, minTTL time.Duration, waiting []string) *error {
+		var failed error
+		wg.Go(func() { _, failed = w.engine.Issue(t.Context(), role, backend.Reader{MinTTL: minTTL}) })
+		require.Eventually(t, func() bool { return slices.Equal(w.engine.WaitingRoles(grant), waiting) }, 10*time.Second, time.Millisecond)
+		return &failed
+	}
+	exclusive := read("own", 0, []string{"own"}) // has the only request, and the turn
+	w.waitForRequests(1)
+	long := read("crm-sync", 55*time.Minute, []string{"crm-sync", "own"})
+	short := read("short", 0, []string{"crm-sync", "own", "short"})
+	release()
+	wg.Wait()
+	require.NoError(t, *exclusive)
+	require.ErrorContains(t, *long, "This read asks for a token with min_ttl=55m0s")
+	require.ErrorContains(t, *short, `Role "short" has a ttl of 1m0s`)
+	require.NotContains(t, (*short).Error(), "55m")
+}
+
+func TestCauses_AMinTTLThatNoTokenHasIsExplained(t *testing.T) {
+	w := newWorld(t)
+	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{MinTTL: time.Hour - time.Second})
+	require.NoError(t, err)
+	require.Contains(t, joined(issued.Warnings), "no access token of this Accounts server has min_ttl (59m59s) left when somebody gets it")
+	require.NotContains(t, joined(issued.Warnings), "is more than the 59m59s")
 }

@@ -77,22 +77,23 @@ func (e *Engine) checkClaim(client *quotaRecord, claim quota.Claim, config *Conf
 	client.seeFuture(now)
 	rec := client.record()
 	decision := rec.Claim(now, limits, claim)
-	var text string
+	var text, onlyOf string
 	switch decision.Verdict {
 	case quota.Go, quota.Full:
 		return nil
 	case quota.Silent:
 		return silenceError(decision.Silence, now)
 	case quota.Used:
-		return budgetError(config, mintPurpose{}, decision.Until)
+		return budgetError(config, decision.Until)
 	case quota.Reserved:
 		return reservedError(limits, decision.Until)
 	case quota.CodesUsed:
 		text = fmt.Sprintf("%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", decision.Most, decision.In)
 	case quota.RoleUsed:
+		onlyOf = claim.Role
 		text = fmt.Sprintf("Role %q has used %d of the %d token requests that its client has in %s for grant codes, or for credentials that never worked. The others are kept for other roles. If these were not your own attempts, look who sends wrong codes for the role, or writes wrong credentials to it.", claim.Role, decision.Most, limits.Budget, decision.In)
 	case quota.GuessesUsed:
 		text = fmt.Sprintf("%d of the %d token requests that this client has in %s were made with client secrets that never worked. The others are kept for secrets that have. If these were not your own attempts, look which roles name this client_id with another client_secret.", decision.Most, limits.Budget, decision.In)
 	}
-	return &GrantError{Kind: zoho.Throttled, RetryAt: decision.Until, Text: text}
+	return &GrantError{Kind: zoho.Throttled, RetryAt: decision.Until, Text: text, onlyOf: onlyOf}
 }

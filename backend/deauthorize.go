@@ -173,8 +173,8 @@ func (e *Engine) refuseOthers(ctx context.Context, by string, others []string, c
 		}
 		if err == nil {
 			err = e.updateGrant(ctx, g, func(rec *grantRecord) {
-				rec.Failure = &failure{At: e.now(), Kind: zoho.Refused, InARow: 1, Text: fmt.Sprintf(
-					"The refresh token was revoked when role %q was deauthorized with force=true. Authorize the role again, or write another code or refresh_token to it.", by)}
+				rec.fails(&failure{At: e.now(), Kind: zoho.Refused, InARow: 1, Text: fmt.Sprintf(
+					"The refresh token was revoked when role %q was deauthorized with force=true. Authorize the role again, or write another code or refresh_token to it.", by)})
 			})
 		}
 		if err != nil {

@@ -19,7 +19,8 @@
 //
 // What Vault's paths call - a use case each:
 //
-//	issue.go             a read of creds: serve a token, or wait for a mint
+//	issue.go             a read of creds: serve a token, or wait for a mint; doubt.go says what
+//	                     is amiss with the token
 //	revoke.go            the revocation of a lease; the last one ends the token at Zoho
 //	config_store.go      a write of the config; verify.go tries its new client secret
 //	role_write.go        a write or deletion of a role; role_change.go checks what is written,

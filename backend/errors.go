@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -26,8 +27,14 @@ type GrantError struct {
 	Text string
 	// RetryAt is when it makes sense to ask again; zero if that depends on
 	// somebody correcting something.
-	RetryAt   time.Time
-	reserved  bool // the rest of the budget is kept for others: see quota.Reserved
+	RetryAt time.Time
+
+	// What was decided before Zoho was asked, for whoever can act on it.
+	verdict quota.Verdict // Used, Reserved or Full; quota.Go: nothing of these
+	window  time.Duration // with Used: of the budget
+	kept    bool          // with Full: there are places, which are kept for readers who have no token
+	onlyOf  string        // the role that alone is refused; empty: all
+
 	postponed bool // a consent came back when no code could be exchanged: it can come back again
 }
 
@@ -85,11 +92,24 @@ var errClosed = &GrantError{Kind: zoho.Unreachable, Text: "The secrets engine is
 // errDropped: the record was dropped from memory as unused, while somebody still had it.
 var errDropped = errors.New("a record was being tidied up at the same moment; try again")
 
-// isReserved reports whether a mint was not admitted because the rest of the
-// budget is kept for others.
+// isReserved reports whether a mint was not admitted because the rest of the budget, or
+// of the places for live tokens, is kept for others.
 func isReserved(err error) bool {
 	failed, ok := asError[*GrantError](err)
-	return ok && failed.reserved
+	return ok && (failed.verdict == quota.Reserved || failed.kept)
+}
+
+// isFull reports whether a mint was not admitted because too many tokens live.
+func isFull(err error) bool {
+	failed, ok := asError[*GrantError](err)
+	return ok && failed.verdict == quota.Full
+}
+
+// isOfAnotherRole reports whether a mint was refused for what readers of another role have
+// done.
+func isOfAnotherRole(err error, role string) bool {
+	failed, ok := asError[*GrantError](err)
+	return ok && failed.onlyOf != "" && failed.onlyOf != role
 }
 
 // isPostponed reports whether a consent came back too early, and nothing was used up.

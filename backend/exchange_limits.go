@@ -33,7 +33,7 @@ func (e *Engine) admitExchange(ctx context.Context, x *exchange) (sent quota.Req
 	}
 	claim.Code = true
 	if err := e.checkClaim(x.client, claim, x.config); err != nil {
-		return sent, err
+		return sent, mintPurpose{}.explain(err)
 	}
 	return quota.Request{Exchange: true, ClaimOf: claim.Role, Guess: claim.Guess}, e.checkRefusals(ctx, x.role.Name, x.config)
 }

@@ -126,3 +126,12 @@ func (e *Engine) WaitingForWrite(prefix string) int {
 
 // APIDomain is where the APIs are that take a token.
 func APIDomain(said, former, accountsURL string) string { return apiDomain(said, former, accountsURL) }
+
+// WaitingRoles names the roles whose readers wait for a mint of a grant, and have no token.
+func (e *Engine) WaitingRoles(grantID string) []string {
+	g := e.grants.find(grantID)
+	if g == nil {
+		return nil
+	}
+	return g.waitingRoles()
+}

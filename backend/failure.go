@@ -40,7 +40,7 @@ func (f *failure) err() *GrantError {
 
 // succeeded notes the access token that was minted.
 func (rec *grantRecord) succeeded(t *token) {
-	rec.LastMint, rec.Failure = t.rec.IssuedAt, nil
+	rec.LastMint, rec.Failure, rec.Refusal = t.rec.IssuedAt, nil, nil
 	rec.APIDomain, rec.Scopes = t.rec.APIDomain, t.rec.Scopes
 	if !t.rec.Exclusive {
 		rec.Current = t.rec.ID
@@ -56,10 +56,19 @@ func (rec *grantRecord) failed(now time.Time, refused *zoho.Error) {
 	if !f.isDefinite() {
 		f.RetryAt = now.Add(quota.Backoff(f.InARow))
 	}
-	rec.Failure = f
+	rec.fails(f)
 }
 
-// forgiven forgets that Zoho has refused the credentials.
+// fails notes the failure of the latest mint.
+func (rec *grantRecord) fails(f *failure) {
+	rec.Failure = f
+	if f.isDefinite() {
+		rec.Refusal = f
+	}
+}
+
+// forgiven lets Zoho be asked again although it has refused the credentials. Until that
+// has succeeded, the tokens that were minted before are in doubt.
 func (rec *grantRecord) forgiven() { rec.Failure = nil }
 
 // noteFailure remembers why there is no token, and returns it. A definite refusal of a
@@ -82,7 +91,7 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 	after := former
 	after.failed(e.now(), refused)
 	if !purpose.trial || !refused.Kind.Definite() {
-		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.Failure = after.Failure }); err != nil {
+		if err := e.updateGrant(ctx, g, func(rec *grantRecord) { rec.fails(after.Failure) }); err != nil {
 			return err
 		}
 	}

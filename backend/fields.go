@@ -128,7 +128,7 @@ func checkReject(tokenID string) error {
 	case tokenID == "" || tokenIDForm.MatchString(tokenID):
 		return nil
 	case tokenForm.MatchString(tokenID):
-		return userErrorf("reject has an access token in it. Write the token_id that came with it. The address of a read has its parameters in it, so the token is now in the logs of whatever is between you and Vault: to revoke it there is <mount>/tokens/<token_id>")
+		return userErrorf("reject has an access token in it. Write the token_id that came with it. If this was a read, the token is now in clear in Vault's audit log, which has the addresses of requests with their parameters, and perhaps in the logs of proxies: have it revoked below <mount>/tokens/")
 	default:
 		return userErrorf("reject is not a token_id: write the field token_id of the read that brought the token, 32 hexadecimal digits")
 	}

@@ -37,13 +37,15 @@ type grant struct {
 	waiting map[string]int // readers who have no token that their role's min_ttl accepts, by role
 	cred    credential     // zero until a role that has the grant is looked at
 	read    time.Time      // when somebody read a token last
+	doubted time.Time      // the time of the refusal that was logged when a token was handed out in spite of it
 }
 
 // grantRecord is a grant as it is stored.
 type grantRecord struct {
 	QuotaID   string    `json:"quota_id"`
 	Current   string    `json:"current,omitempty"`    // token_id
-	Failure   *failure  `json:"failure,omitempty"`    // of the latest mint; nil after a success
+	Failure   *failure  `json:"failure,omitempty"`    // of the latest mint; nil after a success, or when an operator has it tried again
+	Refusal   *failure  `json:"refusal,omitempty"`    // Zoho's latest definite one; nil after a success
 	LastMint  time.Time `json:"last_mint,omitzero"`   // zero: these credentials have never worked
 	APIDomain string    `json:"api_domain,omitempty"` // for refreshes that omit it
 	Scopes    []string  `json:"scopes,omitempty"`     // likewise

@@ -82,7 +82,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
-	issued.DataCenter, issued.Warnings = role.EffectiveDataCenter(config), warnings
+	issued.DataCenter, issued.Warnings = role.EffectiveDataCenter(config), append(warnings, e.doubtWarning(g, t, role.Name)...)
 	return issued, nil
 }
 
@@ -161,14 +161,7 @@ func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entit
 	case state != invalid: // a superseded one will do
 		return t, t.capWarning(want.minTTL), nil
 	}
-	return t, []string{fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had: %v", t.left(e.now()).Truncate(time.Second), failed)}, nil
-}
-
-func (t *token) capWarning(minTTL time.Duration) []string {
-	if needed, capped := t.effectiveMinTTL(minTTL); capped {
-		return []string{fmt.Sprintf("min_ttl of %s is more than the %s that this Accounts server's tokens live; %s was used instead", minTTL, t.life(), needed.Truncate(time.Second))}
-	}
-	return nil
+	return t, t.fallbackWarning(e.now(), failed), nil
 }
 
 // lease enters the reader as a holder of t. TTL is a whole number of seconds,

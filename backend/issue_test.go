@@ -83,7 +83,7 @@ func TestIssue_AMinTTLBeyondWhatTheServersTokensLiveIsCappedWithAWarning(t *test
 	w.sim.SetTokenLife(20 * time.Second)
 	w.writeRole("crm-sync", backend.RoleChange{MinTTL: ptr(10 * time.Minute)})
 	for range 3 {
-		require.Contains(t, w.read("crm-sync").Warnings[0], "min_ttl of 10m0s")
+		require.Contains(t, w.read("crm-sync").Warnings[0], "min_ttl (10m0s)")
 	}
 	require.Equal(t, 1, w.sim.MintCount(w.refreshToken))
 }

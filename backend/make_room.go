@@ -13,7 +13,7 @@ import (
 func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 	limits := a.config.limits()
 	room, worked := limits.MaxLive, a.grant.record().hasWorked()
-	if worked && len(a.grant.waitingRoles()) == 0 {
+	if worked && !a.purpose.rotation && len(a.grant.waitingRoles()) == 0 {
 		room = limits.UnreservedLive() // a part is kept for readers who have no token
 	}
 	app := a.grant.credential().app
@@ -34,7 +34,7 @@ func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 			return true, staying[id] || t.ledger.IsHeld() || others
 		})
 		if decision.Verdict == quota.Full {
-			return fullError(a.config, decision)
+			return fullError(limits, room, decision)
 		}
 		done, err := e.endAll(ctx, live, decision.End, staying)
 		if err != nil || done {
@@ -63,7 +63,15 @@ func (e *Engine) endAll(ctx context.Context, live map[string]*token, endings []q
 	return done, nil
 }
 
-func fullError(config *Config, full quota.Decision) error {
-	return &GrantError{Kind: zoho.Throttled, RetryAt: full.Until, Text: fmt.Sprintf(
-		"This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases, or which was got with another client secret. Revoke leases that are no longer needed, or spread the readers over several refresh tokens.", full.Live, config.MaxLiveTokens)}
+func fullError(limits quota.Limits, room int, full quota.Decision) error {
+	const remedy = "Revoke leases that are no longer needed, or spread the readers over several refresh tokens."
+	err := &GrantError{Kind: zoho.Throttled, RetryAt: full.Until, verdict: quota.Full, kept: room < limits.MaxLive}
+	if err.kept {
+		err.Text = fmt.Sprintf("This refresh token, or this client with client_credentials, has %d access tokens that may be alive and cannot be ended, since somebody leases them. The other %d of max_live_tokens (%d) are kept for readers who have no token: their role's credentials have worked, and all its tokens have less time left than its own min_ttl. %s",
+			full.Live, limits.MaxLive-room, limits.MaxLive, remedy)
+	} else {
+		err.Text = fmt.Sprintf("This refresh token, or this client with client_credentials, may have %d live access tokens, and beyond max_live_tokens (%d) Zoho kills the oldest, which somebody still leases, or which was got with another client secret. %s",
+			full.Live, limits.MaxLive, remedy)
+	}
+	return err
 }

@@ -18,6 +18,7 @@ const margin = time.Second
 // mintPurpose is what a token is minted for.
 type mintPurpose struct {
 	exclusive bool          // for one lease, not to become the grant's current token
+	rotation  bool          // the other tokens of the grant end when this one is there
 	trial     bool          // to try the credential: a refusal is told, not remembered
 	role      string        // whose credentials these are; empty: nobody waits for the token
 	want      need          // of the read, with the min_ttl of its role or mount
@@ -39,9 +40,9 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 		return state == invalid
 	}}
 	err := e.mintOnce(ctx, g, purpose)
-	if entitled != "" && isReserved(err) {
+	if entitled != "" && isReserved(err) || isOfAnotherRole(err, role.Name) {
 		// It was decided before we waited: by a mint ahead, or for somebody who may
-		// not have what is kept in reserve. The next decision counts us.
+		// not have what is kept in reserve, or may not ask. The next decision counts us.
 		err = e.mintOnce(ctx, g, purpose)
 	}
 	return err
@@ -49,10 +50,10 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 
 // mintOnce mints a token for the grant, or waits for a mint that is in flight.
 func (e *Engine) mintOnce(ctx context.Context, g *grant, purpose mintPurpose) error {
-	return e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
+	return purpose.explain(e.work.Once(ctx, "mint "+g.id, func(ctx context.Context) error {
 		_, err := e.mint(ctx, g, purpose)
 		return err
-	})
+	}))
 }
 
 // mintAhead replaces a stale token in the background. Nobody waits for it: a
@@ -69,9 +70,9 @@ func (e *Engine) mintAhead(g *grant) {
 // mintExclusive waits for a new access token that is nobody else's.
 func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*token, error) {
 	defer g.addWaiter(role)()
-	return work.Result(ctx, e.work, func(ctx context.Context) (*token, error) {
-		return e.mint(ctx, g, mintPurpose{exclusive: true, role: role})
-	})
+	purpose := mintPurpose{exclusive: true, role: role}
+	t, err := work.Result(ctx, e.work, func(ctx context.Context) (*token, error) { return e.mint(ctx, g, purpose) })
+	return t, purpose.explain(err)
 }
 
 // attempt is one mint that is under way.

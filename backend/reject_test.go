@@ -289,7 +289,7 @@ func TestReject_OfATokenInsteadOfItsIDIsRefusedWithoutRepeatingIt(t *testing.T) 
 		var bad *backend.UserError
 		require.ErrorAs(t, err, &bad)
 		require.ErrorContains(t, err, "token_id")
-		require.ErrorContains(t, err, "logs")
+		require.ErrorContains(t, err, "in clear in Vault's audit log")
 		require.NotContains(t, strings.ToLower(err.Error()), token)
 		require.NotContains(t, err.Error(), issued.TokenID, "this is not where one finds out whose a token is")
 	}

@@ -61,7 +61,7 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 // state tells how the latest mint went. Zoho may have throttled either quota: see quotasOf.
 func (g *grant) state(q, requests *quotaRecord, now time.Time, limits quota.Limits) GrantState {
 	switch rec := g.record(); {
-	case rec.Failure.isDefinite():
+	case rec.isRefused():
 		return StateRefused
 	case rec.latestSilence(q, requests, now, limits) != nil:
 		return StateThrottled
@@ -72,6 +72,12 @@ func (g *grant) state(q, requests *quotaRecord, now time.Time, limits quota.Limi
 	default:
 		return StateReady
 	}
+}
+
+// isRefused reports whether Zoho's latest answer was that it does not take the
+// credentials.
+func (rec grantRecord) isRefused() bool {
+	return rec.Failure.isDefinite() || rec.Failure == nil && rec.Refusal != nil
 }
 
 // latestSilence is Zoho's latest throttle answer; nil if there is none, or if it is over and

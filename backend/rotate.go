@@ -48,6 +48,9 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
 	}
 	ended, warnings, err := e.revokeOthers(ctx, g, name, t)
+	if isFull(failed) && err == nil && len(ended) > 0 { // there is room now
+		t, failed = e.mintAnother(ctx, g, name, nil)
+	}
 	if failed != nil {
 		text := "No access token of it was alive. "
 		if len(ended) > 0 {
@@ -112,17 +115,23 @@ func (e *Engine) handedOutBy(ctx context.Context, t *token, role string) (had bo
 }
 
 // mintAnother makes another token than former the current one, and gives refused
-// credentials another chance. What is kept in reserve is for readers.
+// credentials another chance. The requests that are kept in reserve are for readers. The
+// places for live tokens that are kept for them are not: when the new token is there, the
+// others of the grant end, so that a rotation takes one place for a moment only.
 func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former *token) (*token, error) {
 	if err := e.forgive(ctx, g); err != nil {
 		return nil, err
 	}
-	const tries = 3 // a reader's mint may be under way, and find that none is needed
-	for range tries {
-		if err := e.mintOnce(ctx, g, mintPurpose{role: role, needed: func() bool {
+	const tries = 3 // a reader's mint may be under way, find that none is needed, or may do less
+	for try := range tries {
+		err := e.mintOnce(ctx, g, mintPurpose{rotation: true, role: role, needed: func() bool {
 			t, _ := g.currentToken(e.now(), need{})
 			return t == nil || t == former
-		}}); err != nil {
+		}})
+		if try+1 < tries && (isReserved(err) || isOfAnotherRole(err, role)) {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		if t, _ := g.currentToken(e.now(), need{}); t != nil && t != former {

@@ -271,3 +271,68 @@ func TestRotate_LeavesATokenOfFormerCredentialsThatReadersOfAnotherRoleHave(t *t
 	require.True(t, w.alive(theirs))
 	require.Contains(t, joined(rotated.Warnings), "crm-sync")
 }
+
+// crowded is a mount with n leased tokens of a grant; Zoho allows ten.
+func crowded(t *testing.T, n int) (w *world, held []*backend.Issued) {
+	t.Helper()
+	w = newWorldWith(t, zohosim.Options{Throttle: throttleOff})
+	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	held = append(held, w.read("crm-sync"))
+	for len(held) < n {
+		held = append(held, w.read("own"))
+	}
+	return w, held
+}
+
+// Zoho has ten places, and three are kept for readers who have no token. A rotation needs
+// one of them for a moment only.
+func TestRotate_MayUseThePlacesThatAreKeptForReaders(t *testing.T) {
+	for _, n := range []int{7, 9} {
+		w, held := crowded(t, n)
+		_, err := w.reject("crm-sync", held[0].TokenID)
+		require.ErrorContains(t, err, "The other 3 of max_live_tokens (10) are kept for readers who have no token")
+		require.NotContains(t, err.Error(), "Zoho kills")
+		rotated, err := w.rotate("crm-sync")
+		require.NoError(t, err)
+		require.Len(t, rotated.Ended, n)
+		require.Equal(t, rotated.TokenID, w.read("crm-sync").TokenID)
+		require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
+	}
+}
+
+func TestRotate_WithAllPlacesTakenEndsNothingUnlessForcedAndThenBringsAToken(t *testing.T) {
+	w, held := crowded(t, 10)
+	_, err := w.rotate("crm-sync")
+	require.Contains(t, grantError(t, err).Error(), "beyond max_live_tokens (10)")
+	for _, lease := range held {
+		require.True(t, w.alive(lease))
+	}
+	rotated, err := w.engine.Rotate(t.Context(), "crm-sync", true)
+	require.NoError(t, err)
+	require.Len(t, rotated.Ended, 10)
+	require.Equal(t, rotated.TokenID, w.read("crm-sync").TokenID)
+	require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
+}
+
+// Invariant 15: other grants have the same places. Who rotates one takes one place at a time,
+// and ends nobody else's token.
+func TestRotate_InALoopLeavesThePlacesOfOtherGrants(t *testing.T) {
+	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
+	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.robot("robot", "ZohoCRM.modules.READ")
+	w.robot("evil", "ZohoCRM.modules.ALL")
+	others := []*backend.Issued{w.read("robot")}
+	for range 20 {
+		_, err := w.rotate("evil")
+		require.NoError(t, err)
+		w.read("evil")
+	}
+	for _, lease := range others {
+		require.True(t, w.alive(lease))
+	}
+	w.kill(others[0].TokenID)
+	require.True(t, w.alive(w.read("robot")))
+	status := w.status("robot")
+	require.Equal(t, 2, status.LiveTokens)
+}

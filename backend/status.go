@@ -95,10 +95,14 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 
 func (s *Status) tellFailure(rec grantRecord, t *quota.Silence, now time.Time) {
 	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
-	if t != nil && !rec.Failure.isDefinite() {
+	failed := rec.Failure
+	if rec.isRefused() {
+		failed = rec.Refusal
+	}
+	if t != nil && !failed.isDefinite() {
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.Until(now)
-	} else if f := rec.Failure; f != nil {
-		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = f.Text, f.At, f.Code, f.RetryAt
+	} else if failed != nil {
+		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = failed.Text, failed.At, failed.Code, failed.RetryAt
 	}
 }
 

@@ -52,14 +52,15 @@ func (r *Role) tellWhoseClient(err error) error {
 // or a new one, which is there for the first reader then.
 func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*token, error) {
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
-	t, err := e.mint(ctx, g, mintPurpose{trial: true, role: r.Name, config: config, needed: func() bool {
+	purpose := mintPurpose{trial: true, role: r.Name, config: config, needed: func() bool {
 		if !g.record().Failure.isDefinite() {
 			proof, _ = g.currentToken(e.now(), need{})
 		}
 		return proof == nil
-	}})
+	}}
+	t, err := e.mint(ctx, g, purpose)
 	if err != nil || proof != nil {
-		return proof, err
+		return proof, purpose.explain(err)
 	}
 	if r.Exclusive { // its readers get tokens of their own
 		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
