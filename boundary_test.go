@@ -164,7 +164,7 @@ func TestErrors_OfBadInputArriveAs400AndNeverAs500(t *testing.T) {
 	}
 	require.Equal(t, http.StatusNotFound, r.read("roles/other").status)
 	require.Equal(t, http.StatusNotFound, r.read("no/such/path").status)
-	require.Equal(t, http.StatusMethodNotAllowed, r.write("creds/crm-sync", fields{}).status)
+	require.Equal(t, http.StatusMethodNotAllowed, r.write("info", fields{}).status)
 }
 
 func TestPlugin_TellsVaultItsKindVersionAndPaths(t *testing.T) {

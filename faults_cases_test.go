@@ -122,6 +122,7 @@ func faultCasesOfRoles() []faultCase {
 func faultCasesOfTokens() []faultCase {
 	return []faultCase{
 		{op: logical.ReadOperation, path: "creds/crm-sync", holds: isLeased},
+		{op: logical.UpdateOperation, path: "creds/crm-sync", holds: isLeased},
 		{what: "of a token that is there", op: logical.ReadOperation, path: "creds/crm-sync", arrange: withLease, holds: isLeased},
 		{what: "of one that is stale", op: logical.ReadOperation, path: "creds/crm-sync", arrange: func(s *scene) {
 			withLease(s)

@@ -200,3 +200,34 @@ func TestCreds_WhenZohoIsDownAGoodTokenComesWithAWarning(t *testing.T) {
 	require.NotEqual(t, token, got.token())
 	require.Empty(t, got.Warnings)
 }
+
+// Some clients send parameters only in the body of a write: the command line's write, a
+// template of Vault Agent, External Secrets.
+func TestCreds_AWriteIsAReadWithItsParametersInTheBody(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	read := r.read("creds/crm-sync").done(t)
+	written := r.write("creds/crm-sync", nil).done(t)
+	require.Equal(t, read.Data, written.Data)
+	require.Equal(t, read.Secret.TTL, written.Secret.TTL)
+	require.False(t, written.Secret.Renewable)
+
+	require.Equal(t, 15*time.Minute, r.write("creds/crm-sync", fields{"ttl": "15m", "min_ttl": ""}).done(t).Secret.TTL)
+	another := r.write("creds/crm-sync", fields{"reject": read.Data["token_id"]}).done(t)
+	require.NotEqual(t, read.token(), another.token())
+	require.Equal(t, another.token(), r.write("creds/crm-sync", fields{"reject": read.Data["token_id"]}).done(t).token())
+	r.clock.Advance(15 * time.Minute)
+	require.NotEqual(t, another.token(), r.write("creds/crm-sync", fields{"min_ttl": "50m"}).done(t).token())
+	require.Equal(t, 3, r.zoho.sim.MintCount(r.zoho.refreshToken))
+
+	require.NoError(t, r.revoke("creds/crm-sync", another))
+}
+
+// Vault asks for the capability create if an existence check finds nothing. There is none,
+// so that a policy with update suffices.
+func TestCreds_AWriteNeedsNoCapabilityCreate(t *testing.T) {
+	t.Parallel()
+	path := newMount(t).inner.Route("creds/crm-sync")
+	require.Nil(t, path.ExistenceCheck)
+	require.NotContains(t, path.Operations, logical.CreateOperation)
+}

@@ -37,7 +37,7 @@ func TestForwarding_EveryMutatingOrIssuingOperationHasBothFlags(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 19, forwarded)
+	require.Equal(t, 20, forwarded)
 }
 
 // standbyStates are those in which a node may not write.

@@ -5,8 +5,9 @@
 #
 #   sed 's|zoho/|zoho-eu/|g; s|crm-sync|books-export|g' policies/application.hcl | vault policy write books-export -
 
+# update is the same as read, with the parameters in a body.
 path "zoho/creds/crm-sync" {
-  capabilities = ["read"]
+  capabilities = ["read", "update"]
 }
 
 # To end a lease before its time. Renewing is of no use: Zoho cannot extend a token.

@@ -25,7 +25,7 @@ path "zoho/roles/{{identity.entity.id}}/deauthorize" {
 }
 
 path "zoho/creds/{{identity.entity.id}}" {
-  capabilities = ["read"]
+  capabilities = ["read", "update"]
 }
 
 # To end a lease before its time. Vault prefers a lease_id in the body to the one in

@@ -1,9 +1,11 @@
 package test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,12 +22,37 @@ func TestAgent_TheRenderedTokenIsNeverDead(t *testing.T) {
 	t.Parallel()
 	const life, lives = 20 * time.Second, 4
 	m := newMount(t, zohosim.Options{TokenLife: life})
-	_, rendered := m.startAgent()
+	_, rendered := m.startAgent("")
 	seen := make(map[string]bool)
 	watch(t, "the agent to render the next token", (lives+2)*life, func() bool {
 		seen[m.aliveIn(rendered)] = true
 		return len(seen) > lives
 	})
+}
+
+// A template of Vault Agent can send parameters only by writing.
+func TestAgent_RendersATokenForWhichItWritesParameters(t *testing.T) {
+	t.Parallel()
+	const life, lives = 20 * time.Second, 3
+	m := newMount(t, zohosim.Options{TokenLife: life})
+	_, rendered := m.startAgent(`"min_ttl=8s" "ttl=15s"`)
+	seen := make(map[string]bool)
+	watch(t, "the agent to render the next token", (lives+2)*life, func() bool {
+		seen[m.aliveIn(rendered)] = true
+		return len(seen) > lives
+	})
+	log, err := m.root.Logical().ListWithContext(t.Context(), "sys/leases/lookup/"+m.path+"/creds/crm-sync")
+	require.NoError(t, err)
+	keys, _ := log.Data["keys"].([]any)
+	for _, key := range keys {
+		lease, err := m.root.Logical().WriteWithContext(t.Context(), "sys/leases/lookup", map[string]any{"lease_id": m.path + "/creds/crm-sync/" + fmt.Sprint(key)})
+		if err != nil {
+			continue // it has just ended
+		}
+		ttl, err := lease.Data["ttl"].(json.Number).Int64()
+		require.NoError(t, err)
+		require.LessOrEqual(t, ttl, int64(15))
+	}
 }
 
 // Invariant 2. The token lives 40 seconds. Once the next one has been minted
@@ -34,7 +61,7 @@ func TestAgent_DoesNotNoticeThatZohoIsDownForMoreThanHalfATokensLife(t *testing.
 	t.Parallel()
 	const life, outage = 40 * time.Second, 24 * time.Second
 	m := newMount(t, zohosim.Options{TokenLife: life})
-	agent, rendered := m.startAgent()
+	agent, rendered := m.startAgent("")
 	until := func(what string, enough func() bool) {
 		watch(t, what, 2*life, func() bool {
 			m.aliveIn(rendered)
@@ -65,17 +92,17 @@ func (m *mount) aliveIn(file string) string {
 	return string(token)
 }
 
-// startAgent starts an agent that renders the token of crm-sync into a file, and
-// waits for the first rendering.
-func (m *mount) startAgent() (agent *bootstrap.Process, rendered string) {
+// startAgent starts an agent that renders the token of crm-sync into a file, with
+// parameters that its template writes, if any, and waits for the first rendering.
+func (m *mount) startAgent(parameters string) (agent *bootstrap.Process, rendered string) {
 	m.t.Helper()
 	dir := m.t.TempDir()
 	rendered = filepath.Join(dir, "token")
 	config := m.agentConfig(dir, fmt.Sprintf(`
 template {
-  contents    = "{{ with secret \"%s/creds/crm-sync\" }}{{ .Data.access_token }}{{ end }}"
+  contents    = "{{ with secret \"%s/creds/crm-sync\" %s }}{{ .Data.access_token }}{{ end }}"
   destination = %q
-}`, m.path, rendered))
+}`, m.path, strings.ReplaceAll(parameters, `"`, `\"`), rendered))
 	m.t.Attr("with", "the server's Agent")
 	agent, err := m.server.StartCLI(m.t.Context(), "", m.path+"-agent.log", "agent", "-config="+config)
 	require.NoError(m.t, err)
@@ -92,7 +119,7 @@ func (m *mount) agentConfig(dir, rest string) string {
 	policy := m.path + "-agent"
 	_, err := m.root.Logical().WriteWithContext(ctx, "sys/auth/"+auth, map[string]any{"type": "approle"})
 	require.NoError(m.t, err)
-	require.NoError(m.t, m.root.Sys().PutPolicyWithContext(ctx, policy, fmt.Sprintf(`path "%s/creds/crm-sync" { capabilities = ["read"] }`, m.path)))
+	require.NoError(m.t, m.root.Sys().PutPolicyWithContext(ctx, policy, fmt.Sprintf(`path "%s/creds/crm-sync" { capabilities = ["read", "update"] }`, m.path)))
 	_, err = m.root.Logical().WriteWithContext(ctx, "auth/"+auth+"/role/app", map[string]any{"token_policies": policy})
 	require.NoError(m.t, err)
 	roleID, err := m.root.Logical().ReadWithContext(ctx, "auth/"+auth+"/role/app/role-id")

@@ -251,3 +251,21 @@ func TestLog_ShowsTheRevocationByLeaseExpiryWhichTheAuditLogDoesNot(t *testing.T
 	}
 	require.Less(t, time.Duration(leased.LeaseDuration)*time.Second, time.Minute)
 }
+
+// Why reject takes a token_id: Vault writes the address of a read into its audit log, with
+// the parameters, and only hashes of what is in a body.
+func TestAuditLog_HasTheParametersOfAReadInClearAndNotThoseOfAWrite(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	const read, written = "1000.0123456789abcdef0123456789abcd00.0123456789abcdef0123456789abcdef", "1000.0123456789abcdef0123456789abcd01.0123456789abcdef0123456789abcdef"
+	_, err := m.root.Logical().ReadWithDataWithContext(t.Context(), m.path+"/creds/crm-sync", url.Values{"reject": {read}})
+	require.ErrorContains(t, err, "Write the token_id")
+	require.NotContains(t, strings.ReplaceAll(err.Error(), "reject="+read, ""), read, "the client names the address, and the engine does not")
+	_, err = m.root.Logical().WriteWithContext(t.Context(), m.path+"/creds/crm-sync", map[string]any{"reject": written})
+	require.ErrorContains(t, err, "Write the token_id")
+	require.NotContains(t, err.Error(), written)
+	log, err := os.ReadFile(m.server.AuditLog())
+	require.NoError(t, err)
+	require.Contains(t, string(log), read)
+	require.NotContains(t, string(log), written)
+}

@@ -104,6 +104,7 @@ func (r *recorder) all() {
 	r.exchange("LIST", "roles", nil)
 
 	leased := r.exchange("GET", "creds/crm-sync", nil)
+	r.exchange("POST", "creds/crm-sync", fields{"reject": leased["token_id"], "ttl": "15m"})
 	r.exchange("GET", "roles/crm-sync/status", nil)
 	r.exchange("LIST", "clients", nil)
 	r.exchange("LIST", "tokens", nil)

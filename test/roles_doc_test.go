@@ -106,7 +106,7 @@ func ofPerson(id string) map[string][]string {
 	update, read := []string{"update"}, []string{"read"}
 	return map[string][]string{
 		"zoho/roles/" + id + "/authorize": update, "zoho/roles/" + id + "/deauthorize": update, "zoho/roles/" + id + "/status": read,
-		"zoho/creds/" + id: read, "sys/leases/revoke/zoho/creds/" + id + "/abc": update, "sys/revoke/zoho/creds/" + id + "/abc": update,
+		"zoho/creds/" + id: {"read", "update"}, "sys/leases/revoke/zoho/creds/" + id + "/abc": update, "sys/revoke/zoho/creds/" + id + "/abc": update,
 	}
 }
 

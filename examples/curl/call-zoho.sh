@@ -63,9 +63,7 @@ is_dead() {
 read_creds ""
 call
 if is_dead; then
-	# More time than the dead one has left, so that it is not handed out again.
-	left=$(field '.data.expires_at | fromdateiso8601 - now | floor + 2')
-	read_creds "?min_ttl=${left}s"
+	read_creds "?reject=$(field .data.token_id)"
 	call
 fi
 printf '%s\n' "$answer"

@@ -61,9 +61,9 @@ type zoho struct {
 
 // token is what Vault answered.
 type token struct {
-	Authorization string    `json:"authorization"`
-	APIDomain     string    `json:"api_domain"`
-	ExpiresAt     time.Time `json:"expires_at"`
+	Authorization string `json:"authorization"`
+	APIDomain     string `json:"api_domain"`
+	ID            string `json:"token_id"`
 	readAgain     time.Time
 }
 
@@ -72,7 +72,7 @@ type token struct {
 // which Zoho allows ten in ten minutes.
 func (z *zoho) get(ctx context.Context, path string) ([]byte, error) {
 	if z.token == nil || time.Now().After(z.token.readAgain) {
-		if err := z.read(ctx, 0); err != nil {
+		if err := z.read(ctx, ""); err != nil {
 			return nil, err
 		}
 	}
@@ -80,18 +80,17 @@ func (z *zoho) get(ctx context.Context, path string) ([]byte, error) {
 	if !errors.Is(err, errDeadToken) {
 		return body, err
 	}
-	// More than what is left of the dead one: so Vault cannot hand it out again.
-	if err := z.read(ctx, time.Until(z.token.ExpiresAt)+time.Second); err != nil {
+	if err := z.read(ctx, z.token.ID); err != nil {
 		return nil, err
 	}
 	return z.call(ctx, path)
 }
 
-// read reads a token that lives for minTTL at least; 0 is what the role says.
-func (z *zoho) read(ctx context.Context, minTTL time.Duration) error {
+// read reads a token, and another one than rejected if that is not empty.
+func (z *zoho) read(ctx context.Context, rejected string) error {
 	query := map[string][]string{}
-	if minTTL > 0 {
-		query["min_ttl"] = []string{fmt.Sprintf("%ds", int(minTTL.Seconds())+1)}
+	if rejected != "" {
+		query["reject"] = []string{rejected}
 	}
 	secret, err := z.vault.Logical().ReadWithDataWithContext(ctx, z.creds, query)
 	if err != nil {

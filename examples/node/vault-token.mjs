@@ -8,7 +8,8 @@ import { OAuthToken, UserSignature, TokenStore } from "@zohocrm/nodejs-sdk-8.0";
 export class VaultToken extends OAuthToken {
   #vault;
   #role;
-  #lease = null; // { id, authorization, apiDomain, readAgain, ends }
+  #lease = null; // { id, tokenId, authorization, apiDomain, readAgain, ends }
+  #rejected = null; // the token_id of one that Zoho no longer takes
   #reading = null; // the reading that is under way, for all who wait
 
   // vault is { address, token, namespace }; Vault's certificate authority is
@@ -44,6 +45,14 @@ export class VaultToken extends OAuthToken {
     if (lease) await this.#giveBack(lease);
   }
 
+  // For a call that Zoho has answered with 401 INVALID_TOKEN: the next one gets another
+  // token. Once for a dead token, or the role's requests are used up.
+  reject() {
+    if (!this.#lease) return;
+    this.#rejected = this.#lease.tokenId;
+    this.#lease.readAgain = this.#lease.ends = 0;
+  }
+
   async #current() {
     if (this.#lease && Date.now() < this.#lease.readAgain) return this.#lease;
     // One reading for all calls that run at the same time.
@@ -55,7 +64,8 @@ export class VaultToken extends OAuthToken {
     const started = Date.now();
     let answer;
     try {
-      answer = await this.#ask("GET", `zoho/creds/${encodeURIComponent(this.#role)}`);
+      const query = this.#rejected ? `?reject=${this.#rejected}` : "";
+      answer = await this.#ask("GET", `zoho/creds/${encodeURIComponent(this.#role)}${query}`);
     } catch (error) {
       // While Vault or Zoho is away, a token that still lives is better than none. A
       // refusal (400, 403) is for a person.
@@ -69,6 +79,7 @@ export class VaultToken extends OAuthToken {
     const life = answer.lease_duration * 1000;
     this.#lease = {
       id: answer.lease_id,
+      tokenId: answer.data.token_id,
       authorization: answer.data.authorization,
       apiDomain: answer.data.api_domain,
       readAgain: started + life * 0.9,

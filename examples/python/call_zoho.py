@@ -8,10 +8,8 @@ It needs hvac (Debian: python3-hvac), VAULT_ADDR, and either VAULT_TOKEN or what
 """
 
 import argparse
-import math
 import sys
 import time
-from datetime import datetime, timezone
 
 import hvac
 import requests
@@ -44,17 +42,14 @@ class Zoho:
             self.read()
         answer = self.call(api)
         if is_dead(answer):
-            # More than the dead one has left, so that it is not handed out again.
-            expires = datetime.strptime(self.creds["expires_at"], "%Y-%m-%dT%H:%M:%SZ")
-            left = expires.replace(tzinfo=timezone.utc) - datetime.now(timezone.utc)
-            self.read(min_ttl=math.ceil(left.total_seconds()) + 1)
+            self.read(reject=self.creds["token_id"])
             answer = self.call(api)
         if not answer.ok:
             raise RuntimeError(f"HTTP {answer.status_code}: {answer.text}")
         return answer
 
-    def read(self, min_ttl=None):
-        params = {} if min_ttl is None else {"min_ttl": f"{min_ttl}s"}
+    def read(self, reject=None):
+        params = {} if reject is None else {"reject": reject}
         # An hvac.exceptions.VaultError says what happened, and what to do.
         answer = self.vault.adapter.get(self.path, params=params)
         # Nothing is under way with the former token. In a program with parallel
