@@ -259,7 +259,7 @@ func TestAuditLog_HasTheParametersOfAReadInClearAndNotThoseOfAWrite(t *testing.T
 	m := newMount(t, zohosim.Options{})
 	const read, written = "1000.0123456789abcdef0123456789abcd00.0123456789abcdef0123456789abcdef", "1000.0123456789abcdef0123456789abcd01.0123456789abcdef0123456789abcdef"
 	_, err := m.root.Logical().ReadWithDataWithContext(t.Context(), m.path+"/creds/crm-sync", url.Values{"reject": {read}})
-	require.ErrorContains(t, err, "Write the token_id")
+	require.ErrorContains(t, err, "in clear in Vault's audit log")
 	require.NotContains(t, strings.ReplaceAll(err.Error(), "reject="+read, ""), read, "the client names the address, and the engine does not")
 	_, err = m.root.Logical().WriteWithContext(t.Context(), m.path+"/creds/crm-sync", map[string]any{"reject": written})
 	require.ErrorContains(t, err, "Write the token_id")

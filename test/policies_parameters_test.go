@@ -47,7 +47,7 @@ func permissions(policy, role string) allowed {
 	list := map[string]parameters{"LIST": takes("list")}
 	pages := map[string]parameters{"LIST": takes("after", "limit", "list")}
 	read := map[string]parameters{"GET": takes()}
-	creds := map[string]parameters{"GET": takes("min_ttl", "reject", "ttl")}
+	creds := map[string]parameters{"GET": takes("min_ttl", "reject", "ttl"), "PUT": takes("min_ttl", "reject", "ttl")}
 	write := map[string]parameters{"GET": takes(), "PUT": everything(), "PATCH": everything(), "DELETE": takes()}
 	token := map[string]parameters{"GET": takes("after", "limit"), "DELETE": takes("after", "limit")}
 	lookup := map[string]parameters{"PUT": takes("token")}
@@ -345,16 +345,18 @@ func TestPolicies_AParameterDoesNotNameAnotherRoleOrToken(t *testing.T) {
 	holders := m.policyHolders()
 	application, auditor := holders["application"].client.Token(), holders["auditor"].client.Token()
 	other := m.read("other")
-	status, body := m.ask(application, "GET", "zoho/creds/crm-sync", map[string]any{"name": "other", "role": "other"})
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, body, `"role":"crm-sync"`)
-	require.NotContains(t, body, other.token)
+	for _, method := range []string{"GET", "PUT"} {
+		status, body := m.ask(application, method, "zoho/creds/crm-sync", map[string]any{"name": "other", "role": "other"})
+		require.Equal(t, http.StatusOK, status)
+		require.Contains(t, body, `"role":"crm-sync"`)
+		require.NotContains(t, body, other.token)
+	}
 	own := m.read("crm-sync")
-	status, _ = m.ask(auditor, "DELETE", "zoho/tokens/"+text(t, own.Secret, "token_id"), map[string]any{"token_id": other.Data["token_id"]})
+	status, _ := m.ask(auditor, "DELETE", "zoho/tokens/"+text(t, own.Secret, "token_id"), map[string]any{"token_id": other.Data["token_id"]})
 	require.Equal(t, http.StatusNoContent, status)
 	require.True(t, m.accepted(other))
 	// Nor does a namespace: a server that has them looks for the mount there, and one that has none does not look at it.
-	status, body = m.ask(application, "GET", "zoho/creds/crm-sync", nil, "X-Vault-Namespace", "other/")
+	status, body := m.ask(application, "GET", "zoho/creds/crm-sync", nil, "X-Vault-Namespace", "other/")
 	if status == http.StatusOK {
 		require.False(t, m.server.OpenBao())
 		require.Contains(t, body, `"role":"crm-sync"`)
