@@ -181,6 +181,26 @@ func TestTokenServer_AProgramWhoseTokenIsDeadGetsAnother(t *testing.T) {
 	s.ends()
 }
 
+// Whoever consented was removed at Zoho: there is no other token, and what was handed out
+// may be dead. The program gets what there is, and whoever monitors is told.
+func TestTokenServer_SaysThatZohoHasRefusedTheGrantOfATokenThatItHandsOut(t *testing.T) {
+	t.Parallel()
+	s := newMount(t, zohosim.Options{}).startTokenServer()
+	handedOut := s.gets()
+	s.m.sim.RemoveUser("user@example.com")
+	health := func() string {
+		_, _, body := s.m.get(strings.Replace(s.url, "/oauth/v2/token", "/healthz", 1))
+		return body
+	}
+	eventually(t, "a program to come back", func() bool {
+		_, body, token := s.ask()
+		require.Equal(t, handedOut, token, body)
+		return strings.Contains(health(), `"warnings":["this access token may be dead: Zoho has refused`)
+	})
+	require.Equal(t, 1, strings.Count(s.said(), "Vault warns of the access token"))
+	require.NotContains(t, health(), "crm-sync", "whoever can connect can see it")
+}
+
 // A program has a token in memory, and the token server is started again.
 func TestTokenServer_ItsEndTakesNoTokenFromItsCallers(t *testing.T) {
 	t.Parallel()
