@@ -46,7 +46,7 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 				Summary:      "Read how the role's grant is doing, without asking Zoho.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "role-status"},
 				Responses: ok(map[string]*framework.FieldSchema{
-					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable; or deauthorized."},
+					"state":                 {Type: framework.TypeString, Description: "How the latest mint went: never tried, ready, throttled, refused or unreachable; out of budget, if there is no token for a reader and no request is left for one, until retry_at; or deauthorized."},
 					"authorized":            {Type: framework.TypeBool, Description: "Whether the role has something to mint from."},
 					"authorized_as":         {Type: framework.TypeString, Description: "Whose Zoho account the refresh token belongs to, as Zoho said when it was given; empty if Zoho did not say. See authorized_as_kind for what it is worth."},
 					"authorized_as_kind":    {Type: framework.TypeString, Description: "What authorized_as is: verified address, unverified address, address if Zoho did not say whether it is verified, or name, which whoever has the account has chosen; empty if there is none."},

@@ -37,7 +37,7 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 				},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each, and whether it is authorized. The states are never tried, ready, throttled, refused, unreachable, deauthorized, or broken if the role's entry cannot be read.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each, and whether it is authorized. The states are never tried, ready, throttled, out of budget, refused, unreachable, deauthorized, or broken if the role's entry cannot be read.",
 		},
 		{
 			Pattern:        "roles/" + nameRegex,
@@ -88,6 +88,7 @@ func roleFields() map[string]*framework.FieldSchema {
 		"ttl":              {Type: framework.TypeDurationSecond, Description: "Longest time of a lease. 0, the default, is the token's remaining life. A short one makes new tokens frequent, and Zoho limits them."},
 		"min_ttl":          {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is the mount's min_ttl."},
 		"exclusive":        {Type: framework.TypeBool, Description: "Give each lease a token of its own instead of sharing one: at most max_live_tokens at a time, and request_budget in request_window."},
+		"revoke_delay":     {Type: framework.TypeDurationSecond, Description: "How long an access token that nobody leases any more is kept for the next reader before it is revoked, for jobs that read and give back in quick succession: at most 10m. 0, the default, revokes it with its last lease. Not with exclusive=true."},
 		"metadata":         {Type: framework.TypeKVPairs, Description: "Pairs of a key and a value for readers of the role, without secrets, such as portal=acme: at most 32, and 2048 bytes in all. A write replaces them all, a patch changes those that it names."},
 	}
 }
@@ -140,6 +141,7 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 		"ttl":              inSeconds(role.TTL),
 		"min_ttl":          inSeconds(role.MinTTL),
 		"exclusive":        role.Exclusive,
+		"revoke_delay":     inSeconds(role.RevokeDelay),
 		"metadata":         maps.Clone(role.Metadata),
 	}}, nil
 }
@@ -186,6 +188,7 @@ func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d
 		TTL:          writtenDuration(d, "ttl"),
 		MinTTL:       writtenDuration(d, "min_ttl"),
 		Exclusive:    written[bool](d, "exclusive"),
+		RevokeDelay:  writtenDuration(d, "revoke_delay"),
 		Force:        written[bool](d, "force"),
 		Metadata:     writtenPairs(d, "metadata", req.Operation),
 		MustExist:    req.Operation == logical.PatchOperation,

@@ -90,7 +90,7 @@ func (b *zohoBackend) tick(ctx context.Context, _ *logical.Request) error {
 	if !b.WriteSafeReplicationState() {
 		return nil
 	}
-	return b.engine.Tick(ctx)
+	return b.engine.Tick(ctx, b.System().Tainted)
 }
 
 const backendHelp = `

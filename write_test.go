@@ -101,13 +101,13 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 		"grant_type": "refresh_token", "scopes": "ZohoCRM.modules.ALL, ZohoCRM.settings.READ,,ZohoCRM.modules.ALL",
 		"data_center": "eu", "ttl": "50m", "min_ttl": "300", "exclusive": "true", "metadata": []string{"organization_id=60012345678", "owner=Team A = CRM"}, "consent": "org",
 	})
-	elsewhere := []string{"name", "code", "redirect_uri", "soid", "force", "expected_account"} // the first is in the path, the last has a test of its own
+	elsewhere := []string{"name", "code", "redirect_uri", "soid", "force", "expected_account", "revoke_delay"} // the first is in the path, the last two have tests of their own
 	require.Len(t, written, len(roleFields())-len(elsewhere), "a new field belongs here too")
 	m.write("roles/crm-sync", written).done(t)
 	want := fields{
 		"name": "crm-sync", "grant_type": "refresh_token", "data_center": "eu", "accounts_url": "https://accounts.zoho.eu",
 		"client_id": "1000.ROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
-		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"}, "consent": "org", "expected_account": "",
+		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "revoke_delay": int64(0), "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"}, "consent": "org", "expected_account": "",
 		"authorized": true, "scopes_granted": []string{},
 	}
 	require.Len(t, want, len(roleAnswer()), "a new field belongs here too")
@@ -137,7 +137,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	m.write("roles/crm-sync", goodClientCredentials()).done(t)
 	want := fields{
 		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLE",
-		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "metadata": map[string]string{}, "consent": "user", "expected_account": "",
+		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "revoke_delay": int64(0), "metadata": map[string]string{}, "consent": "user", "expected_account": "",
 		"authorized": true, "scopes_granted": []string{},
 	}
 	require.EqualValues(t, want, m.read("roles/crm-sync").Data)
@@ -246,4 +246,18 @@ func TestPatch_OfARoleThatIsNotThereCreatesNone(t *testing.T) {
 	m, z := newWorld(t)
 	before := m.stored()
 	m.requireRefused(m.patch("roles/other", fields{"refresh_token": z.refreshToken}), before, "a patch", "does not exist")
+}
+
+func TestRole_RevokeDelayReadsBackAndIsRefusedWhereNobodyElseGetsTheToken(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	m.write("config", goodConfig()).done(t)
+	m.write("roles/crm-sync", goodRole().with(fields{"revoke_delay": "5m"})).done(t)
+	m.write("roles/crm-sync", fields{"ttl": "20m"}).done(t)
+	require.EqualValues(t, int64(300), m.read("roles/crm-sync").Data["revoke_delay"])
+	before := m.stored()
+	m.requireRefused(m.write("roles/crm-sync", fields{"revoke_delay": "11m"}), before, "revoke_delay", "revoke_delay")
+	m.requireRefused(m.write("roles/crm-sync", fields{"exclusive": true}), before, "revoke_delay", "exclusive=false")
+	m.patch("roles/crm-sync", fields{"revoke_delay": nil}).done(t)
+	require.EqualValues(t, int64(0), m.read("roles/crm-sync").Data["revoke_delay"])
 }

@@ -1,8 +1,8 @@
 package backend
 
 import (
+	"cmp"
 	"context"
-
 	"fmt"
 	"time"
 
@@ -42,7 +42,8 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Reque
 	case quota.Reserved:
 		sent.ReserveOf, err = e.entitledRole(ctx, a)
 		if err == nil && sent.ReserveOf == "" {
-			err = reservedError(limits, decision.Until)
+			left, _ := rec.Left(now, limits)
+			err = reservedError(limits, left, decision.Until)
 		}
 	case quota.Go, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
 	}
@@ -80,15 +81,48 @@ func (e *Engine) entitledRole(ctx context.Context, a *attempt) (string, error) {
 		}
 	}
 	for _, role := range waiting {
-		alone, err := e.isAloneOn(ctx, a.q, role, a.config)
-		if err == nil && alone && a.requests != a.q {
-			alone, err = e.isAloneOfClient(ctx, a.requests.id, role, a.config)
-		}
+		alone, err := e.isAlone(ctx, a.q, a.requests, role, a.config)
 		if err != nil || alone {
 			return role, err
 		}
 	}
 	return "", nil
+}
+
+// isAlone reports whether no other role whose requests count with those of one has ever got
+// a token.
+func (e *Engine) isAlone(ctx context.Context, q, requests *quotaRecord, role string, config *Config) (bool, error) {
+	alone, err := e.isAloneOn(ctx, q, role, config)
+	if err == nil && alone && requests != q {
+		return e.isAloneOfClient(ctx, requests.id, role, config)
+	}
+	return alone, err
+}
+
+// outOfBudget is until when a reader of a role gets no token, because there is none for it
+// and the budget allows no request; zero if a reader gets one.
+func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, g *grant, q, requests *quotaRecord) (until time.Time, err error) {
+	now, limits, rec := e.now(), config.limits(), requests.record()
+	decision := rec.Request(now, limits)
+	switch decision.Verdict {
+	case quota.Used:
+	case quota.Reserved:
+		if !rec.HasTakenReserve(r.Name, now, limits) {
+			return until, nil
+		}
+		if alone, err := e.isAlone(ctx, q, requests, r.Name, config); err != nil || alone {
+			return until, err
+		}
+	case quota.Go, quota.Silent, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
+		return until, nil
+	}
+	if !r.Exclusive {
+		t, _, err := e.bestToken(ctx, g, need{minTTL: cmp.Or(r.MinTTL, config.MinTTL)})
+		if err != nil || t != nil && t.comfortable(now) { // with a warning, if it has less than min_ttl
+			return until, err
+		}
+	}
+	return decision.Until, nil
 }
 
 // isAloneOfClient reports whether no other refresh token of a client has worked, and
@@ -178,9 +212,9 @@ func (p mintPurpose) cause(window time.Duration) string {
 	case p.want.minTTL >= long:
 		return fmt.Sprintf("This read asks for a token with min_ttl=%s, so a token is of use to it for the first %s of its life only: ask for less.", p.want.minTTL, zoho.MaxLife-p.want.minTTL)
 	case p.ttl > 0 && p.ttl < window:
-		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none.", p.role, p.ttl)
+		return fmt.Sprintf("Role %q has a ttl of %s: when its only lease ends, its access token ends as well, and the next read is a token request. Write a longer ttl, or none, or a revoke_delay, which keeps the token for the next reader.", p.role, p.ttl)
 	default:
-		return "Look for what needs many new tokens: readers that give their token back after each call, a role with exclusive=true, a short ttl or a long min_ttl, in this role or in others that share the budget (see the role's status)."
+		return "Look for what needs many new tokens: readers that give their token back after each call (if they are jobs, write revoke_delay to their role, which keeps the token for the next one, or let them read with a short ttl and give nothing back), a role with exclusive=true, a short ttl or a long min_ttl, in this role or in others that share the budget (see the role's status)."
 	}
 }
 
@@ -196,8 +230,8 @@ func (p mintPurpose) explain(err error) error {
 	return &told
 }
 
-func reservedError(limits quota.Limits, free time.Time) error {
+func reservedError(limits quota.Limits, left int, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, verdict: quota.Reserved, Text: fmt.Sprintf(
-		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: in that time a role gets one of them, if its credentials have worked and all its tokens have less time left than its own min_ttl.",
-		limits.Unreserved(), limits.Budget, limits.Window, limits.Reserve())}
+		"%d of the %d token requests in %s have been made. The other %d are kept for readers who have no token: in that time a role gets one of them, if its credentials have worked and all its tokens have less time left than its own min_ttl. If the readers are jobs that give their token back, write revoke_delay to their role, which keeps it for the next one, or let them read with a short ttl and give nothing back.",
+		limits.Budget-left, limits.Budget, limits.Window, left)}
 }

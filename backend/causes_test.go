@@ -42,7 +42,7 @@ func TestBudget_TheErrorNamesTheCauseOfThisRole(t *testing.T) {
 				require.NotContains(t, failed.Error(), c.not)
 			}
 			status := w.status("crm-sync")
-			require.Equal(t, backend.StateReady, status.State)
+			require.Equal(t, backend.StateOutOfBudget, status.State)
 			require.Zero(t, status.RequestsLeft)
 			require.Equal(t, failed.RetryAt, status.RetryAt, "when there is budget again")
 		})

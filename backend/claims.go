@@ -86,7 +86,8 @@ func (e *Engine) checkClaim(client *quotaRecord, claim quota.Claim, config *Conf
 	case quota.Used:
 		return budgetError(config, decision.Until)
 	case quota.Reserved:
-		return reservedError(limits, decision.Until)
+		left, _ := rec.Left(e.now(), limits)
+		return reservedError(limits, left, decision.Until)
 	case quota.CodesUsed:
 		text = fmt.Sprintf("%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", decision.Most, decision.In)
 	case quota.RoleUsed:

@@ -67,6 +67,16 @@ func crashesOfTick() []crashCase {
 			require.Error(w.t, w.release(w.leases[0]))
 			w.sim.SetDown(false)
 		}, do: tickOnce, ends: 1},
+		{name: "tick that ends a kept token", prepare: func(w *world) {
+			w.keepFor("crm-sync", delay)
+			require.NoError(w.t, w.release(w.leases[0]))
+			w.clock.Advance(delay)
+		}, do: tickOnce, ends: 1},
+		{name: "revocation that keeps the token", prepare: func(w *world) { w.keepFor("crm-sync", delay) }, do: revokeFirst, ends: 1},
+		{name: "read of a kept token", prepare: func(w *world) {
+			w.keepFor("crm-sync", delay)
+			require.NoError(w.t, w.release(w.leases[0]))
+		}, do: readAgain, ends: 1},
 		{name: "tick that retires", prepare: func(w *world) {
 			w.reauthorize()
 			require.NoError(w.t, w.release(w.leases[0]))
@@ -129,7 +139,7 @@ func readInACrowd(w *world) error {
 func revokeFirst(w *world) error { return w.release(w.leases[0]) }
 
 func tickOnce(w *world) error {
-	err := w.engine.Tick(w.t.Context())
+	err := w.engine.Tick(w.t.Context(), notTainted)
 	w.settle()
 	return err
 }

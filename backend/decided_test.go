@@ -148,7 +148,7 @@ func TestMint_ADeposedLeaderRevokesNoTokenThatTheNewOneHandsOut(t *testing.T) {
 	held := w.read("crm-sync")
 	require.True(t, w.alive(held))
 	w.clock.Advance(4 * time.Minute)
-	_ = former.Tick(t.Context())
+	_ = former.Tick(t.Context(), notTainted)
 	former.Settle()
 	require.True(t, w.alive(held))
 }
@@ -161,7 +161,7 @@ func TestExchange_ADeposedLeaderRevokesNoRefreshTokenThatWasStored(t *testing.T)
 	})
 	for range 3 {
 		w.clock.Advance(2 * time.Minute)
-		_ = former.Tick(t.Context())
+		_ = former.Tick(t.Context(), notTainted)
 		former.Settle()
 	}
 	stored := w.refreshTokenOf("crm-sync")

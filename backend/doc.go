@@ -21,7 +21,8 @@
 //
 //	issue.go             a read of creds: serve a token, or wait for a mint; doubt.go says what
 //	                     is amiss with the token
-//	revoke.go            the revocation of a lease; the last one ends the token at Zoho
+//	revoke.go            the revocation of a lease; the last one ends the token at Zoho, at
+//	                     once or after a role's delay: revoke_delay.go
 //	config_store.go      a write of the config; verify.go tries its new client secret
 //	role_write.go        a write or deletion of a role; role_change.go checks what is written,
 //	                     left_refresh_token.go tells of a refresh token that lives on
@@ -87,6 +88,9 @@
 //	   ▼                          ▼
 //	 ending ──── Zoho: revoked, or already gone ────► gone
 //	   ╰────────────── expired (from any state) ────► gone
+//
+// A role's revoke_delay keeps a current token for a while after its last holder: a reader
+// who comes in that time holds it again. See package ledger, and revoke_delay.go.
 //
 // An operator can decide that a token is ending whoever holds it. Its leases
 // then have nothing left to give up.

@@ -188,7 +188,7 @@ func TestSweep_AReaderWhoMeetsItMintsOnce(t *testing.T) {
 		go func() { _, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}); read <- err }()
 		require.Eventually(t, func() bool { return w.engine.WaitingForTurns() == 2 }, 10*time.Second, time.Millisecond)
 	})
-	require.NoError(t, w.engine.Tick(t.Context()))
+	require.NoError(t, w.engine.Tick(t.Context(), notTainted))
 	require.NoError(t, <-read)
 	w.settle()
 	require.False(t, once)

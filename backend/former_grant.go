@@ -35,6 +35,9 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 	}
 	former := e.grantID(old, config)
 	if former == e.grantID(updated, config) {
+		if updated.RevokeDelay < old.RevokeDelay {
+			e.work.Go(func() { e.endUnusedToken(e.work.Life(), former, formerQuota) })
+		}
 		return nil
 	}
 	e.work.Go(func() {
@@ -49,8 +52,9 @@ func (e *Engine) tryLeaveFormerGrant(ctx context.Context, old, updated *Role) er
 	return nil
 }
 
-// endUnusedToken ends the current token of a grant that no role has any more,
-// unless somebody holds it. What fails here is left to Tick.
+// endUnusedToken ends the current token of a grant that no role has any more, or that was
+// kept for a role that wants it kept no longer, unless somebody holds it. What fails here is
+// left to Tick.
 func (e *Engine) endUnusedToken(ctx context.Context, grantID, quotaID string) {
 	g, err := e.grant(ctx, grantID, quotaID)
 	var users []string
@@ -58,13 +62,13 @@ func (e *Engine) endUnusedToken(ctx context.Context, grantID, quotaID string) {
 		users, err = e.users(ctx, g)
 	}
 	var t *token
-	if err == nil && len(users) == 0 {
+	if err == nil {
 		t, err = e.token(ctx, g.record().Current)
 	}
 	switch {
 	case err != nil:
 		e.log().Warn("could not look whether an access token is still needed; it is tried again", "grant", grantID, "error", err)
-	case t != nil:
+	case t != nil && (len(users) == 0 || t.ledger.IsDue(e.now(), e.keepsOf(ctx, t))):
 		e.endIfUnheld(ctx, t)
 	}
 }

@@ -82,7 +82,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	wg.Go(func() {
 		for range rounds {
 			w.clock.Advance(7 * time.Second)
-			if err := w.engine.Tick(context.Background()); err != nil {
+			if err := w.engine.Tick(context.Background(), notTainted); err != nil {
 				t.Error(err)
 			}
 		}

@@ -95,7 +95,7 @@ func TestLedger_ATokenHasOnlyOneAlsoWhenItIsFoundInStorageWhileItIsAdopted(t *te
 		}
 	})
 	ticked := make(chan error, 1)
-	go func() { ticked <- w.engine.Tick(context.Background()) }()
+	go func() { ticked <- w.engine.Tick(context.Background(), notTainted) }()
 	var tickErr error
 	select {
 	case <-loading: // it reads the ledger as it was before anybody held the token
@@ -135,7 +135,7 @@ func TestLedger_AWriteThatIsUnderWayDoesNotComeBackAfterTheTokenIsGone(t *testin
 	require.NoError(t, <-released)
 	w.clock.Advance(time.Hour)
 	ticked := make(chan error, 1)
-	go func() { ticked <- w.engine.Tick(context.Background()) }()
+	go func() { ticked <- w.engine.Tick(context.Background(), notTainted) }()
 	require.Eventually(t, func() bool { return w.engine.IsClosed(third.TokenID) }, 10*time.Second, time.Millisecond)
 	finish(nil)
 	require.NoError(t, <-ticked)

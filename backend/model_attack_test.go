@@ -67,6 +67,6 @@ func (m *model) setTheClock(wrong time.Duration) {
 		l.adrift, l.attempts, l.next = true, 0, m.now()
 	}
 	m.vaultWorks()
-	_ = m.engine.Tick(m.t.Context())
+	_ = m.engine.Tick(m.t.Context(), notTainted)
 	m.settle()
 }

@@ -140,7 +140,7 @@ func TestRevocation_ANoteIsNotTakenForAnOlderOneThatIsVoid(t *testing.T) {
 		}
 	}
 	hook.mu.Unlock()
-	require.NoError(t, w.engine.Tick(t.Context()))
+	require.NoError(t, w.engine.Tick(t.Context(), notTainted))
 	<-reached
 	require.True(t, fired.Load())
 	close(finish)
@@ -229,7 +229,7 @@ func TestRevocation_ARoleThatIsStoredWhileItIsLookedForKeepsItsRefreshToken(t *t
 func TestTick_OfWhichTwoOverlapDoesNoHarm(t *testing.T) {
 	w := newWorld(t)
 	w.read("crm-sync")
-	for _, err := range atOnce(8, func(int) error { return w.engine.Tick(t.Context()) }) {
+	for _, err := range atOnce(8, func(int) error { return w.engine.Tick(t.Context(), notTainted) }) {
 		require.NoError(t, err)
 	}
 }

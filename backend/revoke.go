@@ -29,7 +29,7 @@ type Lease struct {
 }
 
 // Release ends one lease's hold on its token, and, if it was the last one,
-// that very token at Zoho. It needs neither role nor config. An error means
+// that very token at Zoho, now or after a role's revoke_delay. It needs neither role nor config. An error means
 // that Vault should ask again. There is none, whatever fails, when Vault is about
 // to give up, and on a mount that is tainted, which is being disabled and must
 // not be held up; tainted is asked only if need be.
@@ -60,12 +60,17 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 	return nil
 }
 
-// releaseFrom takes a holder out of t's ledger, and ends t if it was the last.
+// releaseFrom takes a holder out of t's ledger, and ends t if it was the last and no role
+// wants t kept.
 func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tainted func() bool) error {
 	if h, held := t.ledger.Holder(holderID); held {
 		e.log().Debug("a lease has ended", "role", h.Role, "grant", t.rec.GrantID, "token_id", t.rec.ID, "entity_id", h.EntityID, "request_id", h.RequestID)
 	}
-	ending, err := t.ledger.Release(ctx, holderID, e.now())
+	keeps := e.keepsOf(ctx, t)
+	if len(keeps) > 0 && tainted() { // nobody comes any more
+		keeps = nil
+	}
+	ending, err := t.ledger.Release(ctx, holderID, e.now(), keeps)
 	if err != nil || !ending {
 		return err
 	}

@@ -247,7 +247,7 @@ func TestRevoke_ZohoIsNotAskedBeforeTheDecisionIsStoredWhoeverAsks(t *testing.T)
 	finish, first := w.holdBack(below("holders/"), func() error { return w.release(issued) })
 	asked := map[string]chan error{"the same lease again": make(chan error, 1), "tick": make(chan error, 1)}
 	go func() { asked["the same lease again"] <- w.release(issued) }()
-	go func() { asked["tick"] <- w.engine.Tick(context.Background()) }()
+	go func() { asked["tick"] <- w.engine.Tick(context.Background(), notTainted) }()
 	require.Eventually(t, func() bool { return w.engine.Deciding(issued.TokenID) == 3 }, 10*time.Second, time.Millisecond)
 	require.Zero(t, w.revocations())
 

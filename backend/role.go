@@ -44,6 +44,9 @@ type Role struct {
 	MinTTL    time.Duration `json:"min_ttl,omitempty"`   // 0: the config's
 	Exclusive bool          `json:"exclusive,omitempty"` // each lease gets a token of its own
 
+	// RevokeDelay is for how long a token that nobody leases is kept for the next reader.
+	RevokeDelay time.Duration `json:"revoke_delay,omitempty"`
+
 	// Deauthorized is who gave up the role's refresh token, and when; nil if the role
 	// has one, or never had.
 	Deauthorized *Deauthorization `json:"deauthorized,omitempty"`

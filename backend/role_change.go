@@ -23,6 +23,7 @@ type RoleChange struct {
 	TTL          *time.Duration
 	MinTTL       *time.Duration
 	Exclusive    *bool
+	RevokeDelay  *time.Duration
 	Metadata     *MetadataChange
 
 	// What is used by the write and not stored.
@@ -66,6 +67,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	set(&r.TTL, ch.TTL)
 	set(&r.MinTTL, ch.MinTTL)
 	set(&r.Exclusive, ch.Exclusive)
+	set(&r.RevokeDelay, ch.RevokeDelay)
 	r.Metadata = ch.Metadata.apply(r.Metadata)
 	if r.ClientID == "" && ch.ClientSecret == nil {
 		r.ClientSecret = secret.Value{} // back to the mount's client
@@ -105,9 +107,13 @@ func (r *Role) check() error {
 		checkScopes(r.Scopes),
 		checkMinTTL(r.MinTTL),
 		checkTTL(r.TTL),
+		checkRange("revoke_delay", r.RevokeDelay, 0, maxRevokeDelay),
 		checkMetadata(r.Metadata),
 	); err != nil {
 		return err
+	}
+	if r.Exclusive && r.RevokeDelay > 0 {
+		return userErrorf("revoke_delay keeps an access token for the next reader, and with exclusive=true no other reader gets it; write revoke_delay=0, or exclusive=false")
 	}
 	if r.DataCenter != "" {
 		if _, err := zoho.LookupDataCenter(r.DataCenter); err != nil {
@@ -238,6 +244,7 @@ func (r *Role) warnings(config *Config) []string {
 	warnings := minTTLWarning(r.MinTTL)
 	switch needed := int(config.RequestWindow / max(r.TTL, time.Second)); {
 	case r.TTL == 0:
+	case r.RevokeDelay > 0 && r.TTL < zoho.MaxLife: // who comes within the delay gets the same token
 	case r.TTL >= zoho.MaxLife:
 		warnings = append(warnings, fmt.Sprintf("ttl of %s has no effect: a lease ends with its access token, after %s at the latest", r.TTL, zoho.MaxLife))
 	case needed > config.RequestBudget:

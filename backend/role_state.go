@@ -15,6 +15,7 @@ const (
 	StateNeverTried   GrantState = "never tried"
 	StateReady        GrantState = "ready"
 	StateThrottled    GrantState = "throttled"
+	StateOutOfBudget  GrantState = "out of budget" // there is no token for a reader, and the budget allows no request
 	StateRefused      GrantState = "refused"
 	StateUnreachable  GrantState = "unreachable"
 	StateDeauthorized GrantState = "deauthorized" // its refresh token was given up
@@ -55,7 +56,21 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 	if err != nil {
 		return "", nil, err
 	}
-	return g.state(q, requests, e.now(), config.limits()), g.record().Scopes, nil
+	state, _, err = e.grantState(ctx, r, config, g, q, requests)
+	return state, g.record().Scopes, err
+}
+
+// grantState is the state of a role's grant. If that is out of budget, retryAt is when it
+// is no longer.
+func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, g *grant, q, requests *quotaRecord) (state GrantState, retryAt time.Time, err error) {
+	state = g.state(q, requests, e.now(), config.limits())
+	if state != StateReady {
+		return state, retryAt, nil
+	}
+	if retryAt, err = e.outOfBudget(ctx, r, config, g, q, requests); !retryAt.IsZero() {
+		state = StateOutOfBudget
+	}
+	return state, retryAt, err
 }
 
 // state tells how the latest mint went. Zoho may have throttled either quota: see quotasOf.

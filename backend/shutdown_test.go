@@ -81,7 +81,7 @@ func TestTick_StopsAskingZohoWhenItsTimeIsUp(t *testing.T) {
 			cancel()
 		}
 	})
-	_ = w.engine.Tick(ctx)
+	_ = w.engine.Tick(ctx, notTainted)
 	w.settle()
 	require.Len(t, w.sim.Requests(), before)
 }

@@ -80,12 +80,19 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	}
 	q.seeFuture(e.now())
 	requests.seeFuture(e.now())
-	status.GrantID, status.State = g.id, g.state(q, requests, e.now(), config.limits())
+	status.GrantID = g.id
+	var outUntil time.Time
+	if status.State, outUntil, err = e.grantState(ctx, role, config, g, q, requests); err != nil {
+		return nil, err
+	}
 	status.tellFailure(g.record(), g.record().latestSilence(q, requests, e.now(), config.limits()), e.now())
 	counted := requests.record()
 	left, free := counted.Left(e.now(), config.limits())
 	if status.RequestsLeft = left; left == 0 && status.RetryAt.Before(free) {
 		status.RetryAt = free
+	}
+	if status.RetryAt.Before(outUntil) {
+		status.RetryAt = outUntil
 	}
 	if status.Doubts, err = e.doubts(ctx, role, status.Granted); err != nil {
 		return nil, err

@@ -28,13 +28,15 @@ const (
 // It waits for storage, and never for Zoho: what is asked of Zoho runs in the background,
 // in a queue for each Accounts server. One entry that cannot be read keeps no other from
 // its turn; the error has all that failed.
-func (e *Engine) Tick(ctx context.Context) error {
+//
+// On a mount that is tainted, which is being disabled, no token is kept for a next reader.
+func (e *Engine) Tick(ctx context.Context, tainted func() bool) error {
 	if !e.ticking.TryLock() {
 		return nil // Vault has given up waiting for one that goes on
 	}
 	defer e.ticking.Unlock()
 	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepMemory(ctx), e.sweepStored(ctx))
-	tokens, tended := e.tendTokens(ctx)
+	tokens, tended := e.tendTokens(ctx, tainted)
 	refreshTokens, looked := e.pendingTasks(ctx)
 	refreshed := e.refreshInUse(ctx)
 	e.retry.Round(append(tokens, refreshTokens...))
@@ -42,7 +44,7 @@ func (e *Engine) Tick(ctx context.Context) error {
 }
 
 // tendTokens does for each token what is due, and returns the revocations that are.
-func (e *Engine) tendTokens(ctx context.Context) (revocations []work.Task, failed error) {
+func (e *Engine) tendTokens(ctx context.Context, tainted func() bool) (revocations []work.Task, failed error) {
 	ids, err := e.store.List(ctx, prefixTokens)
 	if err != nil {
 		return nil, err
@@ -52,7 +54,7 @@ func (e *Engine) tendTokens(ctx context.Context) (revocations []work.Task, faile
 		if ctx.Err() != nil { // the next Tick goes on
 			return nil
 		}
-		ending, err := e.tend(ctx, id)
+		ending, err := e.tend(ctx, id, tainted)
 		if ending != nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -68,7 +70,7 @@ func (e *Engine) tendTokens(ctx context.Context) (revocations []work.Task, faile
 
 // tend does for one token what is due, but for its revocation: it returns a token that
 // has to be revoked.
-func (e *Engine) tend(ctx context.Context, id string) (ending *token, err error) {
+func (e *Engine) tend(ctx context.Context, id string, tainted func() bool) (ending *token, err error) {
 	t, err := e.token(ctx, id)
 	if err != nil {
 		return nil, err
@@ -82,7 +84,7 @@ func (e *Engine) tend(ctx context.Context, id string) (ending *token, err error)
 	}
 	t.ledger.Flush()
 	for _, holder := range t.ledger.Overdue(now.Add(-lostAfter)) {
-		if _, err := t.ledger.Release(ctx, holder, now); err != nil {
+		if _, err := t.ledger.Release(ctx, holder, now, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -94,13 +96,18 @@ func (e *Engine) tend(ctx context.Context, id string) (ending *token, err error)
 		return nil, e.noteWrongClock(ctx, g, t)
 	}
 	needless, err := e.isNeedless(ctx, g, t)
-	if err != nil || !needless && !t.ledger.IsDue() && !t.ledger.IsEnding() {
+	if err != nil || !needless && !e.isDue(ctx, t, tainted) && !t.ledger.IsEnding() {
 		return nil, err
 	}
 	if !e.decideIfUnheld(ctx, t) {
 		return nil, nil
 	}
 	return t, nil
+}
+
+// isDue reports whether t's last holder is gone, and no role wants t kept any more.
+func (e *Engine) isDue(ctx context.Context, t *token, tainted func() bool) bool {
+	return t.ledger.IsIdle() && (t.ledger.IsDue(e.now(), e.keepsOf(ctx, t)) || tainted())
 }
 
 // dropDamagedToken deletes what is left of a token whose record cannot be
@@ -151,7 +158,8 @@ func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, erro
 	return len(users) == 0, err
 }
 
-// refreshInUse mints ahead for grants that had a reader within a token's life.
+// refreshInUse mints ahead for grants that had a reader within a token's life, unless the
+// token is only kept until a next reader comes.
 func (e *Engine) refreshInUse(ctx context.Context) error {
 	config, err := e.Config(ctx)
 	if err != nil || !config.RefreshAhead {
@@ -163,7 +171,7 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 		g.mu.Lock()
 		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()
-		if t, state := g.currentToken(now, need{}); !read || t == nil || state == fresh {
+		if t, state := g.currentToken(now, need{}); !read || t == nil || state == fresh || t.ledger.IsIdle() {
 			continue
 		}
 		users, err := e.users(ctx, g)

@@ -176,7 +176,7 @@ func TestDamage_ToAPendingRevocationHoldsUpNoOther(t *testing.T) {
 	w.storage.failing(func(key string) bool { return key == first })
 	for range 3 {
 		w.clock.Advance(2 * time.Minute)
-		require.ErrorIs(t, w.engine.Tick(t.Context()), errDisk)
+		require.ErrorIs(t, w.engine.Tick(t.Context(), notTainted), errDisk)
 		w.settle()
 	}
 	for refreshToken := range held {

@@ -147,14 +147,14 @@ func leaseOf(issued *backend.Issued) backend.Lease {
 
 func (w *world) tick() {
 	w.t.Helper()
-	require.NoError(w.t, w.engine.Tick(w.t.Context()))
+	require.NoError(w.t, w.engine.Tick(w.t.Context(), notTainted))
 	w.settle()
 }
 
 // look is a tick while something that settle would wait for is held back.
 func (w *world) look() {
 	w.t.Helper()
-	require.NoError(w.t, w.engine.Tick(w.t.Context()))
+	require.NoError(w.t, w.engine.Tick(w.t.Context(), notTainted))
 	require.Eventually(w.t, func() bool { return !w.engine.IsRetrying() }, 10*time.Second, time.Millisecond)
 }
 

@@ -31,9 +31,22 @@
 //
 // # The end of a token
 //
+//	           its last holder is released,
+//	           and nobody wants it kept
+//	held ─────────────────────────────────────────► ending
+//	│  ▲                                              ▲
+//	│  │ a reader                                     │ the time is over (the round), or
+//	▼  │                                              │ somebody wants it dead
+//	idle ─────────────────────────────────────────────╯
+//	its last holder is released, and
+//	a role wants it kept for a while
+//
 // The ledger alone decides that the token ends, in the same step in which it takes the
 // last holder out, so that no new holder can come in between. The decision is in
 // storage before anybody acts on it. From then on nobody can hold the token.
+//
+// When the last holder of an idle token left is in storage before its release succeeds,
+// so a crash keeps the token for no longer.
 //
 // # Locks
 //

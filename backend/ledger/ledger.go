@@ -44,11 +44,12 @@ type Ledger struct {
 	holders  map[string]Holder
 	unnamed  map[string]bool // places that a crash has left reserved: perhaps a lease is in them; damage counts as one
 	readers  map[readerKey]*Readership
-	released bool      // a holder has left
-	ending   time.Time // when it was decided that the token has to end; zero: not yet
-	endingIn int       // the segment that has it
-	decision *change   // that decision, if it was made since the ledger was loaded
-	damaged  bool      // a part of what is stored cannot be read
+	roles    map[string]time.Time // of the readers: when a lease of one that wants the token kept ended last
+	released bool                 // a holder has left
+	ending   time.Time            // when it was decided that the token has to end; zero: not yet
+	endingIn int                  // the segment that has it
+	decision *change              // that decision, if it was made since the ledger was loaded
+	damaged  bool                 // a part of what is stored cannot be read
 
 	places places
 
@@ -72,7 +73,7 @@ func New(options Options) (*Ledger, error) {
 	}
 	return &Ledger{
 		options: options,
-		holders: make(map[string]Holder), unnamed: make(map[string]bool), readers: make(map[readerKey]*Readership),
+		holders: make(map[string]Holder), unnamed: make(map[string]bool), readers: make(map[readerKey]*Readership), roles: make(map[string]time.Time),
 		places: newPlaces(series), wake: make(chan struct{}, 1),
 	}, nil
 }
@@ -132,10 +133,11 @@ func (l *Ledger) Withdraw(id string) {
 // token has to end. A holder that is not there has been taken out before.
 //
 // Only the last one waits for storage, since its decision must be there before
-// Zoho is asked. The others leave the write to the writer: what a crash takes back is a
-// holder too many, and Vault need not wait for a write that can only be missed
-// on the safe side.
-func (l *Ledger) Release(ctx context.Context, id string, now time.Time) (ending bool, err error) {
+// Zoho is asked, and, if the token is kept for the next reader, since a holder that a
+// crash brings back would keep it for longer. The others leave the write to the writer:
+// what a crash takes back is a holder too many, and Vault need not wait for a write that
+// can only be missed on the safe side.
+func (l *Ledger) Release(ctx context.Context, id string, now time.Time, keeps Keeps) (ending bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h, held := l.holders[id]
@@ -144,24 +146,36 @@ func (l *Ledger) Release(ctx context.Context, id string, now time.Time) (ending 
 	}
 	delete(l.holders, id)
 	delete(l.unnamed, id)
-	before := l.released
+	before, left := l.released, l.roles[h.Role]
 	l.released = true
-	switch {
-	case l.heldLocked() > 0:
-		l.deferLocked(newChange(record{Release: id}))
-		return false, nil
-	case !l.ending.IsZero(): // decided before, for another reason
-		l.deferLocked(newChange(record{Release: id}))
-		return l.waitForDecisionLocked(ctx, l.decision)
+	gone := record{Release: id}
+	if keeps[h.Role] > 0 {
+		gone.At, l.roles[h.Role] = &now, now
 	}
-	return l.waitForDecisionLocked(ctx, l.decideLocked(now, []record{{Release: id}}, func() {
+	undo := func() {
 		if held {
-			l.holders[id] = h
+			l.holders[id], l.roles[h.Role] = h, left
 		} else {
 			l.unnamed[id] = true
 		}
 		l.released = before
-	}))
+	}
+	switch {
+	case l.heldLocked() > 0:
+		l.deferLocked(newChange(gone))
+		return false, nil
+	case !l.ending.IsZero(): // decided before, for another reason
+		l.deferLocked(newChange(gone))
+		return l.waitForDecisionLocked(ctx, l.decision)
+	case l.isKeptLocked(now, keeps):
+		c := newChange(gone)
+		c.undo = undo
+		l.commitLocked(c)
+		_, err := l.waitForDecisionLocked(ctx, c)
+		return false, err
+	default:
+		return l.waitForDecisionLocked(ctx, l.decideLocked(now, []record{gone}, undo))
+	}
 }
 
 // ReleaseDeferred takes out a holder for whose release nobody will ask again, and

@@ -33,6 +33,7 @@ func (l *Ledger) countReaderLocked(h Holder) {
 	if h.Since.After(r.Last) {
 		r.Last = h.Since
 	}
+	l.roles[h.Role] = l.roles[h.Role] // zero, if it is new
 }
 
 // Readership lists everybody who was given the token, the latest last.

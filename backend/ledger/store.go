@@ -33,7 +33,7 @@ func (l *Ledger) Load(ctx context.Context) error {
 		return err
 	}
 	slices.Sort(keys)
-	var reserved reservation
+	replay := replay{Ledger: l, gone: make(map[string]bool)}
 	for _, key := range keys {
 		entry, err := l.options.Storage.Get(ctx, path.Join(l.options.Prefix, key))
 		if err != nil {
@@ -43,7 +43,7 @@ func (l *Ledger) Load(ctx context.Context) error {
 			continue
 		}
 		_, err = fmt.Sscanf(key, "%d", &l.segment)
-		if err != nil || !l.replay(entry.Value, &reserved) {
+		if err != nil || !replay.carryOut(entry.Value) {
 			l.damaged = true
 			l.unnamed[key] = true
 			l.options.Log().Error("cannot decode who holds an access token; nobody new gets it, and it lives until it expires", "token_id", l.options.TokenID, "entry", l.options.Prefix+key)
@@ -55,9 +55,16 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return nil
 }
 
-// replay carries out the records of a segment, and reports whether all of them
-// could be read. reserved is the reservation that stands.
-func (l *Ledger) replay(segment []byte, reserved *reservation) (whole bool) {
+// replay is a ledger that is being loaded.
+type replay struct {
+	*Ledger
+	reserved reservation     // that stands
+	gone     map[string]bool // who was released: the name of a reserved place may be written after its release
+}
+
+// carryOut carries out the records of a segment, and reports whether all of them
+// could be read.
+func (l *replay) carryOut(segment []byte) (whole bool) {
 	l.open = segment
 	whole = bytes.HasSuffix(segment, []byte("\n"))
 	for line := range bytes.Lines(segment) {
@@ -66,16 +73,22 @@ func (l *Ledger) replay(segment []byte, reserved *reservation) (whole bool) {
 		case err != nil:
 			whole = false
 		case r.Hold != nil:
-			l.holders[r.Hold.ID] = *r.Hold
+			if !l.gone[r.Hold.ID] {
+				l.holders[r.Hold.ID] = *r.Hold
+			}
 			delete(l.unnamed, r.Hold.ID)
 			l.countReaderLocked(*r.Hold)
 		case r.Release != "":
+			if h, held := l.holders[r.Release]; held && r.At != nil {
+				l.roles[h.Role] = *r.At
+			}
+			l.gone[r.Release] = true
 			delete(l.holders, r.Release)
 			delete(l.unnamed, r.Release)
 			l.released = true
 		case r.Reserve != nil:
-			l.replayReservation(*reserved, *r.Reserve)
-			*reserved = *r.Reserve
+			l.replayReservation(l.reserved, *r.Reserve)
+			l.reserved = *r.Reserve
 		case r.Ending != nil:
 			l.ending, l.endingIn = *r.Ending, l.segment
 		default:

@@ -30,13 +30,32 @@ func (l *Ledger) EndingSince() time.Time {
 	return l.ending
 }
 
-// IsDue reports whether the token's last holder is gone although nobody
-// decided its end: a holder that was being written when the last but one left
-// was withdrawn, or the decision could not be stored until Vault gave up asking.
-func (l *Ledger) IsDue() bool {
+// IsIdle reports whether the token's last holder is gone although nobody
+// decided its end: it is kept for the next reader, or was; a holder that was being
+// written when the last but one left was withdrawn; or the decision could not be stored
+// until Vault gave up asking.
+func (l *Ledger) IsIdle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.released && l.heldLocked() == 0
+	return l.isIdleLocked()
+}
+
+func (l *Ledger) isIdleLocked() bool {
+	return l.released && l.heldLocked() == 0 && l.ending.IsZero()
+}
+
+// IsDue reports whether the token is idle, and nobody wants it kept any more.
+func (l *Ledger) IsDue(now time.Time, keeps Keeps) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isIdleLocked() && !l.isKeptLocked(now, keeps)
+}
+
+// Roles names the roles whose readers were given the token.
+func (l *Ledger) Roles() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.roles))
 }
 
 // IsHeld reports whether somebody holds the token. It only looks.

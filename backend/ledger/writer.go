@@ -20,10 +20,11 @@ const maxBatch = 128 << 10
 // few beside Vault's own.
 const pace = 50 * time.Millisecond
 
-// record is one line of a segment: exactly one field is set.
+// record is one line of a segment: one field is set, and At with Release.
 type record struct {
 	Hold    *Holder      `json:"hold,omitempty"`
 	Release string       `json:"release,omitempty"`
+	At      *time.Time   `json:"at,omitempty"` // of a release whose role wants the token kept
 	Ending  *time.Time   `json:"ending,omitempty"`
 	Reserve *reservation `json:"reserve,omitempty"`
 }
