@@ -31,10 +31,7 @@ const (
 // and commands get the real one. With UPDATE_DOCS set, the page is written anew.
 func TestAuditingPage_EveryCommandAnswersAsItSays(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("jq"); err != nil {
-		require.Empty(t, os.Getenv("REQUIRE_JQ"), "there is no jq")
-		t.Skip("no jq; install it (Debian: apt-get install jq)")
-	}
+	installed(t, "jq")
 	content, err := os.ReadFile(auditingPage)
 	require.NoError(t, err)
 	m := mountAsDocumented(t)

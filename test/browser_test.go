@@ -19,11 +19,11 @@ type browser struct {
 	page context.Context
 }
 
-// newBrowser starts Chromium. Without one the test is skipped, unless
-// REQUIRE_BROWSER is set.
+// newBrowser starts Chromium. The test needs one.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	binary := chromium(t)
+	binary, err := findChromium()
+	needs(t, noChromium, err)
 	worksWith(t, "Chromium", binary, "--version")
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(binary), chromedp.WindowSize(800, 600)}
 	for _, flag := range []string{
@@ -41,26 +41,16 @@ func newBrowser(t *testing.T) *browser {
 	return &browser{t: t, page: page}
 }
 
-func chromium(t *testing.T) string {
-	t.Helper()
-	if path := findChromium(); path != "" {
-		return path
-	}
-	if os.Getenv("REQUIRE_BROWSER") != "" {
-		t.Fatal("REQUIRE_BROWSER is set, and there is no Chromium")
-	}
-	t.Skip("no Chromium; install one (Debian: apt-get install chromium), or name one in CHROMIUM_BIN")
-	return ""
-}
+// noChromium is what to install, or to name.
+const noChromium = "Chromium (Debian: apt-get install chromium; CHROMIUM_BIN names another one)"
 
-// findChromium is "" if there is none.
-func findChromium() string {
+func findChromium() (path string, err error) {
 	for _, name := range []string{os.Getenv("CHROMIUM_BIN"), "chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
+		if path, err = exec.LookPath(name); err == nil {
+			return path, nil
 		}
 	}
-	return ""
+	return "", err
 }
 
 // shown is a page as a person sees it.

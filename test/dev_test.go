@@ -71,8 +71,8 @@ func (d *dev) line(beginning string) string {
 // agree opens an address and accepts, in a browser where there is one.
 func (d *dev) agree(address string) {
 	d.t.Helper()
-	if findChromium() == "" && os.Getenv("REQUIRE_BROWSER") == "" {
-		d.t.Log("no Chromium: the consent page is walked without a browser")
+	if _, err := findChromium(); lacks(d.t, noChromium, err) {
+		d.t.Log("the consent page is walked without a browser")
 		(&mount{t: d.t}).agree(address)
 		return
 	}
@@ -103,7 +103,7 @@ func TestDev_PrintsCommandsThatGetATokenByACodeAndByAConsentInABrowser(t *testin
 	require.NotEqual(t, address, next[1])
 	d.agree(next[1])
 
-	if _, err := exec.LookPath("curl"); err == nil {
+	if _, err := exec.LookPath("curl"); !lacks(t, "curl", err) {
 		d.pastes(d.line(cli + " write zoho/roles/another code="))
 		require.Contains(t, d.pastes(d.line("curl -s http://127.0.0.1:")), "/sim/code")
 	}

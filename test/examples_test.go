@@ -122,16 +122,6 @@ func tool(t *testing.T, name ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// installed returns the path of a program that is on the machine, or skips.
-func installed(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed, so this example was not run", name)
-	}
-	return path
-}
-
 const exampleLife = 20 * time.Second
 
 // keepsFileAlive watches the file that an example renders, until it has held
@@ -215,7 +205,8 @@ func TestExamples_ConsulTemplateRendersATokenThatIsNeverDead(t *testing.T) {
 func TestExamples_EnvconsulStartsAProgramAgainWithEachToken(t *testing.T) {
 	t.Parallel()
 	installed(t, "curl")
-	bin := installed(t, "envconsul")
+	bin, err := exec.LookPath("envconsul")
+	wants(t, "envconsul", err)
 	worksWith(t, "envconsul", bin, "-v")
 	e := exampleWithHostileMetadata(t, "envconsul", exampleLife)
 	e.restartsWithNewTokens(e.start(e.vaultToken(), bin, "-config=config.hcl"))

@@ -47,9 +47,9 @@ func node(t *testing.T, script string, args ...string) *exec.Cmd {
 	if err == nil {
 		_, err = exec.LookPath("npm")
 	}
-	needs(t, "REQUIRE_NODE", "Node.js with npm (Debian: apt-get install nodejs npm)", err)
+	needs(t, "Node.js with npm (Debian: apt-get install nodejs npm)", err)
 	dir, err := nodeDir()
-	needs(t, "REQUIRE_NODE", "Zoho's SDK from the npm registry", err)
+	needs(t, "Zoho's SDK from the npm registry", err)
 	worksWith(t, "Zoho's Node SDK 8.0", "node", "-p", "require(process.argv[1]).version", filepath.Join(dir, "node_modules", "@zohocrm", "nodejs-sdk-8.0", "package.json"))
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)
 	cmd.Dir = dir

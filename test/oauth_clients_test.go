@@ -1,7 +1,6 @@
 package test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -27,9 +26,9 @@ var oauthClients = sync.OnceValues(func() (string, error) {
 func TestTokenServer_LibrariesForNodeLiveOnLeasedTokens(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("npm")
-	needs(t, "REQUIRE_NODE", "Node.js with npm (Debian: apt-get install nodejs npm)", err)
+	needs(t, "Node.js with npm (Debian: apt-get install nodejs npm)", err)
 	dir, err := oauthClients()
-	needs(t, "REQUIRE_NODE", "the libraries from the npm registry", err)
+	needs(t, "the libraries from the npm registry", err)
 	for _, library := range []string{"openid-client", "simple-oauth2"} {
 		t.Run(library, func(t *testing.T) {
 			t.Parallel()
@@ -50,8 +49,8 @@ func TestTokenServer_LibrariesForNodeLiveOnLeasedTokens(t *testing.T) {
 // of any api_domain that it knows.
 func TestTokenServer_ZohosPythonSDKLivesOnLeasedTokens(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "python3", "-c", "import zohocrmsdk").CombinedOutput()
-	needs(t, "REQUIRE_ZOHO_PYTHON_SDK", "Zoho's Python SDK 8.0 (pip install zohocrmsdk8_0)", errors.Join(err, errorOf(out, err)))
+	err := exec.CommandContext(t.Context(), "python3", "-c", "import zohocrmsdk").Run()
+	wants(t, "Zoho's Python SDK 8.0 (pip install zohocrmsdk8_0)", err)
 	m := newMount(t, zohosim.Options{TokenLife: clientLife, Answer: zohosim.Answer{APIDomain: "https://www.zohoapis.eu"}})
 	s := m.startTokenServer()
 	dir := t.TempDir()
@@ -65,19 +64,12 @@ func TestTokenServer_ZohosPythonSDKLivesOnLeasedTokens(t *testing.T) {
 	s.ends()
 }
 
-func errorOf(out []byte, err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New(string(out))
-}
-
 // rclone has a place for the token endpoint and none for a refresh token: that is in its
 // token=, which is expired from the beginning. Its API is at a fixed host.
 func TestTokenServer_RcloneLivesOnLeasedTokens(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("rclone")
-	needs(t, "REQUIRE_RCLONE", "rclone (Debian: apt-get install rclone)", err)
+	needs(t, "rclone (Debian: apt-get install rclone)", err)
 	worksWith(t, "rclone", "rclone", "version")
 	m := newMount(t, zohosim.Options{TokenLife: clientLife})
 	s := m.startTokenServer()

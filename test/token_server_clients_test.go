@@ -153,18 +153,6 @@ func (s *tokenServer) environ(dir string) []string {
 	}
 }
 
-// needs skips a test for want of a tool, unless the environment says that it is there.
-func needs(t *testing.T, required, what string, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case os.Getenv(required) != "":
-		t.Fatalf("%s is set, and %s is not to be had: %v", required, what, err)
-	default:
-		t.Skipf("not run, because there is no %s: %v", what, err)
-	}
-}
-
 // python returns a Python that has requests-oauthlib. Debian's may not be the first
 // one on the PATH.
 func python(t *testing.T) string {
@@ -178,7 +166,7 @@ func python(t *testing.T) string {
 		}
 		errs = append(errs, errors.New(name+": "+string(out)), err)
 	}
-	needs(t, "REQUIRE_REQUESTS_OAUTHLIB", "requests-oauthlib (Debian: apt-get install python3-requests-oauthlib)", errors.Join(errs...))
+	needs(t, "requests-oauthlib (Debian: apt-get install python3-requests-oauthlib)", errors.Join(errs...))
 	return ""
 }
 
