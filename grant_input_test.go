@@ -45,7 +45,7 @@ func TestBadInput_FieldsOfDifferentGrantsDoNotGoTogether(t *testing.T) {
 		m.requireRefused(m.patch("roles/crm-sync", c.role), before, what, c.says)
 	}
 	for _, rest := range []fields{{"code": code}, {"scopes": "ZohoCRM.modules.ALL"}} {
-		m.requireRefused(m.write("roles/new", rest.with(fields{"client_id": "1000.NEW"})), before, "half of a client", "write both, or neither")
+		m.requireRefused(m.write("roles/new", rest.with(fields{"client_id": "1000.NEWNEWNEWNEW"})), before, "half of a client", "write both, or neither")
 		m.requireRefused(m.write("roles/new", rest.with(fields{"client_secret": "secret."})), before, "half of a client", "write both, or neither")
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func TestConfig_AChangeOfServerOrClientNeedsTheSecretAgain(t *testing.T) {
 	t.Parallel()
-	client := fields{"data_center": "us", "client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}
+	client := fields{"data_center": "us", "client_id": "1000.MOUNTMOUNTMOUNT", "client_secret": "secret-of-the-mount"}
 	const server, id = "in the same request", "belongs to another client_id: write both in the same request"
 	for name, c := range map[string]struct {
 		start, change fields
@@ -26,9 +26,9 @@ func TestConfig_AChangeOfServerOrClientNeedsTheSecretAgain(t *testing.T) {
 		"another path":                  {fields{"accounts_url": loopback}, fields{"accounts_url": loopback + "/evil"}, server},
 		"another scheme":                {fields{"accounts_url": "https://localhost"}, fields{"accounts_url": "http://localhost"}, server},
 		"no server of its own any more": {fields{"accounts_url": loopback}, fields{"accounts_url": ""}, server},
-		"another client":                {fields{}, fields{"client_id": "1000.OTHER"}, id},
+		"another client":                {fields{}, fields{"client_id": "1000.OTHEROTHER"}, id},
 		"no client ID":                  {fields{}, fields{"client_id": ""}, id},
-		"a server with the client ID":   {fields{}, fields{"accounts_url": loopback, "client_id": "1000.MOUNT"}, server},
+		"a server with the client ID":   {fields{}, fields{"accounts_url": loopback, "client_id": "1000.MOUNTMOUNTMOUNT"}, server},
 	} {
 		m := newMount(t)
 		m.write("config", client.with(c.start)).done(t)
@@ -44,7 +44,7 @@ func TestConfig_AChangeOfServerOrClientNeedsTheSecretAgain(t *testing.T) {
 func TestConfig_AnotherSpellingOfTheServerNeedsNoSecret(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	m.write("config", fields{"data_center": "eu", "client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}).done(t)
+	m.write("config", fields{"data_center": "eu", "client_id": "1000.MOUNTMOUNTMOUNT", "client_secret": "secret-of-the-mount"}).done(t)
 	for _, url := range []string{"https://accounts.zoho.eu", "https://ACCOUNTS.zoho.eu:443/", "HTTPS://accounts.zoho.eu//", ""} {
 		m.write("config", fields{"accounts_url": url}).done(t)
 		require.Equal(t, "https://accounts.zoho.eu", m.read("config").Data["accounts_url"])
@@ -54,7 +54,7 @@ func TestConfig_AnotherSpellingOfTheServerNeedsNoSecret(t *testing.T) {
 func TestConfig_IDAndSecretOfAClientGoTogether(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	for _, half := range []fields{{"client_id": "1000.MOUNT", "data_center": "eu"}, {"client_secret": "secret"}, {"client_id": "1000.MOUNT", "client_secret": "", "data_center": "eu"}} {
+	for _, half := range []fields{{"client_id": "1000.MOUNTMOUNTMOUNT", "data_center": "eu"}, {"client_secret": "secret"}, {"client_id": "1000.MOUNTMOUNTMOUNT", "client_secret": "", "data_center": "eu"}} {
 		m.requireRefused(m.write("config", half), map[string]string{}, "half", "client_id and client_secret go together: write both")
 	}
 	m.write("config", goodConfig()).done(t)
@@ -74,19 +74,19 @@ func TestRole_AChangeOfServerOrClientNeedsItsSecretsAgain(t *testing.T) {
 		"own client, another data centre":                         {own, fields{"data_center": "eu"}, refresh},
 		"own client, another data centre with refresh token":      {own, fields{"data_center": "eu", "refresh_token": "1000.n.n"}, secret},
 		"own client, another data centre with secret":             {own, fields{"data_center": "eu", "client_secret": "new"}, refresh},
-		"own client, another client":                              {own, fields{"client_id": "1000.OTHER"}, refresh},
-		"own client, another client with refresh token":           {own, fields{"client_id": "1000.OTHER", "refresh_token": "1000.n.n"}, secret},
-		"own client, another client with secret":                  {own, fields{"client_id": "1000.OTHER", "client_secret": "new"}, refresh},
+		"own client, another client":                              {own, fields{"client_id": "1000.OTHEROTHER"}, refresh},
+		"own client, another client with refresh token":           {own, fields{"client_id": "1000.OTHEROTHER", "refresh_token": "1000.n.n"}, secret},
+		"own client, another client with secret":                  {own, fields{"client_id": "1000.OTHEROTHER", "client_secret": "new"}, refresh},
 		"own client, the mount's instead":                         {own, fields{"client_id": ""}, refresh},
 		"own client, another data centre with a code":             {own, fields{"data_center": "eu", "code": "1000.g.c"}, secret},
-		"own client, another client with a code":                  {own, fields{"client_id": "1000.OTHER", "code": "1000.g.c"}, secret},
+		"own client, another client with a code":                  {own, fields{"client_id": "1000.OTHEROTHER", "code": "1000.g.c"}, secret},
 		"an organisation's, another data centre":                  {goodClientCredentials(), fields{"data_center": "eu"}, secret},
-		"an organisation's, another client":                       {goodClientCredentials(), fields{"client_id": "1000.OTHER"}, secret},
+		"an organisation's, another client":                       {goodClientCredentials(), fields{"client_id": "1000.OTHEROTHER"}, secret},
 		"not yet authorized, another data centre":                 {ownClient().with(fields{"scopes": "ZohoCRM.modules.ALL"}), fields{"data_center": "eu"}, secret},
-		"mount's client, one of its own":                          {ofMount, fields{"client_id": "1000.OWN", "client_secret": "new"}, refresh},
+		"mount's client, one of its own":                          {ofMount, fields{"client_id": "1000.OWNOWNOWNOWN", "client_secret": "new"}, refresh},
 		"mount's client, another data centre":                     {ofMount, fields{"data_center": "eu"}, "write client_id and client_secret to the role"},
 		"mount's client, another data centre with refresh token":  {ofMount, fields{"data_center": "eu", "refresh_token": "1000.n.n"}, "write client_id and client_secret to the role"},
-		"mount's client, another client ID without its secret":    {ofMount, fields{"client_id": "1000.OWN", "refresh_token": "1000.n.n"}, "write both, or neither"},
+		"mount's client, another client ID without its secret":    {ofMount, fields{"client_id": "1000.OWNOWNOWNOWN", "refresh_token": "1000.n.n"}, "write both, or neither"},
 		"mount's client, a secret without the client ID of it":    {ofMount, fields{"client_secret": "new", "refresh_token": "1000.n.n"}, "write both, or neither"},
 		"own client, back in another data centre by way of patch": {own.with(fields{"data_center": "eu"}), fields{"data_center": nil}, refresh},
 	} {
@@ -135,7 +135,7 @@ func TestDataCentres_EachHasItsServerAndReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, dc := range zoho.DataCenters() {
 		m := newMount(t)
-		m.write("config", fields{"data_center": dc.Name, "client_id": "1000.MOUNT", "client_secret": "secret"}).done(t)
+		m.write("config", fields{"data_center": dc.Name, "client_id": "1000.MOUNTMOUNTMOUNT", "client_secret": "secret"}).done(t)
 		m.write("roles/crm-sync", fields{"refresh_token": "1000.r.r", "verify": false}).done(t)
 		require.Equal(t, dc.AccountsURL, m.read("config").Data["accounts_url"])
 		require.Equal(t, dc.AccountsURL, m.read("roles/crm-sync").Data["accounts_url"])

@@ -21,8 +21,8 @@ func TestSecret_OfAWrongTypeIsNotRepeated(t *testing.T) {
 		e.learn("hunter2hunter2", "a secret in a list")
 		for _, value := range []any{[]string{"hunter2hunter2"}, fields{"value": "hunter2hunter2"}, []any{fields{"a": "hunter2hunter2"}}} {
 			for _, path := range []string{"config", "roles/crm-sync"} {
-				m.write(path, fields{"client_id": "1000.NEW", field: value})
-				m.patch(path, fields{"client_id": "1000.NEW", field: value})
+				m.write(path, fields{"client_id": "1000.NEWNEWNEWNEW", field: value})
+				m.patch(path, fields{"client_id": "1000.NEWNEWNEWNEW", field: value})
 			}
 		}
 		e.requireSilence()

@@ -60,7 +60,7 @@ func TestInput_OneLineBreakAtTheEndOfAPastedSecretIsTrimmed(t *testing.T) {
 
 func TestInput_ASwappedIDAndSecretAreRefusedAndNotRepeated(t *testing.T) {
 	t.Parallel()
-	const id, secret = "1000.ABCDEF", "0123456789abcdef"
+	const id, secret = "1000.ABCDEFABCDEF", "0123456789abcdef"
 	for name, c := range map[string]struct {
 		change fields
 		says   string
@@ -95,7 +95,7 @@ func TestInput_ASwappedIDAndSecretAreRefusedAndNotRepeated(t *testing.T) {
 func TestInput_NoDataCentreIsChosenBySilence(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	client := fields{"client_id": "1000.ABCDEF", "client_secret": "0123456789abcdef"}
+	client := fields{"client_id": "1000.ABCDEFABCDEF", "client_secret": "0123456789abcdef"}
 	m.requireRefused(m.write("config", client), map[string]string{}, "config", "data_center is missing", "data_center=eu for crm.zoho.eu")
 	m.requireRefused(m.write("config", client.with(fields{"dc": "eu"})), map[string]string{}, "an unknown field", "data_center is missing")
 	m.requireRefused(m.write("roles/crm-sync", client.with(fields{"refresh_token": "1000.r.t", "verify": false})), map[string]string{}, "role", "data_center is missing")
@@ -109,14 +109,14 @@ func TestInput_NoDataCentreIsChosenBySilence(t *testing.T) {
 func TestInput_AFieldThatDoesNotExistIsNamedBesideTheError(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	got := m.write("config", fields{"client_id": "1000.ABC", "client_secret": "0123", "dc": "eu"})
+	got := m.write("config", fields{"client_id": "1000.ABCABCABCABC", "client_secret": "0123", "dc": "eu"})
 	m.requireRefused(got, map[string]string{}, "dc", "data_center is missing", `There is no field "dc" here`)
 }
 
 func TestInput_TheAddressBarOfAProductNamesTheDataCentre(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	m.write("config", fields{"client_id": "1000.ABC", "client_secret": "0123", "data_center": "crm.zoho.com.au"}).done(t)
+	m.write("config", fields{"client_id": "1000.ABCABCABCABC", "client_secret": "0123", "data_center": "crm.zoho.com.au"}).done(t)
 	require.Equal(t, "au", m.read("config").Data["data_center"])
 }
 

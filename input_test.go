@@ -15,7 +15,7 @@ import (
 const loopback = "http://127.0.0.1:1"
 
 func goodConfig() fields {
-	return fields{"accounts_url": loopback, "client_id": "1000.MOUNT", "client_secret": "secret-of-the-mount"}
+	return fields{"accounts_url": loopback, "client_id": "1000.MOUNTMOUNTMOUNT", "client_secret": "secret-of-the-mount"}
 }
 
 // goodRole has made-up credentials, so it cannot be tried.
@@ -24,7 +24,7 @@ func goodRole() fields {
 }
 
 func ownClient() fields {
-	return fields{"client_id": "1000.ROLE", "client_secret": "secret-of-the-role"}
+	return fields{"client_id": "1000.ROLEROLEROLE", "client_secret": "secret-of-the-role"}
 }
 
 func goodClientCredentials() fields {
@@ -173,10 +173,11 @@ func TestBadInput_InAnyFieldGetsA400ThatNamesTheFieldAndChangesNothing(t *testin
 }
 
 // IDs and addresses are copied into the records of grants, tokens and consents;
-// secrets are not bounded as closely, since Zoho may make them longer.
+// secrets are not bounded as closely, since Zoho may make them longer. Tokens are bounded
+// as those of an answer are.
 func TestBadInput_ATextOfAByteTooMuchIsRefusedAndTheLongestIsNot(t *testing.T) {
 	t.Parallel()
-	const id, address, secret = 256, 1024, 4096
+	const id, address, token, secret = 256, 1024, 2048, 4096
 	for _, text := range []struct {
 		path, field, begin string
 		longest            int
@@ -187,8 +188,8 @@ func TestBadInput_ATextOfAByteTooMuchIsRefusedAndTheLongestIsNot(t *testing.T) {
 		{"config", "redirect_uri", "https://vault.example.com/", address},
 		{"roles/crm-sync", "client_id", "1000.", id},
 		{"roles/crm-sync", "client_secret", "", secret},
-		{"roles/crm-sync", "refresh_token", "1000.", secret},
-		{"roles/crm-sync", "code", "1000.", secret},
+		{"roles/crm-sync", "refresh_token", "1000.", token},
+		{"roles/crm-sync", "code", "1000.", token},
 		{"roles/crm-sync", "redirect_uri", "https://vault.example.com/", address},
 		{"roles/crm-sync", "soid", "ZohoCRM.", id},
 	} {

@@ -201,7 +201,7 @@ func TestNoSecretInLogsErrorsOrWarnings(t *testing.T) {
 	m.storage.FailGet(false)
 	for _, bad := range []string{"typed-secret with a blank", "typed-secret\nwith a line break", "typed-secret\x00", "typed-secret" + strings.Repeat("x", 1<<20)} {
 		e.learn(bad[:12], "a secret that was refused")
-		m.write("config", fields{"client_id": "1000.NEW", "client_secret": bad})
+		m.write("config", fields{"client_id": "1000.NEWNEWNEWNEW", "client_secret": bad})
 		m.write("roles/crm-sync", fields{"refresh_token": bad})
 		m.write("roles/new", fields{"refresh_token": "typed-secret", "client_secret": bad})
 		m.write("roles/new", fields{"refresh_token": bad, "ttl": "no duration"})

@@ -14,13 +14,13 @@ func fullConfig(t *testing.T) (written, read fields) {
 	t.Helper()
 	pem := certificate(t)
 	written = fields{
-		"data_center": "eu", "accounts_url": "HTTPS://Accounts.Example.com:443/portal/", "client_id": "1000.MOUNT",
+		"data_center": "eu", "accounts_url": "HTTPS://Accounts.Example.com:443/portal/", "client_id": "1000.MOUNTMOUNTMOUNT",
 		"client_secret": "secret-of-the-mount", "redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": "15m",
 		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem, "count_requests_per": "client",
 		"verify": "false",
 	}
 	read = fields{
-		"data_center": "eu", "accounts_url": "https://accounts.example.com/portal", "client_id": "1000.MOUNT",
+		"data_center": "eu", "accounts_url": "https://accounts.example.com/portal", "client_id": "1000.MOUNTMOUNTMOUNT",
 		"redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": int64(900), "refresh_ahead": false,
 		"request_budget": 8, "request_window": int64(1200), "max_live_tokens": 5, "request_timeout": int64(7), "ca_cert": pem, "count_requests_per": "client",
 	}
@@ -82,7 +82,7 @@ func TestConfig_APatchWithNullTakesAFieldBackToItsDefault(t *testing.T) {
 			patch = fields{"client_id": nil, "client_secret": nil}
 			want["client_id"] = ""
 		case "accounts_url": // another server: the secret is needed again
-			patch["client_id"], patch["client_secret"] = "1000.MOUNT", "secret-of-the-mount"
+			patch["client_id"], patch["client_secret"] = "1000.MOUNTMOUNTMOUNT", "secret-of-the-mount"
 			want["accounts_url"] = "https://accounts.zoho.eu"
 		case "verify": // not stored, so there is nothing to take back
 		default:
@@ -106,7 +106,7 @@ func TestRole_ReadsBackWhatWasWrittenAndKeepsWhatIsNotNamed(t *testing.T) {
 	m.write("roles/crm-sync", written).done(t)
 	want := fields{
 		"name": "crm-sync", "grant_type": "refresh_token", "data_center": "eu", "accounts_url": "https://accounts.zoho.eu",
-		"client_id": "1000.ROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
+		"client_id": "1000.ROLEROLEROLE", "soid": "", "scopes": []string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"},
 		"ttl": int64(3000), "min_ttl": int64(300), "exclusive": true, "revoke_delay": int64(0), "metadata": map[string]string{"organization_id": "60012345678", "owner": "Team A = CRM"}, "consent": "org", "expected_account": "",
 		"authorized": true, "scopes_granted": []string{},
 	}
@@ -136,7 +136,7 @@ func TestRole_OfAnOrganisationReadsBackAndCanBecomeOneOfAPerson(t *testing.T) {
 	m.write("config", goodConfig()).done(t)
 	m.write("roles/crm-sync", goodClientCredentials()).done(t)
 	want := fields{
-		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLE",
+		"name": "crm-sync", "grant_type": "client_credentials", "data_center": "", "accounts_url": loopback, "client_id": "1000.ROLEROLEROLE",
 		"soid": "ZohoCRM.123456789", "scopes": []string{"ZohoCRM.modules.ALL"}, "ttl": int64(0), "min_ttl": int64(0), "exclusive": false, "revoke_delay": int64(0), "metadata": map[string]string{}, "consent": "user", "expected_account": "",
 		"authorized": true, "scopes_granted": []string{},
 	}

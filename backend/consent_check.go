@@ -44,6 +44,9 @@ func (c *consentEntry) check(callback Callback) error {
 	if err := checkText("code", callback.Code, maxFieldLength); err != nil {
 		return err
 	}
+	if !zoho.IsToken(callback.Code) {
+		return userErrorf("The code in the address is none of Zoho's. Nothing was sent there, and nothing has changed")
+	}
 	if forOrg, known := zoho.ConsentedForOrg(c.ClientID, callback.Code); known && forOrg != (c.Consent == ConsentOrg) {
 		return c.ofTheOtherKind()
 	}

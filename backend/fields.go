@@ -59,7 +59,10 @@ func checkText(field, value string, limit int) error {
 // sent to the Accounts server of one, and each has its own secret.
 const errNoDataCenter = "data_center is missing: each of Zoho's data centres has a client secret of its own. Write the one that is in the address bar when you are signed in to Zoho, for example data_center=eu for crm.zoho.eu and data_center=us for crm.zoho.com; or accounts_url, for a portal or an on-premises server"
 
-var clientIDForm = regexp.MustCompile(`^\d{4}\.`)
+var (
+	clientIDForm  = regexp.MustCompile(`^\d{4}\.`)
+	shortClientID = regexp.MustCompile(`^\d{4}\..{0,9}$`) // real ones have 30 characters behind the dot
+)
 
 // checkClient finds a client ID and secret that were swapped: the ID can be read back,
 // and is in log lines. Zoho's client IDs begin with 1000., those of clients for the
@@ -69,7 +72,13 @@ var clientIDForm = regexp.MustCompile(`^\d{4}\.`)
 func checkClient(clientID string, clientSecret secret.Value, accountsURL string) error {
 	const begin = "1000."
 	switch {
-	case clientID == "" || clientIDForm.MatchString(clientID):
+	case clientID == "":
+		return nil
+	case isPlaceholder(clientID) || zoho.IsZohos(accountsURL) && shortClientID.MatchString(clientID):
+		return userErrorf("client_id is a placeholder, as pages have it where the value has to go: copy it from Zoho's API console; behind the dot it has 30 letters and digits")
+	case isPlaceholder(clientSecret.Reveal()):
+		return userErrorf("client_secret is a placeholder, as pages have it where the value has to go: copy it from Zoho's API console")
+	case clientIDForm.MatchString(clientID):
 		return nil
 	case clientIDForm.MatchString(clientSecret.Reveal()):
 		return userErrorf("client_id and client_secret are swapped: the one that begins with four digits and a dot is the client_id")

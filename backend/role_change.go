@@ -34,6 +34,7 @@ type RoleChange struct {
 	Force       *bool         // exchange the code although Zoho deletes another refresh token for the new one
 	MustExist   bool          // fail rather than create the role
 	consent     *givenConsent // a person has agreed: the code comes from the callback
+	codeHome    string        // the data centre that the address of the code has named; empty: none
 }
 
 // namesCredential: the operator has looked at the credentials, so a refusal
@@ -82,7 +83,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkClient(r.ClientID, r.ClientSecret, pin.AccountsURL); err != nil {
+	if err := cmp.Or(checkClient(r.ClientID, r.ClientSecret, pin.AccountsURL), ch.checkTokens(name, pin.AccountsURL)); err != nil {
 		return nil, nil, err
 	}
 	if old != nil {
@@ -102,7 +103,7 @@ func (r *Role) check() error {
 		CheckRoleName(r.Name),
 		checkText("client_id", r.ClientID, maxIDLength),
 		checkText("client_secret", r.ClientSecret.Reveal(), maxFieldLength),
-		checkText("refresh_token", r.RefreshToken.Reveal(), maxFieldLength),
+		checkText("refresh_token", r.RefreshToken.Reveal(), zoho.MaxToken),
 		checkSOID(r.SOID),
 		checkScopes(r.Scopes),
 		checkMinTTL(r.MinTTL),
@@ -165,13 +166,26 @@ func (ch RoleChange) checkCode(r *Role) error {
 	case ch.RefreshToken != nil:
 		return userErrorf("write either code or refresh_token: the code is exchanged for a refresh token")
 	}
-	if err := checkText("code", *ch.Code, maxFieldLength); err != nil {
+	if err := checkText("code", *ch.Code, zoho.MaxToken); err != nil {
 		return err
 	}
 	if ch.RedirectURI != nil {
 		return checkRedirectURI(*ch.RedirectURI)
 	}
 	return nil
+}
+
+// checkTokens looks at the form of what is to be sent to an Accounts server. Empty ones
+// are refused elsewhere, and the code of a consent where it comes in.
+func (ch RoleChange) checkTokens(role, accountsURL string) error {
+	for field, token := range map[string]*string{"code": ch.Code, "refresh_token": ch.RefreshToken} {
+		if token != nil && *token != "" && ch.consent == nil {
+			if err := checkToken(field, *token, accountsURL); err != nil {
+				return err
+			}
+		}
+	}
+	return ch.checkCodeHome(role, accountsURL)
 }
 
 // checkHasCredential demands a way to a refresh token. A role that has given up its

@@ -52,8 +52,16 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	if old == nil && change.MustExist {
 		return nil, userErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
 	}
+	change, taken, err := change.unwrapped()
+	if err != nil {
+		return nil, err
+	}
 	updated, warnings, err := change.apply(name, old, config)
 	if err != nil {
+		return nil, err
+	}
+	warnings = append(taken, warnings...)
+	if err := e.checkIsNew(ctx, change, updated); err != nil {
 		return nil, err
 	}
 	more, err := e.replaceRole(ctx, old, updated, change, config)

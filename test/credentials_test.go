@@ -216,11 +216,10 @@ func TestAPIDomain_IsWhatZohoNamesAndNothingElse(t *testing.T) {
 		options zohosim.Options
 		domain  string
 	}{
-		"the data centre's":        {zohosim.Options{RealDomains: true}, "https://www.zohoapis.com"},
-		"with a slash at its end":  {zohosim.Options{RealDomains: true, Answer: zohosim.Answer{APIDomainSlash: true}}, "https://www.zohoapis.com"},
-		"an on-premises server's":  {zohosim.Options{Answer: zohosim.Answer{APIDomain: "https://zoho.example.com"}}, "https://zoho.example.com"},
-		"not named":                {zohosim.Options{Answer: zohosim.Answer{NoAPIDomain: true}}, ""},
-		"something else than that": {zohosim.Options{Answer: zohosim.Answer{APIDomain: "javascript:alert(1)"}}, ""},
+		"the data centre's":       {zohosim.Options{RealDomains: true}, "https://www.zohoapis.com"},
+		"with a slash at its end": {zohosim.Options{RealDomains: true, Answer: zohosim.Answer{APIDomainSlash: true}}, "https://www.zohoapis.com"},
+		"an on-premises server's": {zohosim.Options{Answer: zohosim.Answer{APIDomain: "https://zoho.example.com"}}, "https://zoho.example.com"},
+		"not named":               {zohosim.Options{Answer: zohosim.Answer{NoAPIDomain: true}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,6 +227,9 @@ func TestAPIDomain_IsWhatZohoNamesAndNothingElse(t *testing.T) {
 			require.Equal(t, c.domain, m.read("crm-sync").Data["api_domain"])
 		})
 	}
+	m := newMount(t, zohosim.Options{})
+	m.sim.SetAnswer(zohosim.Answer{APIDomain: "https://$(id).zohoapis.eu"})
+	require.Contains(t, m.refused("read", m.path+"/creds/crm-sync"), "an api_domain that is not the address of a server")
 }
 
 func (m *mount) status(role string) map[string]any {

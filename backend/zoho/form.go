@@ -17,9 +17,10 @@ import (
 // IsToken reports whether text can be an access token, a refresh token or a grant code:
 // it has the characters of a bearer token (RFC 6750, section 2.1), and begins with none
 // that a shell expands. Those of Zoho begin with 1000.
-func IsToken(text string) bool { return len(text) <= maxToken && tokenForm.MatchString(text) }
+func IsToken(text string) bool { return len(text) <= MaxToken && tokenForm.MatchString(text) }
 
-const maxToken = 2048 // in bytes; Zoho's have some 70
+// MaxToken bounds a token, in bytes. Those of Zoho have some 70.
+const MaxToken = 2048
 
 var (
 	tokenForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~+/=-]*$`)
