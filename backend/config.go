@@ -117,7 +117,24 @@ func (ch ConfigChange) apply(old Config) (Config, []string, error) {
 	if err := ch.keepsSecretAtHome(old, c); err != nil {
 		return Config{}, nil, err
 	}
+	if ch.AccountsURL != nil {
+		warnings = append(warnings, lookalikeWarnings(c.CustomURL)...)
+	}
 	return c, append(warnings, ch.limitWarnings(c)...), nil
+}
+
+// lookalikeWarnings tells of an Accounts server that is somebody else's, for all that
+// this version knows.
+func lookalikeWarnings(accountsURL string) []string {
+	meant, looks := zoho.LooksLikeZohos(accountsURL)
+	if !looks {
+		return nil
+	}
+	advice := "If Zoho has not opened a data centre there, write data_center and accounts_url=\"\" instead"
+	if meant != (zoho.DataCenter{}) {
+		advice = fmt.Sprintf("The one of data centre %s is %s: write data_center=%s accounts_url=\"\" and the client's secret", meant.Name, meant.AccountsURL, meant.Name)
+	}
+	return []string{fmt.Sprintf("accounts_url %s looks like an Accounts server of Zoho's, and is none that this version knows: whoever runs it gets the client's secret. %s", accountsURL, advice)}
 }
 
 // limitWarnings tells the operator which of the limits that were written will hurt.

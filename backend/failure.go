@@ -18,6 +18,8 @@ type failure struct {
 	Text    string    `json:"text"`
 	RetryAt time.Time `json:"retry_at,omitzero"` // zero: not before the credential changes
 	InARow  int       `json:"in_a_row"`
+	// Doubtful: nobody knows whether it passes; see zoho.Error.UnknownWord.
+	Doubtful bool `json:"doubtful,omitempty"`
 }
 
 func (f *failure) isDefinite() bool { return f != nil && f.Kind.Definite() }
@@ -25,10 +27,21 @@ func (f *failure) isDefinite() bool { return f != nil && f.Kind.Definite() }
 // needsPerson: only somebody's consent brings a new refresh token.
 func (f *failure) needsPerson() bool { return f != nil && f.Kind == zoho.Refused }
 
+// yieldsToTrial reports whether an operator who has looked at the credentials has them
+// tried at once, and not only when readers may try them again.
+func (f *failure) yieldsToTrial() bool { return f.isDefinite() || f != nil && f.Doubtful }
+
 // forbids reports whether Zoho must not be asked again yet. A time that a wrong clock
 // wrote forbids nothing.
 func (f *failure) forbids(now time.Time) bool {
-	return f != nil && !clock.IsFuture(now, f.At) && clock.IsWithin(now, f.RetryAt, quota.LongestBackoff)
+	if f == nil || clock.IsFuture(now, f.At) {
+		return false
+	}
+	longest := quota.LongestBackoff
+	if f.Doubtful {
+		longest = quota.LongestDoubt
+	}
+	return clock.IsWithin(now, f.RetryAt, longest)
 }
 
 func (f *failure) err() *GrantError {
@@ -53,7 +66,11 @@ func (rec *grantRecord) failed(now time.Time, refused *zoho.Error) {
 	if rec.Failure != nil {
 		f.InARow = rec.Failure.InARow + 1
 	}
-	if !f.isDefinite() {
+	switch f.Doubtful = refused.UnknownWord; {
+	case f.isDefinite():
+	case f.Doubtful:
+		f.RetryAt = now.Add(quota.Doubt(f.InARow))
+	default:
 		f.RetryAt = now.Add(quota.Backoff(f.InARow))
 	}
 	rec.fails(f)
@@ -95,7 +112,7 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 			return err
 		}
 	}
-	if refused.Kind.Definite() && !former.hasWorked() {
+	if (refused.Kind.Definite() || refused.UnknownWord) && !former.hasWorked() {
 		if err := e.countRefusal(ctx, purpose.role, a.config); err != nil {
 			return err
 		}

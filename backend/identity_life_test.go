@@ -72,7 +72,7 @@ func TestIdentity_IsOfARefreshTokenAndGoesWithIt(t *testing.T) {
 			w.writeRole("books", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials), Scopes: &scopes})
 		},
 		"of another server, by the same name": func(w *identityWorld) {
-			w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.refreshTokenOf("books")), DataCenter: ptr("eu"), ClientID: ptr("1000.EU"), ClientSecret: ptr("of-eu")})
+			w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.refreshTokenOf("books")), DataCenter: ptr("eu"), ClientID: ptr("1000.EUEUEUEUEUEU"), ClientSecret: ptr("of-eu")})
 		},
 		"of a role that is deleted": func(w *identityWorld) {
 			refreshToken := w.refreshTokenOf("books")

@@ -193,7 +193,7 @@ func (e *Engine) forgiveRole(ctx context.Context, r *Role, config *Config) error
 }
 
 func (e *Engine) forgive(ctx context.Context, g *grant) error {
-	if !g.record().Failure.isDefinite() {
+	if !g.record().Failure.yieldsToTrial() {
 		return nil
 	}
 	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.forgiven() })

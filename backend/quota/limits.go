@@ -36,3 +36,12 @@ func Backoff(n int) time.Duration {
 	const first = 4 * time.Second
 	return min(first<<min(n-1, 10), LongestBackoff)
 }
+
+// LongestDoubt is the longest pause after answers of which nobody knows whether they
+// pass.
+const LongestDoubt = 30 * time.Minute
+
+// Doubt is how long Zoho is left alone after n of them in a row. It grows as fast as
+// Backoff, from a minute on: if it was an outage, it is noticed to be over after as long
+// again at the most, and if it is for good, it costs two requests an hour.
+func Doubt(n int) time.Duration { return min(time.Minute<<min(n-1, 10), LongestDoubt) }

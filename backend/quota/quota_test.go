@@ -154,3 +154,10 @@ func TestBackoff_GrowsToTwoMinutes(t *testing.T) {
 	require.Equal(t, 8*time.Second, quota.Backoff(2))
 	require.Equal(t, quota.LongestBackoff, quota.Backoff(1000))
 }
+
+func TestDoubt_GrowsFromAMinuteToHalfAnHour(t *testing.T) {
+	require.Equal(t, time.Minute, quota.Doubt(1))
+	require.Equal(t, 2*time.Minute, quota.Doubt(2))
+	require.Equal(t, quota.LongestDoubt, quota.Doubt(6))
+	require.Equal(t, quota.LongestDoubt, quota.Doubt(1000))
+}

@@ -99,7 +99,10 @@ func (a answer) failure(call call, got reply) *Error {
 		err.Unexplained = !a.saysTooMany()
 		return err
 	case errorWord.MatchString(word) && !call.sent(word) && !call.repeatsSecret(word):
-		return errorBadAnswer(call, got.status, "the unknown error word "+word)
+		if got.status >= http.StatusInternalServerError {
+			return errorBadAnswer(call, got.status, "the unknown error word "+word)
+		}
+		return errorUnknownWord(call, got.status, word)
 	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden:
 		return &Error{Kind: Misconfigured, Status: got.status,
 			msg: "Zoho (" + call.accounts + ") denied " + call.what + " with HTTP " + strconv.Itoa(got.status) + " and no error word. Check client_id, client_secret and data_center, and whether a proxy between Vault and Zoho answered instead."}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -90,6 +91,24 @@ func IsZohos(accountsURL string) bool {
 	_, ours := ByAccountsURL(accountsURL)
 	return ours
 }
+
+// LooksLikeZohos reports whether an Accounts server has a name like one of Zoho's own, and
+// is none of them: accounts.zoho.au, .cn and .ca are in lists that people copy, and belong
+// to somebody else. meant is the region whose name it ends with; zero if there is none.
+func LooksLikeZohos(accountsURL string) (meant DataCenter, looks bool) {
+	u, err := url.Parse(accountsURL)
+	if err != nil || IsZohos(accountsURL) || isPortal(accountsURL) || !lookalike.MatchString(u.Hostname()) {
+		return DataCenter{}, false
+	}
+	for _, dc := range DataCenters() {
+		if dc.AccountsURL == "https://"+u.Hostname() || strings.HasSuffix(u.Hostname(), "."+dc.Name) {
+			return dc, true
+		}
+	}
+	return DataCenter{}, true
+}
+
+var lookalike = regexp.MustCompile(`^accounts?\.zoho(cloud|apis)?(\.[a-z]{2,})+$`)
 
 // isZohoDomain reports whether host is, or is below, one that Zoho's APIs are
 // served from: zohoapis.<region> and, in answers of some products, zoho.<region>.

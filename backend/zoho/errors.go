@@ -60,6 +60,10 @@ type Error struct {
 	// answers so when the user has all the refresh tokens that a user may have.
 	// Source: the OAuth FAQ of Zoho Projects.
 	Unexplained bool
+
+	// UnknownWord: an answer in order holds an error word that nobody knows. It may pass
+	// or it may be for good, so it is worth asking again, and seldom.
+	UnknownWord bool
 }
 
 // NoToken reports whether it is certain that the call left no new token at
@@ -97,7 +101,7 @@ func lookupRemedy(code string) (remedy, bool) {
 		return remedy{Misconfigured, "the product wants to know the organisation. Write soid to the role: the service's name and the organisation's ID, for example ZohoCRM.123456789"}, true
 	case "unauthorized_client", "unsupported_grant_type", "invalid_request":
 		return remedy{Misconfigured, "the client may not make this kind of request. Check in Zoho's API console which type of client it is"}, true
-	case "general_error":
+	case "general_error", "server_error", "temporarily_unavailable": // the latter two: RFC 6749, section 4.1.2.1
 		return remedy{BadAnswer, "Zoho reports an internal error. Try again in a few minutes"}, true
 	default:
 		return remedy{}, false
@@ -122,6 +126,14 @@ func errorThrottled(call call, status int) *Error {
 func errorBadAnswer(call call, status int, what string) *Error {
 	return &Error{Kind: BadAnswer, Status: status,
 		msg: fmt.Sprintf("Zoho (%s) answered %s with %s (HTTP %d) instead of what its OAuth documentation says. This mostly passes; if it stays, check accounts_url and any proxy between Vault and Zoho.", call.accounts, call.what, what, status)}
+}
+
+// errorUnknownWord is a refusal in a word that lookupRemedy does not have. Zoho answers
+// so, in HTTP 200, to credentials that it does not take; but a word that says "later"
+// looks the same, and to take that for a refusal would end what works.
+func errorUnknownWord(call call, status int, word string) *Error {
+	return &Error{Kind: BadAnswer, Status: status, UnknownWord: true,
+		msg: fmt.Sprintf("Zoho (%s) refused %s with the error word %s (HTTP %d), which this version does not know. Look for it in Zoho's documentation: it may blame the client, the scopes, or the user's account. In case it passes, Vault asks again, after pauses that grow from a minute to half an hour; new credentials and the role's rotate are tried at once.", call.accounts, call.what, word, status)}
 }
 
 func errorUnreachable(call call, why string) *Error {

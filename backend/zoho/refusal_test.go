@@ -86,9 +86,20 @@ func TestRefresh_TellsErrorsApartHoweverTheyAreWorded(t *testing.T) {
 	}
 }
 
-func TestRefresh_AnUnknownErrorWordIsNamed(t *testing.T) {
+func TestRefresh_AnUnknownErrorWordIsNamedAndDoubtful(t *testing.T) {
 	t.Parallel()
-	require.Contains(t, refused(t, answer(200, `{"error":"server_busy"}`)).Error(), "server_busy")
+	for _, status := range []int{200, 400, 401, 500, 503} {
+		failed := refused(t, answer(status, `{"error":"server_busy"}`))
+		require.Contains(t, failed.Error(), "server_busy")
+		require.Equal(t, zoho.BadAnswer, failed.Kind)
+		require.Equal(t, status < 500, failed.UnknownWord, "a server that says that it is broken is believed")
+	}
+	for _, outage := range []string{"general_error", "server_error", "temporarily_unavailable"} {
+		failed := refused(t, answer(200, `{"error":"`+outage+`"}`))
+		require.Equal(t, zoho.BadAnswer, failed.Kind)
+		require.Equal(t, outage, failed.Code)
+		require.False(t, failed.UnknownWord)
+	}
 }
 
 func TestRefresh_TheThrottleIsRecognisedInAnyLanguageAndStatus(t *testing.T) {
