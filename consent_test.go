@@ -107,7 +107,8 @@ func TestCallback_AnswersAPageWithItsStatusWhateverHappens(t *testing.T) {
 	}{
 		"agreed":          {func(*remote, fields) {}, 200, "can hand out access tokens now"},
 		"denied":          {func(_ *remote, back fields) { delete(back, "code"); back["error"] = "access_denied" }, 400, "Zoho was not given consent: it was denied"},
-		"another error":   {func(_ *remote, back fields) { back["error"] = "server_error" }, 400, "Zoho ended the authorization with an error"},
+		"another error":   {func(_ *remote, back fields) { back["error"] = "invalid_client" }, 400, "Zoho ended the authorization with an error"},
+		"an outage":       {func(_ *remote, back fields) { back["error"] = "server_error" }, 502, "Zoho reports an error of its own"},
 		"no code":         {func(_ *remote, back fields) { delete(back, "code") }, 400, "Zoho sent no grant code"},
 		"a used code":     {func(r *remote, _ fields) { r.refuses("invalid_code") }, 400, "invalid_code"},
 		"no state":        {func(_ *remote, back fields) { delete(back, "state") }, 400, "This link is not valid"},

@@ -191,6 +191,8 @@ func FuzzRoleFields(f *testing.F) {
 				`{"grant_type":"client_credentials","scopes":"ZohoCRM.modules.ALL","soid":"ZohoCRM.1"}`, `{"grant_type":"client_credentials","scopes":[],"refresh_token":"SECRET"}`,
 				`{"ttl":"1m","min_ttl":-1,"exclusive":"maybe"}`, `{"ttl":99999999999999999999,"exclusive":true}`, `{"scopes":[1,{"a":2}]}`,
 				`{"ttl":null,"min_ttl":null,"scopes":null,"client_id":null,"client_secret":null,"refresh_token":null}`, `{"data_center":"xx"}`, `{"name":"other","token":"SECRET"}`,
+				`{"code":"https://x.example/cb?a=b&code=SECRET&location=us"}`, `{"code":"SECRET&location=eu&accounts-server=x"}`, `{"code":"{\"code\":\"SECRET\"}"}`, `{"code":"%zz&=SECRET"}`,
+				`{"refresh_token":"\"refresh_token\": \"SECRET\","}`, `{"refresh_token":"access_token=SECRET"}`, `{"refresh_token":"ACCESSTOKEN"}`, `{"refresh_token":"Bearer SECRET"}`,
 				`{"metadata":{"a":"1","b":null,"c":2}}`, `{"metadata":["a=1","b"]}`, `{"metadata":""}`, `{"metadata":null}`, `{"metadata":[{"a":1},{"b":null}]}`,
 				`{"metadata":"a=ACCESSTOKEN"}`, `{"metadata":{"a\u0000":"\u202e"}}`, `{"metadata":[[]]}`, `{"metadata":{"a":{"b":[1]}}}`,
 			} {

@@ -1,6 +1,9 @@
 package backend
 
 import (
+	"fmt"
+	"strings"
+
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -32,10 +35,14 @@ func (e *Engine) newConsent(role *Role, config *Config) consentEntry {
 // belongs to one Accounts server, so an account elsewhere cannot be served,
 // whatever the callback says.
 // Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html.
-func (c *consentEntry) check(callback Callback) error {
+func (c *consentEntry) check(callback Callback, asked *Role) error {
 	switch {
 	case zoho.IsDenied(callback.Error):
 		return userErrorf("Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+	case zoho.IsOutage(callback.Error):
+		return &GrantError{Kind: zoho.BadAnswer, Code: callback.Error, Text: fmt.Sprintf("Zoho reports an error of its own, and nobody's consent arrived. Nothing has changed, and nothing of role %q has to be corrected. Begin again in a few minutes with: vault write -f <mount>/roles/%s/authorize.", c.Role, c.Role)}
+	case zoho.BlamesScopes(callback.Error):
+		return userErrorf("Zoho refused the scopes that role %q asks for: %s. Nothing has changed. One of them is unknown, or not allowed for this client: compare them with the product's API documentation, write them anew, and begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, asked.namedScopes(), c.Role)
 	case callback.Error != "":
 		return userErrorf("Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)
 	case callback.Code == "":
@@ -89,6 +96,18 @@ func (c *consentEntry) checkHome(callback Callback) error {
 
 func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
 	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account that is there, or write the role for %s, with the client secret that Zoho's API console shows for it. If the role is authorized already, begin with: vault write -f <mount>/roles/%s/deauthorize. Then write the role: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=...", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, c.Role, home.Name)
+}
+
+// namedScopes are the scopes of the role, or the first of them, for a sentence.
+func (r *Role) namedScopes() string {
+	const shown = 10
+	if r == nil {
+		return "the role is deleted by now"
+	}
+	if more := len(r.Scopes) - shown; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(r.Scopes[:shown], ", "), more)
+	}
+	return strings.Join(r.Scopes, ", ")
 }
 
 // stillFits fails if the role is another by now than the one that was asked for:

@@ -68,9 +68,9 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	pending, err := e.loadRevocation(ctx, x.quotaID)
 	switch {
 	case err != nil:
-		return nil, appendText(err, unstoredYet)
+		return nil, appendText(err, x.unstoredYet())
 	case pending == nil || pending.Decided:
-		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover, and is revoked. Get a new code, and try again."}
+		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover, and is revoked. To try again, " + x.another() + "."}
 	}
 	// Zoho counts the exchange for the refresh token, too, and its access token.
 	q, err := e.quota(ctx, x.quotaID)
@@ -78,7 +78,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		err = e.countRequest(ctx, q, config, quota.Request{At: x.asked})
 	}
 	if err != nil {
-		return nil, appendText(err, unstoredYet)
+		return nil, appendText(err, x.unstoredYet())
 	}
 	stored := e.storeRole(ctx, updated)
 	if stored == nil {
@@ -92,7 +92,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	if stored != nil {
 		// Storage may have carried the write out all the same, and only the active
 		// node can tell. If it did not, Tick finds a refresh token that no role has.
-		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be get a new code")
+		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be "+x.another())
 	}
 	warnings = append(x.warnings, updated.scopeWarnings(x.Scopes)...)
 	return append(warnings, domainWarnings(x.ForeignDomain)...), nil
@@ -220,13 +220,13 @@ func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error
 		return err
 	}
 	if failed == nil {
-		failed = zoho.NoRefreshToken(x.app)
 		_ = e.revokeUnstored(ctx, x.app, x.config.CACert, x.AccessToken, "it came without a refresh token", "role", x.role.Name)
+		return appendText(asGrantError(zoho.NoRefreshToken(x.app)), x.afterNoRefreshToken())
 	}
 	if x.OddRefreshToken {
 		return asGrantError(failed)
 	}
-	return maybeExchanged(e.deniedExchange(ctx, x.client, failed))
+	return x.maybeExchanged(e.deniedExchange(ctx, x.client, failed))
 }
 
 // noteExchange notes what came of the exchange for the client.
@@ -237,15 +237,6 @@ func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) er
 		}
 	}
 	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), x, failed) })
-}
-
-// maybeExchanged tells of a refresh token that an answer may have carried which
-// did not arrive.
-func maybeExchanged(err error) error {
-	if failed, ok := asError[*zoho.Error](err); !ok || failed.NoToken() {
-		return asGrantError(err)
-	}
-	return appendText(asGrantError(err), "Get a new code. If Zoho has exchanged this one all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
 }
 
 // adoptExchanged makes the access token that came with a new refresh token the

@@ -159,7 +159,7 @@ func TestExchange_ALeapOfTheClockLeavesTheFormerRole(t *testing.T) {
 	w.clock.Advance(time.Hour)
 	w.look()
 	finish(nil)
-	require.ErrorContains(t, <-done, "Get a new code")
+	require.ErrorContains(t, <-done, "get a new code")
 	require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
 	require.True(t, w.alive(w.read("crm-sync")))
 	require.Empty(t, w.unknown())

@@ -147,14 +147,41 @@ func TestExchange_RedirectURIGoesAlongAndHasToBeTheRegisteredOne(t *testing.T) {
 	require.True(t, w.alive(w.read("web")))
 }
 
+// The engine asks for offline access and for consent anew, and a Self Client has no
+// address that could ask for it: what stands in the way is the former connection.
 func TestExchange_WithoutARefreshTokenIsAnErrorThatSaysHowToGetOne(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.writeCode("crm-sync", w.sim.Code(w.client, "us", zohosim.CodeSpec{Scopes: scopes, Online: true}))
-	failed := grantError(t, err)
-	require.Equal(t, zoho.Misconfigured, failed.Kind)
-	require.Contains(t, failed.Error(), "access_type=offline")
-	require.Contains(t, failed.Error(), "prompt=consent")
-	require.Empty(t, w.living("access"), "nobody will use the access token that came alone")
+	const redirectURI = "https://app.example.com/back"
+	web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{redirectURI}})
+	for name, c := range map[string]struct {
+		change backend.RoleChange
+		says   []string
+		not    string
+	}{
+		"of a Self Client": {
+			backend.RoleChange{Code: ptr(w.sim.Code(w.client, "us", zohosim.CodeSpec{Scopes: scopes, Online: true}))},
+			[]string{"Then get a new code"}, "access_type",
+		},
+		"of an address that somebody made": {
+			backend.RoleChange{
+				Code:     ptr(w.sim.Code(web, "us", zohosim.CodeSpec{Scopes: scopes, Online: true, RedirectURI: redirectURI})),
+				ClientID: &web.ID, ClientSecret: ptr(web.Secret("us")), RedirectURI: ptr(redirectURI),
+			},
+			[]string{"Then get a new code", "it needs access_type=offline and prompt=consent"}, "/authorize",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.write("books", c.change)
+			failed := grantError(t, err)
+			require.Equal(t, zoho.Misconfigured, failed.Kind)
+			require.Contains(t, failed.Error(), "under Connected Apps of the user who consented")
+			for _, says := range c.says {
+				require.Contains(t, failed.Error(), says)
+			}
+			require.NotContains(t, failed.Error(), c.not)
+			require.Empty(t, w.living("access"), "nobody will use the access token that came alone")
+		})
+	}
 	require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
 	require.True(t, w.alive(w.read("crm-sync")))
 }

@@ -86,7 +86,7 @@ func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Ro
 	if err := consent.find(ctx, e); err != nil {
 		return err
 	}
-	if err := consent.check(consent.callback); err != nil {
+	if err := consent.check(consent.callback, role); err != nil {
 		return err
 	}
 	change.Code, change.RedirectURI = &consent.callback.Code, &consent.RedirectURI

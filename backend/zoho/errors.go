@@ -146,6 +146,17 @@ func errorUnreachable(call call, why string) *Error {
 // Source: zoho.com/accounts/protocol/oauth/web-apps/authorization.html.
 func IsDenied(word string) bool { return word == "access_denied" }
 
+// IsOutage reports whether a consent page's error word says that Zoho is at fault.
+// Source: github.com/PipedreamHQ/pipedream issue 14420.
+func IsOutage(word string) bool {
+	known, ok := lookupRemedy(word)
+	return ok && known.kind == BadAnswer
+}
+
+// BlamesScopes reports whether a consent page's error word says that the scopes which
+// were asked for are at fault.
+func BlamesScopes(word string) bool { return word == "invalid_scope" }
+
 // clip keeps a value from outside from filling the log. limit is in bytes.
 func clip(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "?")

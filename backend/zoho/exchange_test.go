@@ -136,13 +136,13 @@ func TestExchange_WithoutOfflineAccessThereIsATokenButNoRefreshToken(t *testing.
 	}
 }
 
-func TestNoRefreshToken_SaysHowToGetOne(t *testing.T) {
+func TestNoRefreshToken_SaysWhatStandsInTheWay(t *testing.T) {
 	t.Parallel()
 	failed := zoho.NoRefreshToken(appAt("https://accounts.zoho.eu"))
 	require.Equal(t, zoho.Misconfigured, failed.Kind)
 	require.Equal(t, 200, failed.Status)
 	require.Empty(t, failed.Code, "Zoho sent no error word")
-	for _, part := range []string{"https://accounts.zoho.eu", "refresh token", "used up", "access_type=offline", "prompt=consent"} {
+	for _, part := range []string{"https://accounts.zoho.eu", "refresh token", "used up", "Connected Apps", "those of other roles, too"} {
 		require.Contains(t, failed.Error(), part)
 	}
 	requireNoSecret(t, failed)

@@ -18,7 +18,8 @@ const (
 	// Revoked: Zoho said so.
 	Revoked Revocation = iota + 1
 	// AlreadyGone: both endpoints answered 400, which is what Zoho answers for
-	// a token that it does not know or no longer knows.
+	// a token that it does not know or no longer knows, or named the token as the cause in
+	// HTTP 200, which is how Zoho answers most errors.
 	AlreadyGone
 )
 
@@ -27,8 +28,8 @@ const (
 //
 // Zoho has two endpoints, and its pages disagree about which of them takes
 // whose access tokens. So the newer one is asked first and the older one
-// unless the first has said yes; only when both have answered 400 is the token
-// taken as gone already. Zoho answers a second revocation with 400, too, so
+// unless the first has said yes; only when both have answered that they do not know the
+// token is it taken as gone already. Zoho answers a second revocation with 400, too, so
 // this is safe to repeat.
 //
 // Source: zoho.com/developer/oauth/revoke-oauth-token.html (newer) and
@@ -78,7 +79,7 @@ func (c *Client) revokeAny(ctx context.Context, app App, token secret.Value, kin
 // to do with the token: no such path, or the client's credentials.
 type verdict struct {
 	revoked bool
-	unknown bool // HTTP 400: the token is not, or no longer, valid
+	unknown bool // the token is not, or no longer, valid: HTTP 400, or a word that says so
 	err     error
 	status  int
 }
@@ -98,6 +99,8 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 		v.err = errorBadAnswer(call, got.status, "a web page")
 	case decodeErr == nil && ans.brokeDown():
 		v.err = ans.failure(call, got)
+	case got.status == http.StatusOK && decodeErr == nil && ans.namesToken():
+		v.unknown = true // as a 400, in Zoho's other habit; and as with a 400, one endpoint alone proves nothing
 	case got.status == http.StatusOK && decodeErr == nil && ans.saysNo():
 		// Zoho's habit of errors in HTTP 200: this endpoint did not revoke.
 	case got.status == http.StatusOK && decodeErr != nil && startsLikeJSON(got.body):
@@ -156,6 +159,15 @@ func (a answer) blamesToken() bool {
 		}
 	}
 	return false
+}
+
+// namesToken reports whether an error word says that it is the token which is not valid:
+// invalid_token, or the word for a dead refresh token. The older endpoint has seen nothing
+// but the token, and the client's credentials are blamed with words of their own.
+func (a answer) namesToken() bool {
+	word := strings.ToLower(strings.TrimSpace(string(a.Error)))
+	known, _ := lookupRemedy(word)
+	return known.kind == Refused || strings.Contains(word, "token") && a.blamesToken()
 }
 
 func (a answer) saysNo() bool {

@@ -45,13 +45,21 @@ func allAnswers() map[string]revokeAnswer {
 		"400 invalid_code":     {answer(400, `{"error":"invalid_code"}`), unknown, 0},
 		"400 text":             {answer(400, "The token passed in the request is invalid"), unknown, 0},
 
-		"200 invalid_token": {answer(200, `{"error":"invalid_token"}`), no, 0},
-		"200 failure":       {answer(200, `{"status":"failure"}`), no, 0},
-		"401":               {answer(401, `{"error":"invalid_client"}`), no, 0},
-		"403 page":          {answer(403, loginPage), no, 0},
-		"404":               {answer(404, ""), no, 0},
-		"405":               {answer(405, ""), no, 0},
-		"400 page":          {answer(400, loginPage), no, 0}, // a proxy's word on the request, not Zoho's on the token
+		// Zoho answers most errors in HTTP 200, and these name the token as the cause.
+		"200 invalid_token":    {answer(200, `{"error":"invalid_token"}`), unknown, 0},
+		"200 invalid_code":     {answer(200, `{"error":"invalid_code"}`), unknown, 0},
+		"200 a phrase of that": {answer(200, `{"error":"Invalid Token"}`), unknown, 0},
+		"200 byte order":       {answer(200, "\ufeff"+`{"error":"token_expired"}`), unknown, 0},
+
+		"200 invalid_client":        {answer(200, `{"error":"invalid_client"}`), no, 0},
+		"200 invalid_client_secret": {answer(200, `{"error":"invalid_client_secret"}`), no, 0},
+		"200 a word of tomorrow":    {answer(200, `{"error":"token_in_use"}`), no, 0},
+		"200 failure":               {answer(200, `{"status":"failure"}`), no, 0},
+		"401":                       {answer(401, `{"error":"invalid_client"}`), no, 0},
+		"403 page":                  {answer(403, loginPage), no, 0},
+		"404":                       {answer(404, ""), no, 0},
+		"405":                       {answer(405, ""), no, 0},
+		"400 page":                  {answer(400, loginPage), no, 0}, // a proxy's word on the request, not Zoho's on the token
 
 		"429":                    {answer(429, ""), trouble, zoho.Throttled},
 		"400 throttled":          {answer(400, throttledEnglish), trouble, zoho.Throttled},
@@ -75,7 +83,7 @@ func allAnswers() map[string]revokeAnswer {
 }
 
 // A false "revoked" leaves a live token that nobody will ever look for again.
-// So the rule is: one clear yes, or the same 400 from both.
+// So the rule is: one clear yes, or both of them say that they do not know the token.
 func TestRevoke_EveryPairOfAnswersOfTheTwoEndpoints(t *testing.T) {
 	t.Parallel()
 	for kind, revoke := range revocations() {

@@ -78,10 +78,13 @@ func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redir
 	return exchanged, err
 }
 
-// NoRefreshToken says what to do when a grant code gave no refresh token.
+// NoRefreshToken says why a grant code gave no refresh token. Zoho gives one at the first
+// consent of a user to a client, and then, whatever was asked for, sometimes not; what
+// helps is to remove the former connection. The caller says how to get another code.
+// Source: github.com/schmorrison/Zoho issue 43, github.com/n8n-io/n8n issue 18037.
 func NoRefreshToken(app App) *Error {
 	return &Error{Kind: Misconfigured, Status: 200,
-		msg: fmt.Sprintf("Zoho (%s) took the grant code but gave no refresh token, and the code is used up now. Ask for consent again with access_type=offline and prompt=consent in the authorization URL: without the first Zoho never gives one, without the second only at the very first consent.", app.AccountsURL)}
+		msg: fmt.Sprintf("Zoho (%s) took the grant code but gave no refresh token, and the code is used up now. Zoho does so where the user has consented to this client before. Remove the client under Connected Apps of the user who consented, which ends every refresh token that this user has given it, those of other roles, too.", app.AccountsURL)}
 }
 
 // ClientCredentials mints an access token of an organisation, with the scopes
