@@ -2,9 +2,6 @@ package zohosecrets
 
 import (
 	"context"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -135,30 +132,6 @@ func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d
 
 func (b *zohoBackend) pathConfigDelete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	return wrote(d, nil, b.engine.DeleteConfig(ctx))
-}
-
-// wrote answers a write: 204, unless there is something to warn of. Vault adds
-// its own warning of fields that it does not know, but only to an answer without an
-// error.
-func wrote(d *framework.FieldData, warnings []string, err error) (*logical.Response, error) {
-	var unknown []string
-	for field := range d.Raw {
-		if d.Schema[field] == nil && len(field) <= 40 {
-			unknown = append(unknown, strconv.Quote(field))
-		}
-	}
-	slices.Sort(unknown)
-	if err != nil {
-		resp, err := respond(err)
-		if text, told := errorText(resp); told && len(unknown) > 0 {
-			resp.Data["error"] = text + ". There is no field " + strings.Join(unknown[:min(len(unknown), 5)], ", ") + " here"
-		}
-		return resp, err
-	}
-	if len(warnings) == 0 && len(unknown) == 0 {
-		return nil, nil
-	}
-	return &logical.Response{Warnings: warnings}, nil
 }
 
 // errorText returns the error of a response that has one.

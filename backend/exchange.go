@@ -38,7 +38,7 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	x := &exchange{role: updated, app: app, code: change.grantCode(), config: config}
 	if err := e.askForRefreshToken(ctx, x); err != nil {
 		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
-		return nil, err
+		return nil, updated.tellWhoseClient(err)
 	}
 	if err := x.checkScopes(); err != nil {
 		return nil, e.refuseGiven(ctx, x, err)
