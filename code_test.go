@@ -95,7 +95,7 @@ func TestCode_ThatZohoDoesNotTakeLeavesTheRoleAsItWas(t *testing.T) {
 		"wrong secret": {func(r *remote) { r.refuses("invalid_client_secret") }, 400, "invalid_client_secret"},
 		"no refresh": {func(r *remote) {
 			r.answers(zohosim.Fault{Kind: zohosim.FaultAnswer, Body: `{"access_token":"1000.a.a"}`})
-		}, 400, "access_type=offline and prompt=consent"},
+		}, 400, "Connected Apps of the user who consented"},
 		"throttled":     {func(r *remote) { r.fault(zohosim.FaultThrottled) }, 429, "so wait"},
 		"a web page":    {func(r *remote) { r.fault(zohosim.FaultHTML500) }, 502, "a web page (HTTP 500)"},
 		"half":          {func(r *remote) { r.fault(zohosim.FaultTruncated) }, 502, "cut off"},

@@ -13,7 +13,7 @@ import (
 // another is how one comes to another grant code: this one is used up. Who was asked for
 // consent has none that they could write, and no API console that makes one.
 func (x *exchange) another() string {
-	if x.code.consented {
+	if x.code.consent != nil {
 		return fmt.Sprintf("begin again with: vault write -f <mount>/roles/%s/authorize", x.role.Name)
 	}
 	return "get a new code"
@@ -31,7 +31,7 @@ func (x *exchange) unstoredYet() string {
 // removed. Of an address that the engine has made nobody need look at the parameters.
 func (x *exchange) afterNoRefreshToken() string {
 	text := "Then " + x.another()
-	if !x.code.consented && x.code.redirectURI != "" {
+	if x.code.consent == nil && x.code.redirectURI != "" {
 		text += ". If you have made the address of the consent page yourself: it needs access_type=offline and prompt=consent"
 	}
 	return text
