@@ -145,6 +145,7 @@ func TestConsent_ThatComesBackTooEarlyCanComeBackAgain(t *testing.T) {
 	role, err := w.complete(w.decide(page.String(), "accept"))
 	require.NoError(t, err)
 	require.Equal(t, "desk", role)
+	w.settle() // the former refresh token is revoked in the background
 	w.refused(backend.Callback{State: page.Query().Get("state"), Code: "1000.ab.cd"}, "link is not valid")
 }
 
