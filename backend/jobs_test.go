@@ -36,7 +36,7 @@ func TestJobs_AFileThatIsReadWithMinTTLOfNAndTTLAlwaysHasNMinutesLeft(t *testing
 						}
 						issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: recipe.ttl, MinTTL: recipe.n + recipe.ttl})
 						require.NoError(t, err)
-						file, ends, next = issued, now.Add(issued.TTL), now.Add(issued.TTL*percent/100)
+						file, ends, next = issued, now.Add(issued.TTL), now.Add(issued.TTL/100*percent)
 					}
 					for lease, end := range former {
 						if !now.Before(end) {

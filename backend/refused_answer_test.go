@@ -46,7 +46,7 @@ func TestMint_AnAnswerThatAShellWouldRunIsRefusedAndItsAccessTokenRevoked(t *tes
 func TestMint_AnAPIDomainThatIsNoneLeavesNoAccessTokenBehind(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetAnswer(zohosim.Answer{APIDomain: "https://" + command})
-	w.readError("crm-sync")
+	require.Error(t, w.readError("crm-sync"))
 	w.settle()
 	require.Empty(t, w.living("access"))
 	w.sim.SetAnswer(zohosim.Answer{})

@@ -49,7 +49,9 @@ func TestAgent_RendersATokenForWhichItWritesParameters(t *testing.T) {
 		if err != nil {
 			continue // it has just ended
 		}
-		ttl, err := lease.Data["ttl"].(json.Number).Int64()
+		number, ok := lease.Data["ttl"].(json.Number)
+		require.True(t, ok)
+		ttl, err := number.Int64()
 		require.NoError(t, err)
 		require.LessOrEqual(t, ttl, int64(15))
 	}

@@ -62,7 +62,7 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	version, err := c.versions()
 	if err != nil || version == c.version {
-		return c.current, nil //nolint:nilerr // the files may be on their way
+		return c.current, nil // the files may be on their way
 	}
 	c.version = version
 	renewed, err := c.read()

@@ -108,6 +108,7 @@ func (f *flooded) connects(sends string) *peer {
 		defer close(p.answer)
 		if resp, err := http.ReadResponse(bufio.NewReader(here), nil); err == nil {
 			body, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
 			p.answer <- string(body)
 		}
 	}()

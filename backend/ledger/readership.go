@@ -33,7 +33,9 @@ func (l *Ledger) countReaderLocked(h Holder) {
 	if h.Since.After(r.Last) {
 		r.Last = h.Since
 	}
-	l.roles[h.Role] = l.roles[h.Role] // zero, if it is new
+	if _, known := l.roles[h.Role]; !known {
+		l.roles[h.Role] = time.Time{}
+	}
 }
 
 // Readership lists everybody who was given the token, the latest last.

@@ -147,11 +147,7 @@ func ParseAccountsURL(raw string) (string, error) {
 	case u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())):
 		return "", fmt.Errorf("accounts_url must begin with https://, since client secrets are sent there; http:// is taken for a loopback address only")
 	}
-	u.Host = strings.ToLower(u.Host)
-	if port := u.Port(); (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
-		u.Host = strings.TrimSuffix(u.Host, ":"+port)
-	}
-	u.Host = strings.TrimSuffix(u.Host, ":") // "https://host:" is legal, and means the default port
+	u.Host = canonicalHost(u)
 	if !isServer(u.Host) {
 		return "", fmt.Errorf("accounts_url is not a URL with the name or address of a server; write one such as https://accounts.zoho.eu")
 	}
@@ -163,6 +159,15 @@ func ParseAccountsURL(raw string) (string, error) {
 		return "", fmt.Errorf("accounts_url is a server of Zoho's, and none of its Accounts servers, which give tokens; leave it empty and write data_center, or write an Accounts server such as https://accounts.zoho.eu")
 	}
 	return parsed, nil
+}
+
+// canonicalHost is the host of a URL in lower case, without the scheme's default port.
+func canonicalHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); (u.Scheme == "https" && port == "443") || (u.Scheme == "http" && port == "80") {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return strings.TrimSuffix(host, ":") // "https://host:" is legal, and means the default port
 }
 
 // withoutEndpoint takes an endpoint off the address of an Accounts server: that of

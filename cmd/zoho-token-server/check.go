@@ -90,24 +90,31 @@ func (s settings) checkOne(ctx context.Context, target net.Addr, pair *tokenserv
 		challenge = pair.Challenge(target)
 		challenge.Ask(req.Header)
 	}
-	resp, body, err := roundTrip(req, c)
+	said, err := roundTrip(req, c)
 	switch {
 	case err != nil:
 		return "", err
-	case challenge != nil && !challenge.Holds(resp.Header):
+	case challenge != nil && !challenge.Holds(said.header):
 		return "", errors.New("what listens there does not know the client secret: it is another program, or a token server with another client file")
-	case resp.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("HTTP %d: %q", resp.StatusCode, body)
+	case said.status != http.StatusOK:
+		return "", fmt.Errorf("HTTP %d: %q", said.status, said.body)
 	}
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, body); err != nil {
+	if err := json.Compact(&compact, said.body); err != nil {
 		return "", errors.New("the answer is no JSON")
 	}
 	return plainASCII(compact.String()), nil
 }
 
+// reply is an answer that has been read.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
 // roundTrip sends a request on a connection.
-func roundTrip(req *http.Request, c net.Conn) (*http.Response, []byte, error) {
+func roundTrip(req *http.Request, c net.Conn) (*reply, error) {
 	transport := &http.Transport{
 		DialContext:            func(context.Context, string, string) (net.Conn, error) { return c, nil },
 		DisableKeepAlives:      true,
@@ -115,11 +122,11 @@ func roundTrip(req *http.Request, c net.Conn) (*http.Response, []byte, error) {
 	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHealth))
-	return resp, body, err
+	return &reply{status: resp.StatusCode, header: resp.Header, body: body}, err
 }
 
 // handshake begins TLS with a server that has the key of the certificate in -tls-cert.

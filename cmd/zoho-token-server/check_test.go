@@ -99,7 +99,7 @@ func TestCheck_BelievesNobodyElseAndPrintsNothingOfHis(t *testing.T) {
 		})
 	}
 	require.NotContains(t, seen.String(), strings.TrimSpace(secret))
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
 	require.NoError(t, stop())
 }
 

@@ -71,19 +71,27 @@ func passedIn(t *testing.T) (files []*os.File, port, path string) {
 	path = filepath.Join(dir, "socket")
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	unix, err := net.Listen("unix", path)
+	unix, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(path, 0o600))
 	for _, l := range []net.Listener{tcp, unix} {
-		file, err := l.(interface{ File() (*os.File, error) }).File()
+		file, err := fileOf(t, l)
 		require.NoError(t, err)
 		files = append(files, file)
 		t.Cleanup(func() { require.NoError(t, file.Close()) })
 	}
-	unix.(*net.UnixListener).SetUnlinkOnClose(false)
+	unix.SetUnlinkOnClose(false)
 	require.NoError(t, tcp.Close())
 	require.NoError(t, unix.Close())
 	return files, tcp.Addr().String(), path
+}
+
+// fileOf returns the descriptor of something that listens.
+func fileOf(t *testing.T, l io.Closer) (*os.File, error) {
+	t.Helper()
+	has, ok := l.(interface{ File() (*os.File, error) })
+	require.True(t, ok)
+	return has.File()
 }
 
 func clientOver(socket string) *http.Client {
@@ -138,7 +146,7 @@ func TestRun_RefusesSocketsThatProtectNothing(t *testing.T) {
 	refused("systemd has passed in sockets that nobody would answer", sockets, "-listen=127.0.0.1:0")
 	refused("no sockets were passed in", nil, "-listen=systemd")
 	for network, address := range map[string]string{"tcp4": "0.0.0.0:0", "udp": "127.0.0.1:0"} {
-		var l any
+		var l io.Closer
 		var err error
 		if network == "udp" {
 			l, err = net.ListenPacket(network, address)
@@ -146,10 +154,10 @@ func TestRun_RefusesSocketsThatProtectNothing(t *testing.T) {
 			l, err = net.Listen(network, address)
 		}
 		require.NoError(t, err)
-		file, err := l.(interface{ File() (*os.File, error) }).File()
+		file, err := fileOf(t, l)
 		require.NoError(t, err)
 		refused("-listen systemd, socket 1", []*os.File{file}, "-listen=systemd")
-		require.NoError(t, l.(io.Closer).Close())
+		require.NoError(t, l.Close())
 		require.NoError(t, file.Close())
 	}
 	require.NoError(t, os.Chmod(path, 0o666)) // systemd's default
@@ -241,11 +249,13 @@ func TestRun_TheLogRepeatsNothingThatAStrangerSends(t *testing.T) {
 		"POST /oauth/v2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\ngrant_type=" + hostile,
 		"POST /oauth/v2/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + hostile + "\r\n\r\n",
 	} {
-		c, err := net.Dial("tcp", port)
+		address, err := net.ResolveTCPAddr("tcp", port)
+		require.NoError(t, err)
+		c, err := net.DialTCP("tcp", nil, address)
 		require.NoError(t, err)
 		_, err = io.WriteString(c, sends)
 		require.NoError(t, err)
-		require.NoError(t, c.(*net.TCPConn).CloseWrite())
+		require.NoError(t, c.CloseWrite())
 		_, _ = io.Copy(io.Discard, c) // until it has looked at all of it
 		require.NoError(t, c.Close())
 	}
