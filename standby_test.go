@@ -63,7 +63,10 @@ func TestStandby_NeverCallsZoho(t *testing.T) {
 			m.system.ReplicationStateVal = state
 			for _, path := range m.inner.Paths {
 				for op := range path.Operations {
-					url, data := urlOf(path, "crm-sync"), fields{"code": code}
+					url, data := urlOf(path, "crm-sync"), fields{}
+					if isWrite(op) {
+						data["code"] = code
+					}
 					if url == "callback" {
 						data = back
 					}

@@ -85,6 +85,12 @@ func TestRole_SettingsThatHurtAreWarnedOf(t *testing.T) {
 	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)}))
 }
 
+func TestRole_ThatIsExclusiveIsWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	require.Contains(t, joined(w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})), "each read is a token request, of which the budget has 10 in 10m0s")
+	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(false)}))
+}
+
 func TestRole_NewScopesOfOneThatIsAuthorizedAreWarnedOf(t *testing.T) {
 	w := newWorld(t)
 	warnings := w.writeRole("crm-sync", backend.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}})

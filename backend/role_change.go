@@ -256,6 +256,9 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 // warnings tells the operator what is allowed but will hurt.
 func (r *Role) warnings(config *Config) []string {
 	warnings := minTTLWarning(r.MinTTL)
+	if r.Exclusive {
+		warnings = append(warnings, fmt.Sprintf("exclusive=true: each read is a token request, of which the budget has %d in %s, and each lease is a live access token, of which max_live_tokens allows %d: readers may get HTTP 429", config.RequestBudget, config.RequestWindow, config.MaxLiveTokens))
+	}
 	switch needed := int(config.RequestWindow / max(r.TTL, time.Second)); {
 	case r.TTL == 0:
 	case r.RevokeDelay > 0 && r.TTL < zoho.MaxLife: // who comes within the delay gets the same token
