@@ -19,7 +19,7 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Reque
 	a.q.seeFuture(now)
 	a.requests.seeFuture(now)
 	// A trial is how a refusal is overcome that is for good, or that may be.
-	if f := a.grant.record().Failure; (f.isDefinite() || f.forbids(now)) && !(a.purpose.trial && f.yieldsToTrial()) {
+	if f := a.grant.record().Failure; (f.isDefinite() || f.forbids(now)) && (!a.purpose.trial || !f.yieldsToTrial()) {
 		return sent, f.err()
 	}
 	if own := a.q.record(); own.Throttled.Forbids(now, limits) {

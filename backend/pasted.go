@@ -222,7 +222,7 @@ func isPlaceholder(text string) bool {
 // code is good in its own only.
 func (ch RoleChange) checkCodeHome(role string, accountsURL string) error {
 	home, err := zoho.LookupDataCenter(ch.codeHome)
-	if ch.codeHome == "" || err != nil || !zoho.IsZohos(accountsURL) || home.AccountsURL == accountsURL {
+	if known := err == nil; !known || !zoho.IsZohos(accountsURL) || home.AccountsURL == accountsURL {
 		return nil
 	}
 	return userErrorf("the code comes from data centre %s, as its address says, and role %q belongs to %s: write data_center=%s with client_id and client_secret of that data centre in the same request", home.Name, role, accountsURL, home.Name)

@@ -39,7 +39,7 @@ func TestUnknownWord_IsAskedAgainMoreAndMoreSeldom(t *testing.T) {
 func TestUnknownWord_ThatPassesIsForgottenWithTheFirstToken(t *testing.T) {
 	w := newUnknownWorld(t)
 	for range 4 {
-		w.readError("crm-sync")
+		_ = w.readError("crm-sync")
 		w.clock.Advance(10 * time.Minute)
 	}
 	w.sim.ClearFaults()
@@ -59,13 +59,13 @@ func TestUnknownWord_AnOperatorNeedNotWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newUnknownWorld(t)
 			for range 5 {
-				w.readError("crm-sync")
+				_ = w.readError("crm-sync")
 				w.clock.Advance(20 * time.Minute)
 			}
-			w.readError("crm-sync")
+			_ = w.readError("crm-sync")
 			w.restart() // the pause is stored
 			asked := w.asked()
-			w.readError("crm-sync")
+			_ = w.readError("crm-sync")
 			require.Equal(t, asked, w.asked())
 			w.sim.ClearFaults()
 			require.NoError(t, again(w))
@@ -88,7 +88,7 @@ func TestUnknownWord_TakesNoTokenAwayThatLives(t *testing.T) {
 func TestUnknownWord_OfAServerThatFailsIsAnOutageLikeOthers(t *testing.T) {
 	w := newWorld(t)
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Status: 503, Body: `{"error":"server_busy"}`, Count: 1})
-	w.readError("crm-sync")
+	_ = w.readError("crm-sync")
 	w.clock.Advance(4 * time.Second)
 	require.True(t, w.alive(w.read("crm-sync")))
 }

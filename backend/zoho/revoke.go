@@ -99,10 +99,10 @@ func (c *Client) revoke(ctx context.Context, app App, endpoint string, form url.
 		v.err = errorBadAnswer(call, got.status, "a web page")
 	case decodeErr == nil && ans.brokeDown():
 		v.err = ans.failure(call, got)
-	case got.status == http.StatusOK && decodeErr == nil && ans.namesToken():
-		v.unknown = true // as a 400, in Zoho's other habit; and as with a 400, one endpoint alone proves nothing
 	case got.status == http.StatusOK && decodeErr == nil && ans.saysNo():
-		// Zoho's habit of errors in HTTP 200: this endpoint did not revoke.
+		// Zoho's habit of errors in HTTP 200: this endpoint did not revoke. If it names the
+		// token, that is what a 400 means, and one endpoint alone proves as little.
+		v.unknown = ans.namesToken()
 	case got.status == http.StatusOK && decodeErr != nil && startsLikeJSON(got.body):
 		v.err = decodeErr // what is missing may be an error
 	case got.status == http.StatusOK:
