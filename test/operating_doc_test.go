@@ -118,7 +118,7 @@ func (r pageReader) useSecondClient() {
 func TestOperating_ANewClientSecretEndsRefreshTokensAndLeavesClientCredentialsAlone(t *testing.T) {
 	t.Parallel()
 	m := newMountAt(t, "zoho", zohosim.Options{})
-	m.write("roles/reports", map[string]any{"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.READ"})
+	m.write("roles/reports", map[string]any{"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.READ,ZohoCRM.org.READ"})
 	m.write("roles/own", map[string]any{"client_id": m.client.ID, "client_secret": m.client.Secret("us"), "refresh_token": m.consent()})
 	person, organisation := m.read("crm-sync"), m.read("reports")
 
