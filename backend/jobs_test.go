@@ -21,7 +21,7 @@ func TestJobs_AFileThatIsReadWithMinTTLOfNAndTTLAlwaysHasNMinutesLeft(t *testing
 		{20 * time.Minute, 20 * time.Minute, 4},
 		{30 * time.Minute, 15 * time.Minute, 5},
 	} {
-		for _, percent := range []time.Duration{85, 90, 95} { // of a lease, when Agent reads again
+		for _, percent := range []int{85, 90, 95} { // of a lease, when Agent reads again
 			t.Run(fmt.Sprintf("%s at %d%%", recipe.n, percent), func(t *testing.T) {
 				w := newWorld(t)
 				const hours = 8
@@ -36,7 +36,7 @@ func TestJobs_AFileThatIsReadWithMinTTLOfNAndTTLAlwaysHasNMinutesLeft(t *testing
 						}
 						issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: recipe.ttl, MinTTL: recipe.n + recipe.ttl})
 						require.NoError(t, err)
-						file, ends, next = issued, now.Add(issued.TTL), now.Add(issued.TTL/100*percent)
+						file, ends, next = issued, now.Add(issued.TTL), now.Add(issued.TTL*time.Duration(percent)/100)
 					}
 					for lease, end := range former {
 						if !now.Before(end) {

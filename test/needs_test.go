@@ -55,7 +55,7 @@ func TestNeeds_WithRequireAllFailsInPlaceOfSkipping(t *testing.T) {
 		return
 	}
 	for required, says := range map[string]string{"": "--- SKIP: " + t.Name(), "1": "--- FAIL: " + t.Name()} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$") // #nosec G204 -- this test
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$") // #nosec G204 G702 -- this test
 		cmd.Env = append(os.Environ(), "NEEDS_WHAT_NOBODY_HAS=1", "REQUIRE_ALL="+required)
 		out, err := cmd.CombinedOutput()
 		require.Equal(t, required != "", err != nil, string(out))
