@@ -3,6 +3,8 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,6 +38,9 @@ func (m *mount) asks(token string, r revocation) (status int) {
 	client := cleanhttp.DefaultClient()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
+	if errors.Is(err, io.EOF) {
+		return 0 // OpenBao 2.4 closes the connection on a lease_id that is no text
+	}
 	require.NoError(m.t, err)
 	require.NoError(m.t, resp.Body.Close())
 	return resp.StatusCode

@@ -29,12 +29,12 @@ path "auth/token/create" { capabilities = ["update"] }`, m.path, role)
 func TestTenants_WhoMayWriteOneRoleGetsAndEndsNoTokenOfAnother(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
-	m.write("roles/robot", map[string]any{"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.READ", "verify": false})
+	m.write("roles/robot", map[string]any{"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.READ,ZohoCRM.org.READ", "verify": false})
 	held := map[string]creds{"crm-sync": m.read("crm-sync"), "robot": m.read("robot")}
 	evil := m.tenant("evil")
 	for victim, twin := range map[string]map[string]any{
 		"crm-sync": {"refresh_token": m.refreshToken},
-		"robot":    {"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.READ"},
+		"robot":    {"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.READ,ZohoCRM.org.READ"},
 	} {
 		twin["client_id"], twin["client_secret"], twin["verify"] = m.client.ID, "a-guess", false
 		_, err := evil.Logical().WriteWithContext(t.Context(), m.path+"/roles/evil", twin)
