@@ -93,7 +93,7 @@ func TestClientSecret_ThatIsNewIsTriedWhileReadersGoOn(t *testing.T) {
 	m := newMount(t, zohosim.Options{})
 	m.client = m.sim.AddClient(zohosim.ClientSpec{})
 	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"))
-	m.cli("write", m.path+"/roles/app", "grant_type=client_credentials", "scopes=ZohoCRM.modules.READ")
+	m.cli("write", m.path+"/roles/app", "grant_type=client_credentials", "scopes=ZohoCRM.modules.READ,ZohoCRM.org.READ")
 	before := m.read("app")
 
 	said := m.refused("write", m.path+"/config", "client_secret=0123456789abcdef")
