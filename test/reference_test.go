@@ -104,7 +104,7 @@ func (r *recorder) all() {
 	r.exchange("LIST", "roles", nil)
 
 	leased := r.exchange("GET", "creds/crm-sync", nil)
-	r.exchange("POST", "creds/crm-sync", fields{"min_ttl": "30m", "ttl": "15m"}) // no second token: a list has them in the order of random IDs
+	r.exchange("POST", "creds/crm-sync", fields{"min_ttl": "30m", "ttl": "20m"}) // no second token: a list has them in the order of random IDs
 	r.exchange("GET", "roles/crm-sync/status", nil)
 	r.exchange("LIST", "clients", nil)
 	r.exchange("LIST", "tokens", nil)
