@@ -14,8 +14,9 @@ const (
 	// the memory: each may hold maxHeader, what net/http adds, and a few times maxBody.
 	maxConnections = 256
 	// maxSilence is how long a caller may keep the server waiting when others want the
-	// place of its connection. Otherwise the timeouts of the HTTP server count.
-	maxSilence = time.Second
+	// place of its connection. Otherwise the timeouts of the HTTP server count. A machine
+	// that is busy starting a thousand programs may need seconds for one request.
+	maxSilence = 3 * time.Second
 	// receiveBuffer is larger than most requests. The kernel doubles it.
 	receiveBuffer = 16 << 10
 )
