@@ -205,6 +205,55 @@ func TestDocumentation_HasOneListOfAuditKeysWithAllThatAuditorsSearchBy(t *testi
 	require.Equal(t, `"`+strings.Join(keys, `", "`)+`"`, string(list[1]))
 }
 
+// consoleCommands are the commands of a page, each in one line.
+func consoleCommands(page string) (commands []string) {
+	for _, block := range regexp.MustCompile("(?ms)^ *```console\n(.*?)^ *```").FindAllStringSubmatch(page, -1) {
+		for _, command := range regexp.MustCompile(`(?m)^ *\$ (.*(?:\\\n.*)*)$`).FindAllStringSubmatch(block[1], -1) {
+			commands = append(commands, strings.ReplaceAll(command[1], "\\\n", " "))
+		}
+	}
+	return commands
+}
+
+// Vault takes an empty list of members and an empty ID, and a path without its name is
+// another path. So what one command finds is kept, and the next one is not run without it.
+func TestDocumentation_NoCommandWritesWithAnIDThatWasNotFound(t *testing.T) {
+	t.Parallel()
+	assignment, checked := regexp.MustCompile(`^(\w+)=\$\(`), 0
+	for name, text := range pages(t) {
+		found := map[string]bool{}
+		for _, command := range consoleCommands(text) {
+			if variable := assignment.FindStringSubmatch(command); variable != nil {
+				found[variable[1]] = true
+				command = strings.TrimPrefix(command, variable[0])
+			}
+			isVaults := strings.HasPrefix(command, "vault ")
+			require.False(t, isVaults && strings.Contains(command, "$(vault "), "%s: %s", name, command)
+			for variable := range found {
+				require.NotRegexp(t, `\$(\{`+variable+`\}|`+variable+`\b)`, command, "%s: write ${%s:?}", name, variable)
+				checked += strings.Count(command, "${"+variable+":?")
+			}
+		}
+	}
+	require.Greater(t, checked, 10)
+}
+
+// zsh takes a "?" for a pattern, and refuses the command when no file fits; and at its
+// prompt it takes no comments.
+func TestDocumentation_CommandsCanBePastedIntoZsh(t *testing.T) {
+	t.Parallel()
+	quoted, unquoted, commands := regexp.MustCompile(`'[^']*'|"[^"]*"`), regexp.MustCompile(`[^\s{:]\?\w`), 0
+	for name, text := range pages(t) {
+		for _, command := range consoleCommands(text) {
+			rest := quoted.ReplaceAllString(command, "")
+			require.NotRegexp(t, unquoted, rest, "%s: quote the address: %s", name, command)
+			require.NotRegexp(t, `\s#`, rest, "%s: say it in the text: %s", name, command)
+			commands++
+		}
+	}
+	require.Greater(t, commands, 100)
+}
+
 // Two tables of the states would soon differ.
 func TestDocumentation_ExplainsEachStateInOneTable(t *testing.T) {
 	t.Parallel()

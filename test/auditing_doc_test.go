@@ -1,10 +1,8 @@
 package test
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,43 +18,36 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-const (
-	auditingPage = "../docs/auditing.md"
-	// pageDay is the Tuesday on which everything on the page happens.
-	pageDay = "2026-11-17"
-)
+// pageDay is the Tuesday on which everything on the auditors' pages happens.
+const pageDay = "2026-11-17"
 
-// The page is run from top to bottom. Where its output varies - IDs, times - what
+// The page is run from top to bottom, and then that about a person who leaves. Where its output varies - IDs, times - what
 // the page has stands for what came: an ID that comes again has to be the same,
-// and commands get the real one. With UPDATE_DOCS set, the page is written anew.
+// and commands get the real one. With UPDATE_DOCS set, the pages are written anew.
 func TestAuditingPage_EveryCommandAnswersAsItSays(t *testing.T) {
 	t.Parallel()
 	installed(t, "jq")
-	content, err := os.ReadFile(auditingPage)
-	require.NoError(t, err)
 	m := mountAsDocumented(t)
 	// As a mount is that nobody has prepared.
-	_, err = m.root.Logical().WriteWithContext(t.Context(), "sys/mounts/zoho/tune", map[string]any{"audit_non_hmac_response_keys": ""})
+	_, err := m.root.Logical().WriteWithContext(t.Context(), "sys/mounts/zoho/tune", map[string]any{"audit_non_hmac_response_keys": ""})
 	require.NoError(t, err)
 	p := newPage(t, m)
-	sections := strings.SplitAfter(string(content), "\n## ")
-	for i, section := range sections {
-		switch {
-		case strings.HasPrefix(section, "Who got a token"):
-			p.atMidday()
-			p.happen()
-			p.token = p.person("paul", "zoho-auditor").Token()
-		case strings.HasPrefix(section, "Revoke everything"):
-			p.readAgain()
-			p.token = m.server.RootToken()
-		}
-		sections[i] = p.run(section)
-	}
-	if os.Getenv("UPDATE_DOCS") != "" {
-		require.NoError(t, os.WriteFile(auditingPage, []byte(strings.Join(sections, "")), 0o600))
-	}
+	p.runs("auditing.md", "Who got a token", func() {
+		p.atMidday()
+		p.happen()
+		p.token = p.person("paul", "zoho-auditor").Token()
+	})
+	p.token = p.server.RootToken()
+	p.readAgain()
+	own := p.ownRole()
+	p.runs("leaving.md", "", nil)
 	require.Greater(t, p.commands, 20)
 	require.False(t, m.accepted(p.latest), "Anna had it")
+	require.False(t, m.accepted(own), "only Anna had it")
+	require.Len(t, p.clients, 2)
+	for _, client := range p.clients {
+		require.Empty(t, m.sim.RefreshTokens(client, "us", "anna@example.com"), "no consent of hers is left")
+	}
 	_, err = m.readAs(t.Context(), p.readers["anna"], "crm-sync")
 	refused(t, err)
 	_, err = m.readAs(t.Context(), p.readers["crm-app"], "crm-sync")
@@ -73,8 +64,29 @@ type auditPage struct {
 	token    string            // of whoever types
 	real     map[string]string // by what the page has in its place
 	readers  map[string]*api.Client
+	clients  []*zohosim.Client // to which Anna has consented
 	latest   creds
 	commands int
+
+	variables []string // that the page's commands have set
+}
+
+// runs runs a page. before happens before the section that begins so.
+func (p *auditPage) runs(name, section string, before func()) {
+	p.t.Helper()
+	name = filepath.Join("..", "docs", name)
+	content, err := os.ReadFile(name)
+	require.NoError(p.t, err)
+	sections := strings.SplitAfter(string(content), "\n## ")
+	for i := range sections {
+		if before != nil && strings.HasPrefix(sections[i], section) {
+			before()
+		}
+		sections[i] = p.run(sections[i])
+	}
+	if os.Getenv("UPDATE_DOCS") != "" {
+		require.NoError(p.t, os.WriteFile(name, []byte(strings.Join(sections, "")), 0o600))
+	}
 }
 
 func newPage(t *testing.T, m *mount) *auditPage {
@@ -101,14 +113,13 @@ func (p *auditPage) happen() {
 	p.write("config", map[string]any{"redirect_uri": p.callback()})
 	dead := p.consent()
 	p.write("roles/books-export", map[string]any{"refresh_token": dead, "scopes": scopes})
-	web := p.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{p.callback()}})
-	keepSecret("client secret", web.Secret("us"))
+	web := p.webClient()
 	p.write("roles/reports", map[string]any{
 		"client_id": web.ID, "client_secret": web.Secret("us"), "scopes": append([]string{"AaaServer.profile.READ"}, scopes...),
 	})
 	p.readers["crm-app"], _ = p.login("crm-app", "crm-sync")
 	p.readers["dashboard"], _ = p.login("dashboard", "crm-sync")
-	p.readers["anna"] = p.person("anna", "crm-sync", "authorizer")
+	p.readers["anna"] = p.logsIn("anna", "crm-sync", "authorizer") // nobody has named her entity
 	var leaked creds
 	for _, name := range []string{"crm-app", "dashboard", "anna"} {
 		var err error
@@ -138,16 +149,44 @@ func (p *auditPage) readAgain() {
 	}
 }
 
+// webClient is one that leads back to the mount's callback.
+func (p *auditPage) webClient() *zohosim.Client {
+	client := p.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{p.callback()}})
+	keepSecret("client secret", client.Secret("us"))
+	p.clients = append(p.clients, client)
+	return client
+}
+
+// ownRole gives Anna a role of her own, which has the name of her entity, and a token of it.
+func (p *auditPage) ownRole() creds {
+	p.t.Helper()
+	self, err := p.readers["anna"].Auth().Token().LookupSelfWithContext(p.t.Context())
+	require.NoError(p.t, err)
+	name := text(p.t, self, "entity_id")
+	client := p.webClient()
+	p.write("roles/"+name, map[string]any{"client_id": client.ID, "client_secret": client.Secret("us"), "scopes": scopes})
+	p.agree(text(p.t, p.write("roles/"+name+"/authorize", nil), "authorization_url"))
+	return p.read(name)
+}
+
 // person makes an entity that logs in with a password.
 func (m *mount) person(name string, policies ...string) *api.Client {
 	m.t.Helper()
 	ctx, logical := m.t.Context(), m.root.Logical()
 	accessor := m.authMethod("userpass")
-	_, err := logical.WriteWithContext(ctx, "auth/userpass/users/"+name, map[string]any{"password": "of " + name, "token_policies": policies})
-	require.NoError(m.t, err)
 	entity, err := logical.WriteWithContext(ctx, "identity/entity", map[string]any{"name": name})
 	require.NoError(m.t, err)
 	_, err = logical.WriteWithContext(ctx, "identity/entity-alias", map[string]any{"name": name, "canonical_id": text(m.t, entity, "id"), "mount_accessor": accessor})
+	require.NoError(m.t, err)
+	return m.logsIn(name, policies...)
+}
+
+// logsIn lets somebody log in with a password.
+func (m *mount) logsIn(name string, policies ...string) *api.Client {
+	m.t.Helper()
+	m.authMethod("userpass")
+	ctx, logical := m.t.Context(), m.root.Logical()
+	_, err := logical.WriteWithContext(ctx, "auth/userpass/users/"+name, map[string]any{"password": "of " + name, "token_policies": policies})
 	require.NoError(m.t, err)
 	answer, err := logical.WriteWithContext(ctx, "auth/userpass/login/"+name, map[string]any{"password": "of " + name})
 	require.NoError(m.t, err)
@@ -180,18 +219,16 @@ func (p *auditPage) run(section string) string {
 func (p *auditPage) sh(command string) string {
 	p.t.Helper()
 	p.commands++
-	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", p.toReal(command))
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(p.dir, "bin")+":"+os.Getenv("PATH"),
-		"VAULT_ADDR="+p.server.Addr(), "VAULT_TOKEN="+p.token, "VAULT_CLI_NO_COLOR=1", "HOME="+p.dir)
-	output, err := cmd.CombinedOutput()
+	output, assignment, err := shell(p.t, p.dir, append(append(os.Environ(), "PATH="+filepath.Join(p.dir, "bin")+":"+os.Getenv("PATH"),
+		"VAULT_ADDR="+p.server.Addr(), "VAULT_TOKEN="+p.token, "VAULT_CLI_NO_COLOR=1", "HOME="+p.dir), p.variables...), p.toReal(command), "")
 	require.NoError(p.t, err, "%s\n%s", command, output)
-	if len(output) > 0 && output[len(output)-1] != '\n' {
-		output = append(output, '\n') // -field gives a value without
+	if p.variables = append(p.variables, assignment...); assignment != nil {
+		return "" // a shell prints nothing
 	}
-	return sortFields(strings.TrimLeft(string(output), "\n"))
+	if len(output) > 0 && output[len(output)-1] != '\n' {
+		output += "\n" // -field gives a value without
+	}
+	return sortFields(strings.TrimLeft(output, "\n"))
 }
 
 // toReal puts what is real into a command of the page.
@@ -266,9 +303,8 @@ func sortFields(text string) string {
 
 func TestAuditingPage_NamesEveryEvent(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile(auditingPage)
-	require.NoError(t, err)
+	text := page(t, "docs/auditing.md")
 	for _, name := range backend.EventTypes() {
-		require.Contains(t, string(content), fmt.Sprintf("| `zoho/%s` |", name))
+		require.Contains(t, text, fmt.Sprintf("| `zoho/%s` |", name))
 	}
 }

@@ -2,6 +2,8 @@ package test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,8 +80,21 @@ func newReader(t *testing.T, kind zohosim.ClientKind) *reader {
 	return r
 }
 
-// types runs a command, with what stands for the reader's own things in it.
+// types runs a command, with what stands for the reader's own things in it. A variable
+// that the command sets is set for the commands that follow, as in the reader's shell.
 func (r *reader) types(command string) string {
+	r.t.Helper()
+	out, err := r.tries(command)
+	if command == listPlugins && cannotListPlugins(r.server) {
+		require.Contains(r.t, out, "data from server response is empty", "it cannot, which is why the next release mended it")
+		return ""
+	}
+	require.NoError(r.t, err, "%s\n%s", command, out)
+	return out
+}
+
+// tries runs a command that may fail.
+func (r *reader) tries(command string) (out string, err error) {
 	r.t.Helper()
 	command = strings.NewReplacer(
 		"make build", "true",
@@ -90,24 +105,53 @@ func (r *reader) types(command string) string {
 		"https://vault.example.com", r.server.Addr(),
 		"https://www.zohoapis.eu", r.accounts.URL,
 	).Replace(command)
-	ctx, cancel := context.WithCancel(r.t.Context())
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.Dir = r.dir
-	cmd.Env = append([]string{
+	input := ""
+	if field := regexp.MustCompile(`(\w+)=-`).FindStringSubmatch(command); field != nil {
+		input = r.paste[field[1]] + "\n"
+	}
+	printed, assignment, err := shell(r.t, r.dir, append([]string{
 		"PATH=" + filepath.Join(r.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + r.dir,
 		"VAULT_ADDR=" + r.server.Addr(), "VAULT_TOKEN=" + r.server.RootToken(), "VAULT_CLI_NO_COLOR=1",
-	}, r.others...)
-	if field := regexp.MustCompile(`(\w+)=-`).FindStringSubmatch(command); field != nil {
-		cmd.Stdin = strings.NewReader(r.paste[field[1]] + "\n")
+	}, r.others...), command, input)
+	r.others = append(r.others, assignment...)
+	return printed, err
+}
+
+// shell runs a command of a document. If the command sets a variable, as NAME=$(...) does,
+// the assignment is what the shells of the commands that follow need in their environment.
+func shell(t *testing.T, dir string, environment []string, command, input string) (printed string, assignment []string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	variable := regexp.MustCompile(`^(\w+)=\$\(.*\)$`).FindStringSubmatch(command)
+	if variable != nil {
+		command += fmt.Sprintf(` && printf %%s "$%s"`, variable[1])
 	}
-	out, err := cmd.CombinedOutput()
-	if command == listPlugins && cannotListPlugins(r.server) {
-		require.Contains(r.t, string(out), "data from server response is empty", "it cannot, which is why the next release mended it")
-		return ""
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Dir, cmd.Env = dir, environment
+	if input != "" {
+		cmd.Stdin = strings.NewReader(input)
 	}
-	require.NoError(r.t, err, "%s\n%s", command, out)
-	return string(out)
+	if variable == nil {
+		out, err := cmd.CombinedOutput()
+		return string(out), nil, err
+	}
+	value, err := cmd.Output() // what it prints on stderr is not in the variable
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		return string(failed.Stderr), []string{variable[1] + "="}, err
+	}
+	return string(value), []string{variable[1] + "=" + string(value)}, err
+}
+
+// variable is what a command has set.
+func (r *reader) variable(name string) (value string) {
+	for _, assignment := range r.others {
+		if v, ok := strings.CutPrefix(assignment, name+"="); ok {
+			value = v // the last one counts
+		}
+	}
+	return value
 }
 
 const listPlugins = "vault plugin list secret"

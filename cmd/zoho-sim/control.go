@@ -66,7 +66,8 @@ POST   /sim/faults           let an endpoint fail; form fields:
 DELETE /sim/faults           end all faults
 POST   /sim/down             close each connection without an answer
 POST   /sim/up               stop that
-POST   /sim/advance?by=30m   move the clock forward
+POST   /sim/advance          move the clock forward; form field:
+                               by        how far, such as 30m
 POST   /sim/code             a grant code for the client, as from the API console;
                              form fields:
                                scope         separated by commas
@@ -83,6 +84,7 @@ POST   /sim/remove-user      kill what belongs to a user, not to the organisatio
 For example:
 
   curl -d endpoint=token -d kind=html-500 -d count=2 http://%[5]s/sim/faults
+  curl -d by=30m http://%[5]s/sim/advance
 `, c.dc, c.clock.Now().Format(time.RFC3339), list(zohosim.Endpoints()), list(zohosim.FaultKinds()), r.Host))
 }
 

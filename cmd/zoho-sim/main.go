@@ -59,7 +59,10 @@ Try it:
   curl -d grant_type=refresh_token -d client_id=$ZOHO_CLIENT_ID \
     -d client_secret=$ZOHO_CLIENT_SECRET -d refresh_token=$ZOHO_REFRESH_TOKEN \
     $ACCOUNTS_URL/oauth/v2/token
-  curl $ACCOUNTS_URL/sim/        # what it has seen, and how to make it fail
+
+See what it has seen, and how to make it fail:
+
+  curl $ACCOUNTS_URL/sim/
 
 Flags:
 
