@@ -168,6 +168,12 @@ func TestAuditLogAndServerLog_NeverShowASecretInClear(t *testing.T) {
 	require.NotEmpty(t, m.audited())
 }
 
+// logsAddresses says whether the server writes the address of a request into its audit log, in clear: Vault does from
+// 1.16 on, and OpenBao does not.
+func logsAddresses(server *bootstrap.Vault) bool {
+	return !server.OpenBao() && !server.Before("1.16.0")
+}
+
 // requireDead finds the grant codes in the audit log, if the server writes the addresses of
 // requests into it, as is documented, and that they are worth nothing: neither Zoho nor
 // Vault takes one again.
@@ -183,7 +189,7 @@ func (m *mount) requireDead(callbacks []url.Values) {
 		}
 	}
 	given := map[string]string{}
-	if !m.server.OpenBao() && !m.server.Before("1.16.0") {
+	if logsAddresses(m.server) {
 		for _, callback := range callbacks {
 			given[callback.Get("code")] = callback.Get("state")
 		}
@@ -253,7 +259,7 @@ func TestLog_ShowsTheRevocationByLeaseExpiryWhichTheAuditLogDoesNot(t *testing.T
 }
 
 // Why reject takes a token_id: Vault writes the address of a read into its audit log, with
-// the parameters, and only hashes of what is in a body.
+// the parameters, and only hashes of what is in a body. Neither OpenBao nor Vault before 1.16 writes the address.
 func TestAuditLog_HasTheParametersOfAReadInClearAndNotThoseOfAWrite(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
@@ -266,6 +272,6 @@ func TestAuditLog_HasTheParametersOfAReadInClearAndNotThoseOfAWrite(t *testing.T
 	require.NotContains(t, err.Error(), written)
 	log, err := os.ReadFile(m.server.AuditLog())
 	require.NoError(t, err)
-	require.Contains(t, string(log), read)
+	require.Equal(t, logsAddresses(m.server), strings.Contains(string(log), read), "whether the audit log has the address of a read")
 	require.NotContains(t, string(log), written)
 }
