@@ -136,7 +136,7 @@ func TestCallback_ForARoleThatHasChangedSinceChangesNothing(t *testing.T) {
 func TestCallback_WhatAnAccountsURLSaysIsEscaped(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
-	m.write("config", z.config().with(fields{"accounts_url": z.url + "/<script>alert('x')</script>", "redirect_uri": callbackURL, "verify": false})).done(t)
+	m.write("config", z.config().with(fields{"accounts_url": z.url + "/<script>alert('x')</script>", "redirect_uri": callbackURL, "verify": false, "force": true})).done(t)
 	m.write("roles/person", fields{"scopes": "ZohoCRM.modules.ALL"}).done(t)
 	page := m.callback(fields{"state": stateOf(m.begin("roles/person")), "code": "1000.c.c"})
 	require.NotEqual(t, http.StatusOK, page.status)

@@ -58,7 +58,7 @@ func TestAuthorize_SaysWhatIsMissing(t *testing.T) {
 	}
 	m.write("config", fields{"redirect_uri": callbackURL}).done(t)
 	m.write("roles/scoped/authorize", nil).done(t)
-	m.delete("config").done(t)
+	m.deleteConfig()
 	m.write("config", fields{"redirect_uri": callbackURL}).done(t)
 	m.requireRefused(m.write("roles/scoped/authorize", nil), m.stored(), "the client is gone", "which is no longer the mount's client")
 	require.Empty(t, z.sim.Requests())

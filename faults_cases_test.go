@@ -90,7 +90,7 @@ func faultCasesOfRoles() []faultCase {
 			s.data = fields{"client_secret": s.zoho.clientSecret, "min_ttl": "7m"}
 		}, holds: reads("config", "min_ttl", 420)},
 		{op: logical.PatchOperation, path: "config", data: fields{"min_ttl": "7m"}, holds: reads("config", "min_ttl", 420)},
-		{op: logical.DeleteOperation, path: "config", holds: isGone("config")},
+		{op: logical.DeleteOperation, path: "config", data: fields{"force": true}, holds: isGone("config")},
 
 		{op: logical.ListOperation, path: "roles/"},
 		{op: logical.ReadOperation, path: "roles/crm-sync"},

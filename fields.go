@@ -87,6 +87,12 @@ func text(d *framework.FieldData, name string) string {
 	return value
 }
 
+// isTrue returns a boolean field; false if it is not there.
+func isTrue(d *framework.FieldData, name string) bool {
+	value, _ := d.Get(name).(bool)
+	return value
+}
+
 // seconds returns a duration field; zero if it is not there.
 func seconds(d *framework.FieldData, name string) time.Duration {
 	value, _ := d.Get(name).(int)

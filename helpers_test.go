@@ -45,6 +45,13 @@ type answer struct {
 func (v vault) read(path string) answer   { return v.send(logical.ReadOperation, path, nil) }
 func (v vault) list(path string) answer   { return v.send(logical.ListOperation, path, nil) }
 func (v vault) delete(path string) answer { return v.send(logical.DeleteOperation, path, nil) }
+
+// deleteConfig deletes the config although roles use its client.
+func (v vault) deleteConfig() {
+	v.t.Helper()
+	v.send(logical.DeleteOperation, "config", fields{"force": true}).done(v.t)
+}
+
 func (v vault) patch(path string, data fields) answer {
 	return v.send(logical.PatchOperation, path, data)
 }

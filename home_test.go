@@ -118,7 +118,7 @@ func TestRole_NeverSendsItsRefreshTokenToAServerThatSomebodyPutIntoTheConfig(t *
 	evil := newSimulation(t, m.clock)
 	m.write("roles/own", fields{"client_id": z.client.ID, "client_secret": z.clientSecret, "refresh_token": z.refreshToken}).done(t)
 
-	m.delete("config").done(t)
+	m.deleteConfig()
 	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "deleted", "no longer the mount's client", "write the role's credentials again", "or give the role client_id and client_secret of its own")
 	require.Equal(t, "refused", m.state("crm-sync"))
 

@@ -109,7 +109,7 @@ func TestNoSecret_FromAServerThatSpeaksNoHTTP(t *testing.T) {
 			t.Parallel()
 			m, z, e := newEar(t)
 			server := rawServer(t, strings.ReplaceAll(answer, "SECRET", z.clientSecret))
-			m.write("config", z.config().with(fields{"accounts_url": server})).done(t)
+			m.write("config", z.config().with(fields{"accounts_url": server, "force": true})).done(t)
 			m.use(z)
 			require.Contains(t, e.heard.String(), "Zoho ("+server+")", "it was asked")
 			e.requireSilence()

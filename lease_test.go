@@ -106,7 +106,7 @@ func TestLease_RevokingTheLastOneKillsTheTokenAtZoho(t *testing.T) {
 
 	// Neither config nor role is needed any more.
 	r.delete("roles/crm-sync").done(t)
-	r.delete("config").done(t)
+	r.deleteConfig()
 	require.NoError(t, r.revoke("creds/crm-sync", second))
 	require.False(t, r.zoho.sim.Alive(token))
 	asked := r.zoho.revocations()

@@ -69,6 +69,7 @@ func configFields() map[string]*framework.FieldSchema {
 		"max_live_tokens":    {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
 		"request_timeout":    {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
 		"verify":             {Type: framework.TypeBool, Default: true, Description: "Try a new client secret at Zoho, with a role that uses it, and keep the former one if Zoho refuses. Not stored."},
+		"force":              {Type: framework.TypeBool, Query: true, Description: "Change the client, or delete the config, also if no role hands out access tokens any more. Not stored."},
 		"ca_cert":            {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
 	}
 }
@@ -126,12 +127,14 @@ func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d
 		CountRequestsPer: written[string](d, "count_requests_per"),
 		CACert:           written[string](d, "ca_cert"),
 		Verify:           written[bool](d, "verify"),
+		Force:            isTrue(d, "force"),
 	})
 	return wrote(d, warnings, err)
 }
 
 func (b *zohoBackend) pathConfigDelete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	return wrote(d, nil, b.engine.DeleteConfig(ctx))
+	warnings, err := b.engine.DeleteConfig(ctx, isTrue(d, "force"))
+	return wrote(d, warnings, err)
 }
 
 // errorText returns the error of a response that has one.
@@ -155,7 +158,9 @@ engine takes for the Accounts server, so whoever may write it is trusted with th
 secrets. A write keeps the fields that
 it does not name; an empty value, or null in a patch, takes a field back to its default.
 
-Deleting the config leaves roles, leases and tokens as they are: what is out
-can still be revoked. Roles that use the mount's client cannot mint until there
-is one again.
+A role that uses the mount's client was written for that client at that server. If a
+write changes them, or the config is deleted, the role hands out nothing until it has
+them again, or is authorized or written for the new one; a warning names such roles. If
+no other role is left that hands out access tokens, the request is refused without
+"force". Leases and tokens stay as they are: what is out can still be revoked.
 `

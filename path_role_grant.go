@@ -173,14 +173,12 @@ func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request,
 }
 
 func (b *zohoBackend) pathRoleDeauthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	force, _ := d.Get("force").(bool)
-	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), force, requesterOf(req))
+	warnings, err := b.engine.Deauthorize(ctx, roleNameOf(d), isTrue(d, "force"), requesterOf(req))
 	return wrote(d, warnings, err)
 }
 
 func (b *zohoBackend) pathRoleRotate(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	force, _ := d.Get("force").(bool)
-	rotated, err := b.engine.Rotate(ctx, roleNameOf(d), force)
+	rotated, err := b.engine.Rotate(ctx, roleNameOf(d), isTrue(d, "force"))
 	if err != nil {
 		return respond(err)
 	}

@@ -172,7 +172,7 @@ func isWrite(op logical.Operation) bool {
 // secret, and takes half a second for none.
 func malformed(path *framework.Path, req *logical.Request) string {
 	switch req.Operation {
-	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.ReadOperation, logical.ListOperation:
+	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.ReadOperation, logical.DeleteOperation, logical.ListOperation:
 	default:
 		return ""
 	}

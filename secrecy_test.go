@@ -228,7 +228,7 @@ func TestNoSecretInLogsErrorsOrWarnings(t *testing.T) {
 	z.sim.Kill(z.refreshToken)
 	m.use(z)
 	m.delete("roles/crm-sync")
-	m.delete("config")
+	m.deleteConfig()
 	_ = m.revoke("creds/crm-sync", last)
 	m.inner.Cleanup(t.Context())
 	require.Contains(t, e.heard.String(), `"@level":"warn"`)

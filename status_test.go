@@ -107,7 +107,7 @@ func TestStatus_OfARoleThatCannotMint(t *testing.T) {
 	nobody := untried().with(fields{"authorized": false, "scopes": []string{"ZohoCRM.modules.ALL"}})
 	require.Empty(t, m.requireStatus("person", nobody), "it has no grant yet")
 
-	m.delete("config").done(t)
+	m.deleteConfig()
 	got := m.read("roles/crm-sync/status").done(t).Data
 	require.Equal(t, "refused", got["state"])
 	require.Contains(t, got["last_error"], "which is no longer the mount's client")

@@ -165,7 +165,7 @@ func TestUpgrade_ALeaseOfTheFormerBuildIsRevokedWithoutItsRoleAndConfig(t *testi
 				up.delete("roles/" + name).done(t)
 			}
 		}
-		up.delete("config").done(t)
+		up.deleteConfig()
 		up.zoho.awaitRevoked(t, up.Ending...) // nobody holds these, so they go with their roles
 		up.endAll(t, up.Ending...)
 	})

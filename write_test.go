@@ -17,7 +17,7 @@ func fullConfig(t *testing.T) (written, read fields) {
 		"data_center": "eu", "accounts_url": "HTTPS://Accounts.Example.com:443/portal/", "client_id": "1000.MOUNTMOUNTMOUNT",
 		"client_secret": "secret-of-the-mount", "redirect_uri": "https://vault.example.com/v1/zoho/callback", "min_ttl": "15m",
 		"refresh_ahead": "false", "request_budget": "8", "request_window": "20m", "max_live_tokens": 5, "request_timeout": 7, "ca_cert": pem, "count_requests_per": "client",
-		"verify": "false",
+		"verify": "false", "force": "false",
 	}
 	read = fields{
 		"data_center": "eu", "accounts_url": "https://accounts.example.com/portal", "client_id": "1000.MOUNTMOUNTMOUNT",
@@ -84,7 +84,7 @@ func TestConfig_APatchWithNullTakesAFieldBackToItsDefault(t *testing.T) {
 		case "accounts_url": // another server: the secret is needed again
 			patch["client_id"], patch["client_secret"] = "1000.MOUNTMOUNTMOUNT", "secret-of-the-mount"
 			want["accounts_url"] = "https://accounts.zoho.eu"
-		case "verify": // not stored, so there is nothing to take back
+		case "verify", "force": // not stored, so there is nothing to take back
 		default:
 			want[name] = defaults[name]
 		}
@@ -191,7 +191,7 @@ func TestDelete_IsIdempotentAndOfThatThingAlone(t *testing.T) {
 		require.Equal(t, []string{"other"}, m.list("roles/").Data["keys"])
 	}
 	for range 2 {
-		m.delete("config").done(t)
+		m.deleteConfig()
 		require.Equal(t, 404, m.read("config").status)
 	}
 	m.read("roles/other").done(t)

@@ -36,7 +36,7 @@ func TestRetire_SparesARoleWhoseClientIsGoneForTheMoment(t *testing.T) {
 	w := newWorld(t)
 	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
 	w.reauthorize()
-	require.NoError(t, w.engine.DeleteConfig(t.Context()))
+	w.deleteConfig()
 	w.clock.Advance(4 * time.Minute)
 	w.tick()
 	require.True(t, w.formerLives(), "books has it")

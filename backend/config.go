@@ -87,7 +87,10 @@ type ConfigChange struct {
 	CACert           *string
 	CountRequestsPer *string
 
-	Verify *bool // not stored: try a new client secret at Zoho; nil: yes
+	// What is used by the write and not stored.
+
+	Verify *bool // try a new client secret at Zoho; nil: yes
+	Force  bool  // change the client also if no role hands out access tokens any more
 }
 
 // apply returns old with the change made to it, or a UserError.

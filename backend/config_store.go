@@ -43,6 +43,13 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 	if err != nil {
 		return nil, err
 	}
+	move, err := e.moveClient(ctx, old, &updated)
+	if err != nil {
+		return nil, err
+	}
+	if err := move.refusal(change.Force); err != nil {
+		return nil, err
+	}
 	if change.RedirectURI != nil {
 		if err := e.checkCallback(updated.RedirectURI); err != nil {
 			return nil, err
@@ -57,7 +64,18 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		warnings = append(warnings, tried...)
 	}
 	defer e.config.forget(keyConfig)
-	return warnings, e.store.put(ctx, keyConfig, configEntry{updated, updated.ClientSecret.Reveal()})
+	if err := e.store.put(ctx, keyConfig, configEntry{updated, updated.ClientSecret.Reveal()}); err != nil {
+		return nil, err
+	}
+	return append(warnings, e.moved(move)...), nil
+}
+
+// moved tells of a change of the mount's client that is stored.
+func (e *Engine) moved(m *clientMove) (warnings []string) {
+	if m.count > 0 {
+		e.log().Warn("roles hand out no access tokens any more, since the mount's client was changed or deleted", "roles", m.named(), "count", m.count, "client_id", m.from.ClientID, "accounts_url", m.from.AccountsURL())
+	}
+	return m.warnings()
 }
 
 // wantsTrial: a new secret of the client that roles use is tried before the one
@@ -68,16 +86,34 @@ func (ch ConfigChange) wantsTrial(old, updated Config) bool {
 }
 
 // DeleteConfig forgets the config and with it the mount's client. Roles with a
-// client of their own and all leases go on as before.
-func (e *Engine) DeleteConfig(ctx context.Context) (err error) {
+// client of their own and all leases go on as before. If no role would, it needs force:
+// the error is a *UserError then, and nothing has changed.
+func (e *Engine) DeleteConfig(ctx context.Context, force bool) (warnings []string, err error) {
 	defer func() { e.report(EventConfigDelete, keyConfig, err) }()
 	release, err := e.writes.Acquire(ctx, keyConfig)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
+	old, err := orNone(e.Config(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		old = defaultConfig()
+	}
+	move, err := e.moveClient(ctx, old, defaultConfig())
+	if err != nil {
+		return nil, err
+	}
+	if err := move.refusal(force); err != nil {
+		return nil, err
+	}
 	defer e.config.forget(keyConfig)
-	return e.store.Delete(ctx, keyConfig)
+	if err := e.store.Delete(ctx, keyConfig); err != nil {
+		return nil, err
+	}
+	return e.moved(move), nil
 }
 
 // configEntry is the config as it is stored: with the secret.

@@ -136,8 +136,8 @@ func everything(w *world) {
 	_ = w.readError("dead")
 	ignore(w.engine.DeleteRole(ctx, "no role name!"))
 	w.deleteRole("dead")
-	disk(w, "config", func() { require.Error(w.t, w.engine.DeleteConfig(ctx)) })
-	require.NoError(w.t, w.engine.DeleteConfig(ctx))
+	disk(w, "config", func() { _, err := w.engine.DeleteConfig(ctx, true); require.Error(w.t, err) })
+	w.deleteConfig()
 	w.settle()
 }
 

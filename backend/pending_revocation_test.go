@@ -91,7 +91,7 @@ func TestRetire_NeedsNeitherRoleNorConfig(t *testing.T) {
 	lease := w.read("crm-sync")
 	w.reauthorize()
 	w.deleteRole("crm-sync")
-	require.NoError(t, w.engine.DeleteConfig(t.Context()))
+	w.deleteConfig()
 	w.restart()
 	require.NoError(t, w.release(lease))
 	w.tick()

@@ -78,7 +78,7 @@ func TestRevoke_WorksAfterRoleAndConfigAreDeleted(t *testing.T) {
 	w := newWorld(t)
 	issued := w.read("crm-sync")
 	w.deleteRole("crm-sync")
-	require.NoError(t, w.engine.DeleteConfig(t.Context()))
+	w.deleteConfig()
 	w.restart()
 	require.NoError(t, w.release(issued))
 	require.False(t, w.alive(issued))

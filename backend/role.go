@@ -84,6 +84,12 @@ func (r *Role) IsAuthorized() bool {
 // to it.
 func (r *Role) forgetRefreshToken() { r.RefreshToken, r.AuthorizedAs = secret.Value{}, zoho.Person{} }
 
+// canMint reports whether the role has a grant with a config, working or not.
+func (r *Role) canMint(config *Config) bool {
+	_, err := r.app(config)
+	return err == nil && r.IsAuthorized()
+}
+
 // credential is what the role's tokens are minted with. The error is a
 // *clientMovedError if the role uses the mount's client and that is another by now.
 func (r *Role) credential(config *Config) (credential, error) {

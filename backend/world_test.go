@@ -97,7 +97,14 @@ func (w *world) configure(change backend.ConfigChange) {
 	if change.Verify == nil {
 		change.Verify = ptr(false)
 	}
+	change.Force = true
 	_, err := w.engine.WriteConfig(w.t.Context(), change)
+	require.NoError(w.t, err)
+}
+
+func (w *world) deleteConfig() {
+	w.t.Helper()
+	_, err := w.engine.DeleteConfig(w.t.Context(), true)
 	require.NoError(w.t, err)
 }
 

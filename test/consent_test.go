@@ -22,7 +22,7 @@ func (m *mount) useWebClient() {
 	m.t.Helper()
 	m.client = m.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{m.callback()}})
 	keepSecret("client secret", m.client.Secret("us"))
-	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"), "redirect_uri="+m.callback())
+	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"), "redirect_uri="+m.callback(), "force=true")
 	m.cli("write", m.path+"/roles/app", "scopes="+strings.Join(scopes, ","))
 }
 

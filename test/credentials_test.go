@@ -35,7 +35,7 @@ func TestClientCredentials_SayWhatZohoWants(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
 	m.client = m.sim.AddClient(zohosim.ClientSpec{RequireSOID: true, Scopes: []string{"ZohoCRM.modules.READ"}})
-	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"))
+	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"), "force=true")
 	write := func(scopes string) string {
 		return m.refused("write", m.path+"/roles/app", "grant_type=client_credentials", "scopes="+scopes)
 	}
@@ -92,7 +92,7 @@ func TestClientSecret_ThatIsNewIsTriedWhileReadersGoOn(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, zohosim.Options{})
 	m.client = m.sim.AddClient(zohosim.ClientSpec{})
-	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"))
+	m.cli("write", m.path+"/config", "client_id="+m.client.ID, "client_secret="+m.client.Secret("us"), "force=true")
 	m.cli("write", m.path+"/roles/app", "grant_type=client_credentials", "scopes=ZohoCRM.modules.READ,ZohoCRM.org.READ")
 	before := m.read("app")
 

@@ -35,7 +35,9 @@ func TestErrors_ArriveWithTheirStatusAndSayWhatToDo(t *testing.T) {
 			http.StatusBadRequest, "vault write",
 		},
 		"there is no config": {
-			func(m *mount) { _, _ = m.root.Logical().Delete(m.path + "/config") },
+			func(m *mount) {
+				_, _ = m.root.Logical().DeleteWithData(m.path+"/config", map[string][]string{"force": {"true"}})
+			},
 			http.StatusBadRequest, "client_id",
 		},
 		"Zoho throttles": {
