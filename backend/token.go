@@ -63,7 +63,7 @@ type token struct {
 func (e *Engine) newLedger(tokenID string) (*ledger.Ledger, error) {
 	return ledger.New(ledger.Options{
 		Storage: e.store, Prefix: prefixHolders + tokenID + "/", TokenID: tokenID, Log: e.log,
-		Go: e.work.Go, After: e.after, Closing: e.work.Closing(), Closed: errClosed,
+		Go: e.work.Go, Now: e.now, After: e.after, Closing: e.work.Closing(), Closed: errClosed,
 	})
 }
 

@@ -24,8 +24,10 @@ type Options struct {
 	// Go starts a goroutine that is waited for at the end; false when none may begin.
 	Go func(func()) bool
 
-	// After makes the pauses between writes; Closing ends them for good. Closed is the
-	// error of a change that cannot be written any more.
+	// After makes the pauses between writes, whose length follows how long a write takes by
+	// Now; Closing ends them for good. Closed is the error of a change that cannot be written
+	// any more.
+	Now     func() time.Time
 	After   func(time.Duration) <-chan time.Time
 	Closing <-chan struct{}
 	Closed  error

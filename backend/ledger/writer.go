@@ -15,10 +15,20 @@ import (
 // 300 KiB. Vault's raft storage takes 1 MiB, and Consul's half of that.
 const maxBatch = 128 << 10
 
-// pace is the time between two writes for which nobody waits. It bounds how
-// much a crash leaves in doubt, and is long enough for a crowd's writes to be
-// few beside Vault's own.
-const pace = 50 * time.Millisecond
+// A write for which nobody waits follows the one before after pauseTimes the time that
+// one took, so naming the holders costs storage at most a twentieth of its time. The bounds
+// keep what a crash leaves in doubt small, and the writes of a fast storage few beside
+// Vault's own.
+const (
+	pauseTimes    = 20
+	shortestPause = 50 * time.Millisecond
+	longestPause  = time.Second
+)
+
+// pauseAfter is the pause after a write that took so long.
+func pauseAfter(took time.Duration) time.Duration {
+	return min(max(pauseTimes*took, shortestPause), longestPause)
+}
 
 // record is one line of a segment: one field is set, and At with Release.
 type record struct {
@@ -135,8 +145,9 @@ func (l *Ledger) write() {
 		l.pauseLocked()
 		changes, deferred := fitting(l.queue), fitting(l.deferred)
 		l.queue, l.deferred = l.queue[len(changes):], l.deferred[len(deferred):]
+		began := l.options.Now()
 		err := l.writeBatchLocked(changes, deferred)
-		l.writePause = l.options.After(pace)
+		l.writePause = l.options.After(pauseAfter(l.options.Now().Sub(began)))
 		if failed = err != nil; failed {
 			l.deferred = append(slices.Clone(deferred), l.deferred...)
 		}
