@@ -16,30 +16,30 @@ build: ## build the plugin and the token server to bin/
 	scripts/build bin/zoho-token-server zoho-token-server
 
 demo: ## show the product on a real Vault: read a token, use it, revoke it
-	@go build -o bin/demo ./bootstrap/demo
+	@scripts/build bin/demo ./bootstrap/demo
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/demo demo
 
 dev: ## the same environment, kept up until Ctrl-C, to try things by hand
-	@go build -o bin/demo ./bootstrap/demo
+	@scripts/build bin/demo ./bootstrap/demo
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/demo dev
 
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
 
 test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server, and write what came of it into the README; 20 minutes, and 40 more to build them the first time
-	@go build -o bin/works-with ./workswith
+	@scripts/build bin/works-with ./workswith
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && KUBERNETES=1 exec bin/works-with -name "External Secrets Operator on Kubernetes" -timeout 60m -- -run TestKubernetes ./test
 
 works-with: ## run the acceptance tests, and write what came of it into the README: OPENBAO_VERSION=v2.4.0 make works-with
-	@go build -o bin/works-with ./workswith
+	@scripts/build bin/works-with ./workswith
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/works-with ./test
 
 bench: ## measure the engine on a real Vault, beside plugins that do nothing or only write, and with 100,000 leases; writes docs/scale.md; about 20 minutes
-	@go build -o bin/bench ./bench
+	@scripts/build bin/bench ./bench
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/bench
 
 chaos: ## break everything on three nodes and check what readers get: make chaos FOR=1h SEED=7
-	@go build -o bin/chaos ./chaos
+	@scripts/build bin/chaos ./chaos
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/chaos -for=$(FOR) -seed=$(SEED) -record=$(RECORD)
 
 check: ## gofmt, go vet and golangci-lint

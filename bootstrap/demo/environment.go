@@ -35,7 +35,7 @@ func start(ctx context.Context, out io.Writer) (env *environment, err error) {
 		}
 	}()
 
-	fmt.Fprintln(os.Stderr, "demo: building the plugin and starting Vault; seconds, or a minute or two when Go has nothing in its cache ...")
+	fmt.Fprintln(os.Stderr, "demo: starting Vault, which takes some seconds, and building the plugin")
 	if e.dir, err = os.MkdirTemp("", "zoho-"); err != nil {
 		return nil, err
 	}
