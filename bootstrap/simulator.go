@@ -33,10 +33,8 @@ func StartSimulator(ctx context.Context, dir string, flags ...string) (*Simulato
 		return nil, err
 	}
 	bin, envFile, logFile := filepath.Join(dir, "zoho-sim"), filepath.Join(dir, "zoho-sim.env"), filepath.Join(dir, "zoho-sim.log")
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", bin, "./cmd/zoho-sim")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the simulator: %w\n%s", err, out)
+	if _, err := script(ctx, root, "build", bin, "zoho-sim"); err != nil {
+		return nil, err
 	}
 	// A file left by a run before would be taken for this one's.
 	if err := os.Remove(envFile); err != nil && !errors.Is(err, os.ErrNotExist) {

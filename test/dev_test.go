@@ -25,7 +25,7 @@ func startDev(t *testing.T) *dev {
 	t.Helper()
 	dir := t.TempDir()
 	program, screen := filepath.Join(dir, "demo"), filepath.Join(dir, "screen")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "../bootstrap/demo").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "../scripts/build", program, "./bootstrap/demo").CombinedOutput()
 	require.NoError(t, err, string(out))
 	cmd := exec.Command(program, "dev") // not ended with a context: it has to remove what it has made
 	for _, variable := range os.Environ() {

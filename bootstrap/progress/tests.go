@@ -121,6 +121,9 @@ func (t *tests) unfinished() string {
 // summary is the last line. It names what has failed, which may be far up by then.
 func (t *tests) summary(name string, elapsed time.Duration) string {
 	line := fmt.Sprintf("%s: %d packages, %d tests passed, %d skipped, %d failed, in %s\n", name, t.done, t.passed, t.skipped, len(t.failed), elapsed)
+	for _, unfinished := range slices.Sorted(maps.Keys(t.running)) {
+		line += fmt.Sprintf("%s: WITHOUT A RESULT: %s\n", name, unfinished)
+	}
 	for _, failed := range t.failed {
 		line += fmt.Sprintf("%s: FAILED: %s\n", name, failed)
 	}

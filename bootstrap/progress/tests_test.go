@@ -92,4 +92,5 @@ func TestTests_WhatWasPrintedBeforeSomethingEndedGoTestIsShown(t *testing.T) {
 	tests := newTests(1)
 	require.Empty(t, story(t, tests, [4]string{"start", "m/a"}, [4]string{"output", "m/a", "TestA", "    a_test.go:7: it waits\n"}))
 	require.Equal(t, "    a_test.go:7: it waits\n", tests.unfinished())
+	require.Contains(t, tests.summary("test", 0), "test: WITHOUT A RESULT: m/a\n")
 }
