@@ -60,7 +60,7 @@ func TestAuthorize_SaysWhatIsMissing(t *testing.T) {
 	m.write("roles/scoped/authorize", nil).done(t)
 	m.deleteConfig()
 	m.write("config", fields{"redirect_uri": callbackURL}).done(t)
-	m.requireRefused(m.write("roles/scoped/authorize", nil), m.stored(), "the client is gone", "which is no longer the mount's client")
+	m.requireRefused(m.write("roles/scoped/authorize", nil), m.stored(), "the client is gone", `there is no client for role "scoped": write client_id and client_secret to it, or to this mount's config`)
 	require.Empty(t, z.sim.Requests())
 }
 

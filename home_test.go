@@ -119,7 +119,7 @@ func TestRole_NeverSendsItsRefreshTokenToAServerThatSomebodyPutIntoTheConfig(t *
 	m.write("roles/own", fields{"client_id": z.client.ID, "client_secret": z.clientSecret, "refresh_token": z.refreshToken}).done(t)
 
 	m.deleteConfig()
-	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "deleted", "no longer the mount's client", "write the role's credentials again", "or give the role client_id and client_secret of its own")
+	m.requireRefused(m.read("creds/crm-sync"), m.stored(), "deleted", "no longer the mount's client", "vault write -f <mount>/roles/crm-sync/authorize", "write code or refresh_token to it", "the former client_id and client_secret as its own")
 	require.Equal(t, "refused", m.state("crm-sync"))
 
 	m.write("config", fields{"accounts_url": evil.url, "client_id": z.client.ID, "client_secret": "guessed"}).done(t)

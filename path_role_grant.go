@@ -221,7 +221,9 @@ cannot be told. One that comes back when no grant code can be exchanged uses up
 nothing: the same address can be opened again.
 
 A role that is authorized again gets a new refresh token. The former one is
-revoked at Zoho when nobody holds its access tokens and no other role uses it.
+revoked at Zoho when nobody holds its access tokens and no other role uses it. If the
+mount has another client now than the one that the role was written for, the consent is
+for the new client, and the role is one of it then.
 `
 
 const pathDeauthorizeHelp = `

@@ -71,17 +71,21 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err := cmp.Or(role.checkCanAsk(config), e.checkCallback(config.RedirectURI)); err != nil {
 		return nil, err // or the mount was moved since the address was written
 	}
-	entry := e.newConsent(role, config)
+	asked := *role
+	if asked.Pin, err = role.consentPin(config); err != nil {
+		return nil, err
+	}
+	entry := e.newConsent(role, asked.Pin, config)
 	var warnings []string
 	if role.IsAuthorized() {
 		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
 	}
-	many, err := e.manyRefreshTokensWarning(ctx, role)
+	many, err := e.manyRefreshTokensWarning(ctx, &asked)
 	if err != nil {
 		return nil, err
 	}
 	warnings = append(warnings, many...)
-	self, err := e.selfClientWarning(ctx, role)
+	self, err := e.selfClientWarning(ctx, &asked)
 	if err != nil {
 		return nil, err
 	}

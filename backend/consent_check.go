@@ -18,15 +18,15 @@ func (r *Role) checkCanAsk(config *Config) error {
 	case config.RedirectURI == "":
 		return userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/<mount>/callback, and register the same in Zoho's API console")
 	}
-	_, err := r.app(config)
+	_, err := r.consentPin(config)
 	return err
 }
 
 // newConsent notes what the role asks for, to be compared with when the person comes
 // back.
-func (e *Engine) newConsent(role *Role, config *Config) consentEntry {
+func (e *Engine) newConsent(role *Role, pin Pin, config *Config) consentEntry {
 	return consentEntry{
-		Role: role.Name, AccountsURL: role.Pin.AccountsURL, ClientID: role.Pin.ClientID, RedirectURI: config.RedirectURI,
+		Role: role.Name, AccountsURL: pin.AccountsURL, ClientID: pin.ClientID, RedirectURI: config.RedirectURI,
 		QuotaID: e.quotaID(role), ScopesID: e.scopesID(role), Consent: role.Consent, SOID: role.SOID,
 	}
 }
@@ -112,12 +112,13 @@ func (r *Role) namedScopes() string {
 
 // stillFits fails if the role is another by now than the one that was asked for:
 // what a person agreed to then must not undo what was written since.
-func (e *Engine) stillFits(c *consentEntry, role *Role) error {
+func (e *Engine) stillFits(c *consentEntry, role *Role, config *Config) error {
+	asked := Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}
 	var changed string
 	switch {
 	case role == nil:
 		changed = "deleted"
-	case role.Pin != Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}:
+	case !role.isAt(asked, config):
 		changed = "changed to another client or Accounts server"
 	case e.quotaID(role) != c.QuotaID:
 		changed = "authorized, deauthorized or given other credentials"

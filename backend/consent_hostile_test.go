@@ -142,7 +142,7 @@ func TestConsent_CannotTouchARoleThatIsAnotherByNow(t *testing.T) {
 		require.NoError(t, err)
 		w.configure(backend.ConfigChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us"))})
 		_, state, _ := strings.Cut(begun.URL, "state=")
-		w.refused(backend.Callback{State: state, Code: "1000.a.b"}, "no longer the mount's client")
+		w.refused(backend.Callback{State: state, Code: "1000.a.b"}, "has been changed to another client or Accounts server")
 	})
 }
 

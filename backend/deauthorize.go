@@ -85,14 +85,15 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 // token that others have, too, or the access tokens that others got with it: whoever wrote it may know the refresh token, and not
 // the client's secret. Zoho's older revocation endpoint does not ask for one.
 func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string, config *Config) error {
-	g, err := e.grantOf(ctx, role, config)
-	if err != nil {
+	_, worked, err := e.appForRevocation(ctx, role, config)
+	if err != nil || worked {
 		return err
 	}
-	if g.record().hasWorked() {
-		return nil
+	first, own := "read a token of it first", e.grantID(role, config)
+	if own == "" {
+		first = fmt.Sprintf("write client %s to <mount>/config again, with its client_secret, and read a token of the role first", role.Pin.ClientID)
 	}
-	q, err := e.quota(ctx, g.quotaID())
+	q, err := e.quota(ctx, e.quotaID(role))
 	if err != nil {
 		return err
 	}
@@ -101,14 +102,14 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 		return err
 	}
 	for _, t := range live {
-		if t.rec.GrantID != g.id && !t.ledger.IsEnding() && t.isReadByOthersThan(role.Name) {
-			return userErrorf("role %q has never got an access token with its credentials, and another role has handed out access token %s, which it got with the same refresh token. So role %q may not revoke the refresh token: read a token of it first, or end that one (delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, t.rec.ID)
+		if t.rec.GrantID != own && !t.ledger.IsEnding() && t.isReadByOthersThan(role.Name) {
+			return userErrorf("role %q has never got an access token with its credentials, and another role has handed out access token %s, which it got with the same refresh token. So role %q may not revoke the refresh token: %s, or end that one (delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, first, t.rec.ID)
 		}
 	}
 	if len(others) == 0 {
 		return nil
 	}
-	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: read a token of it first, or deauthorize another of these roles", role.Name, strings.Join(others, ", "))
+	return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: %s, or deauthorize another of these roles, or delete them", role.Name, strings.Join(others, ", "), first)
 }
 
 // isReadByOthersThan reports whether another role than one has handed out the token, or may
@@ -122,7 +123,7 @@ func (t *token) isReadByOthersThan(role string) bool {
 // decision is stored first, so from then on it is carried out, now or by Tick.
 // expected are the other roles that lose the refresh token, too.
 func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []string, config *Config) (gone bool, err error) {
-	app, err := role.app(config)
+	app, worked, err := e.appForRevocation(ctx, role, config)
 	if err != nil {
 		return false, err
 	}
@@ -141,15 +142,11 @@ func (e *Engine) revokeOf(ctx context.Context, role, updated *Role, expected []s
 	}
 	pending := e.newPendingRevocation(role, app, config)
 	pending.Decided = true
-	g, err := e.grantOf(ctx, role, config)
-	if err != nil {
-		return false, err
-	}
 	q, err := e.quota(ctx, quotaID)
 	if err != nil {
 		return false, err
 	}
-	pending.NeverWorked = !g.record().hasWorked() && !q.record().HasWorked
+	pending.NeverWorked = !worked && !q.record().HasWorked
 	if err := e.changeRevocation(ctx, quotaID, func(*pendingRevocation) *pendingRevocation { return &pending }); err != nil {
 		return false, fmt.Errorf("role %q was not deauthorized, unless Vault's storage has carried out a write that it reported as failed; read its status in a few minutes: %w", role.Name, err)
 	}

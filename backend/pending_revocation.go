@@ -118,9 +118,9 @@ func (e *Engine) voidNote(ctx context.Context, quotaID string, isVoid func(pendi
 
 // noteRevocation notes the refresh token of a role that is about to get another.
 func (e *Engine) noteRevocation(ctx context.Context, former *Role, config *Config) error {
-	app, err := former.app(config)
-	if err != nil { // its client has moved: the secret is gone; the older endpoint wants none
-		app = zoho.App{AccountsURL: former.Pin.AccountsURL, ClientID: former.Pin.ClientID}
+	app, _, err := e.appForRevocation(ctx, former, config)
+	if err != nil {
+		return err
 	}
 	return e.changeRevocation(ctx, e.quotaID(former), func(pending *pendingRevocation) *pendingRevocation {
 		if pending != nil && pending.Decided {

@@ -2,7 +2,6 @@ package backend
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
@@ -109,7 +108,7 @@ func (r *Role) app(config *Config) (zoho.App, error) {
 		return app, nil
 	}
 	if config.ClientID != r.Pin.ClientID || config.AccountsURL() != r.Pin.AccountsURL {
-		return zoho.App{}, &clientMovedError{UserError{fmt.Sprintf("role %q was written for client %s at %s, which is no longer the mount's client: write that client to the config again, with its client_secret, if it was changed or deleted by mistake; otherwise write the role's credentials again for the new client, or give the role client_id and client_secret of its own", r.Name, r.Pin.ClientID, r.Pin.AccountsURL)}}
+		return zoho.App{}, r.errClientMoved()
 	}
 	app.ClientSecret = config.ClientSecret
 	return app, nil

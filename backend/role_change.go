@@ -76,6 +76,9 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
 		r.forgetRefreshToken()
 	}
+	if dc, err := zoho.LookupDataCenter(r.DataCenter); err == nil {
+		r.DataCenter = dc.Name // in its one spelling; check refuses others
+	}
 	if err := cmp.Or(r.check(), r.checkGrant(), r.checkExpectedAccount(), ch.checkCode(&r), ch.checkHasCredential(&r, old)); err != nil {
 		return nil, nil, err
 	}
@@ -210,19 +213,28 @@ func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) 
 	moves := ch.DataCenter != nil || ch.ClientID != nil || ch.RefreshToken != nil ||
 		(ch.Code != nil && ch.consent == nil) || // a consent is for where the role is
 		(ch.namesClientGrant() && (old == nil || old.RefreshToken.IsZero()))
-	if old != nil && !moves {
+	switch {
+	case old == nil || moves:
+		return r.home(config)
+	case ch.consent != nil || r.RefreshToken.IsZero() && ch.namesClientGrant():
+		return r.consentPin(config)
+	default:
 		return old.Pin, nil
 	}
+}
+
+// home is where credentials belong that are written to the role now.
+func (r *Role) home(config *Config) (Pin, error) {
 	pin := Pin{AccountsURL: config.AccountsURL(), ClientID: r.ClientID}
 	if r.DataCenter != "" && (config.CustomURL == "" || r.DataCenter != config.DataCenter) {
 		dc, err := zoho.LookupDataCenter(r.DataCenter)
 		if err != nil {
 			return Pin{}, userErrorf("data_center: %v", err)
 		}
-		r.DataCenter, pin.AccountsURL = dc.Name, dc.AccountsURL
+		pin.AccountsURL = dc.AccountsURL
 	}
 	if r.ClientID != "" && pin.AccountsURL == "" {
-		return Pin{}, userErrorf("%s", errNoDataCenter)
+		return Pin{}, userErrorf("%s, to <mount>/config", errNoDataCenter)
 	}
 	if r.ClientID != "" {
 		return pin, nil
@@ -245,7 +257,7 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 	case pin == old.Pin:
 		return nil
 	case !r.RefreshToken.IsZero() && ch.RefreshToken == nil && ch.Code == nil:
-		return userErrorf("role %q keeps its refresh_token for client %s at %s; to change the client or the data centre, write refresh_token or code in the same request", r.Name, old.Pin.ClientID, old.Pin.AccountsURL)
+		return userErrorf("role %q keeps its refresh_token for client %s at %s; to change the client or the data centre, write refresh_token or code in the same request, or first have the refresh token revoked: vault write -f <mount>/roles/%s/deauthorize", r.Name, old.Pin.ClientID, old.Pin.AccountsURL, r.Name)
 	case r.ClientID != "" && ch.ClientSecret == nil:
 		return userErrorf("role %q keeps its client_secret for client %s at %s; to change the client or the data centre, write client_secret in the same request", r.Name, old.Pin.ClientID, old.Pin.AccountsURL)
 	default:
@@ -256,6 +268,9 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 // warnings tells the operator what is allowed but will hurt.
 func (r *Role) warnings(config *Config) []string {
 	warnings := minTTLWarning(r.MinTTL)
+	if _, err := r.app(config); err != nil && r.IsAuthorized() {
+		warnings = append(warnings, err.Error())
+	}
 	if r.Exclusive {
 		warnings = append(warnings, fmt.Sprintf("exclusive=true: each read is a token request, of which the budget has %d in %s, and each lease is a live access token, of which max_live_tokens allows %d: readers may get HTTP 429", config.RequestBudget, config.RequestWindow, config.MaxLiveTokens))
 	}

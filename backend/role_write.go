@@ -45,7 +45,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	}
 	if change.consent != nil {
 		defer func() { e.endConsent(context.WithoutCancel(ctx), name, change.consent, err) }()
-		if err := e.acceptConsent(ctx, &change, old); err != nil {
+		if err := e.acceptConsent(ctx, &change, old, config); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +81,7 @@ func (e *Engine) takeRole(ctx context.Context, name string) (release func(), err
 
 // acceptConsent makes the callback's code the change's, if what came back is what the role
 // asked for.
-func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Role) (err error) {
+func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Role, config *Config) (err error) {
 	consent := change.consent
 	if err := consent.find(ctx, e); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Ro
 		return err
 	}
 	change.Code, change.RedirectURI = &consent.callback.Code, &consent.RedirectURI
-	return e.stillFits(consent.consentEntry, role)
+	return e.stillFits(consent.consentEntry, role, config)
 }
 
 // replaceRole puts updated in the place of old, which is nil for a new role.
@@ -134,7 +134,7 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 			return nil, err
 		}
 	}
-	if change.wantsTrial(old, updated) {
+	if change.wantsTrial(old, updated, config) {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
 			e.leaveFormerGrant(ctx, updated, old) // it was not written, so it leaves what it has entered
 			return nil, err
@@ -168,8 +168,8 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 }
 
 // wantsTrial reports whether a write tries the credentials of the role.
-func (ch RoleChange) wantsTrial(old, updated *Role) bool {
-	if !updated.IsAuthorized() {
+func (ch RoleChange) wantsTrial(old, updated *Role, config *Config) bool {
+	if !updated.canMint(config) {
 		return false
 	}
 	if ch.Verify != nil {
@@ -182,7 +182,7 @@ func (ch RoleChange) wantsTrial(old, updated *Role) bool {
 // operator has just written. A throttle answer is not forgotten: Zoho counts
 // requests, not reasons.
 func (e *Engine) forgiveRole(ctx context.Context, r *Role, config *Config) error {
-	if !r.IsAuthorized() {
+	if !r.canMint(config) {
 		return nil
 	}
 	g, err := e.grantOf(ctx, r, config)
@@ -201,7 +201,7 @@ func (e *Engine) forgive(ctx context.Context, g *grant) error {
 
 // sharingWarning names the other roles of the same grant.
 func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([]string, error) {
-	if !r.IsAuthorized() {
+	if !r.canMint(config) {
 		return nil, nil
 	}
 	others, err := e.otherUsers(ctx, r, config)
