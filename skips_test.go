@@ -15,7 +15,7 @@ import (
 // why: .ci/run cannot give the test what it lacks.
 func skips() map[string]string {
 	return map[string]string{
-		`bootstrap/progress/process_test.go: "nobody sees this"`:                         "a test that this test runs",
+		`bootstrap/progress/process_test.go: "nobody sees this"`:                          "a test that this test runs",
 		`chaos/main_test.go: "three servers are broken for a minute"`:                     "only go test -short skips it, and CI does not",
 		`chaos/proxy_test.go: "needs /proc"`:                                              "another operating system",
 		`cmd/zoho-token-server/process_test.go: "only Linux shows how many sockets a pro`: "another operating system",
