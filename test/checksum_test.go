@@ -2,7 +2,10 @@ package test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,13 +43,19 @@ func (c *checksums) says(words string, args ...string) {
 	require.Contains(c.t, c.page, words)
 }
 
-// overwrite replaces the binary, as an upgrade by hand does.
-func (c *checksums) overwrite() {
+// overwrite replaces the binary, as an upgrade by hand does. It returns the former one.
+func (c *checksums) overwrite() (former []byte) {
 	c.t.Helper()
-	content, err := os.ReadFile(c.binary)
+	former, err := os.ReadFile(c.binary)
 	require.NoError(c.t, err)
+	c.put(append(slices.Clone(former), 'x'))
+	return former
+}
+
+func (c *checksums) put(content []byte) {
+	c.t.Helper()
 	next := c.binary + ".next" // a new file: the former one is a link to what other servers run
-	require.NoError(c.t, os.WriteFile(next, append(content, 'x'), 0o755))
+	require.NoError(c.t, os.WriteFile(next, content, 0o755))
 	require.NoError(c.t, os.Rename(next, c.binary))
 }
 
@@ -85,6 +94,62 @@ func TestChecksum_OfABinaryThatWasOverwritten(t *testing.T) {
 	c.cli("write", c.path+"/config", "min_ttl=5m")
 	require.Equal(t, lease.token, c.read("crm-sync").token, "nothing is lost")
 	c.revoke(lease)
+}
+
+// Whoever has the former binary needs nothing else, and no restart.
+func TestChecksum_TheFormerBinaryThatIsPutBackIsEnough(t *testing.T) {
+	t.Parallel()
+	c := newChecksums(t)
+	lease := c.read("crm-sync")
+	former := c.overwrite()
+	c.says("checksums did not match", "plugin", "reload", "-plugin="+bootstrap.PluginName)
+	c.put(former)
+	c.cli("plugin", "reload", "-plugin="+bootstrap.PluginName)
+	require.Equal(t, lease.token, c.read("crm-sync").token)
+	c.revoke(lease)
+}
+
+// README has a cp, which somebody may run once more.
+func TestChecksum_CpOverABinaryThatRunsIsRefusedByLinux(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the page says that it is Linux")
+	}
+	c := newChecksums(t)
+	c.put(c.overwrite()) // a file of its own, and what was there before
+	c.cli("plugin", "reload", "-plugin="+bootstrap.PluginName)
+	other := filepath.Join(t.TempDir(), "plugin")
+	require.NoError(t, os.WriteFile(other, []byte("#!/bin/sh"), 0o700))
+	out, err := exec.CommandContext(t.Context(), "cp", other, c.binary).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "Text file busy")
+	require.Contains(t, c.page, "`Text file busy`")
+	c.read("crm-sync")
+}
+
+// A wrong mount or path, and what was never written.
+func TestNoValueFound_MeansWhatThePageSays(t *testing.T) {
+	t.Parallel()
+	c := newChecksums(t)
+	c.cli("secrets", "enable", "-path=zoho", bootstrap.PluginName)
+	for path, words := range map[string]string{
+		"zohoo/creds/crm-sync": "No value found at", "zoho/cred/crm-sync": "No value found at",
+		"zoho/roles": "No value found at", "zoho/config": "No value found at", "zoho/roles/crm-sync": "No value found at",
+		"zoho/creds/crm-sync": `role "crm-sync" does not exist`,
+	} {
+		verb := "read"
+		if path == "zoho/roles" {
+			verb = "list"
+		}
+		c.says(words, verb, path)
+	}
+	c.says(`no handler for route "zohoo/config". route entry not found.`, "write", "zohoo/config", "min_ttl=5m")
+	c.says("unsupported path", "write", "zoho/cred/crm-sync", "ttl=5m")
+	stranger := c.server.Client(c.tokenFor("stranger"))
+	for _, path := range []string{"zohoo/config", "zoho/config", "zoho/cred/crm-sync"} {
+		_, err := stranger.Logical().ReadWithContext(t.Context(), path)
+		require.ErrorContains(t, err, "permission denied", path)
+	}
 }
 
 // Vault asks a binary for its version when it is registered, and one that it cannot run it
