@@ -116,10 +116,10 @@ func commandsOf(t *testing.T, page string) []string {
 // Commands of using.md that are run elsewhere, and where.
 func runElsewhere() map[string]string {
 	return map[string]string{
-		"vault agent -config=agent.hcl":                         "TestExamples_AgentRendersATokenThatIsNeverDead and TestExamples_AgentStartsAProgramAgainWithEachToken",
-		"VAULT_TOKEN=$(vault print token) go run ./examples/go": "TestExamples_AProgramCallsZohoAndGivesItsLeaseBack",
-		"python3 examples/python/call_zoho.py":                  "TestExamples_AProgramCallsZohoAndGivesItsLeaseBack",
-		"npm ci && node main.mjs":                               "TestExamples_NodeCallsZohoWithTheSDKAndGivesItsLeaseBack",
+		"vault agent -config=agent.hcl":                                                  "TestExamples_AgentRendersATokenThatIsNeverDead and TestExamples_AgentStartsAProgramAgainWithEachToken",
+		"VAULT_TOKEN=$(vault print token) go run ./examples/go":                          "TestExamples_AProgramCallsZohoAndGivesItsLeaseBack",
+		"python3 examples/python/call_zoho.py":                                           "TestExamples_AProgramCallsZohoAndGivesItsLeaseBack",
+		"(cd examples/node && npm ci && VAULT_TOKEN=$(vault print token) node main.mjs)": "TestExamples_NodeCallsZohoWithTheSDKAndGivesItsLeaseBack",
 	}
 }
 

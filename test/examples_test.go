@@ -2,7 +2,6 @@ package test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,22 +66,27 @@ func (e *example) vaultToken() string {
 	return answer.Auth.ClientToken
 }
 
-// appRole sets up the login that the Agent's examples have, and puts the IDs
-// where they look for them.
+// appRole sets up the login that the Agent's examples have, by the commands of their
+// comments, which are those of docs/using.md.
 func (e *example) appRole() {
 	e.t.Helper()
-	ctx := e.t.Context()
-	require.NoError(e.t, e.root.Sys().EnableAuthWithOptionsWithContext(ctx, "approle", &api.EnableAuthOptions{Type: "approle"}))
-	_, err := e.root.Logical().WriteWithContext(ctx, "auth/approle/role/crm-sync", map[string]any{"token_policies": "crm-sync"})
+	content, err := os.ReadFile(e.file("agent.hcl"))
 	require.NoError(e.t, err)
-	roleID, err := e.root.Logical().ReadWithContext(ctx, "auth/approle/role/crm-sync/role-id")
-	require.NoError(e.t, err)
-	secretID, err := e.root.Logical().WriteWithContext(ctx, "auth/approle/role/crm-sync/secret-id", nil)
-	require.NoError(e.t, err)
-	for name, answer := range map[string]*api.Secret{"role-id": roleID, "secret-id": secretID} {
-		id := fmt.Sprint(answer.Data[strings.ReplaceAll(name, "-", "_")])
-		require.NoError(e.t, os.WriteFile(filepath.Join(e.dir, name), []byte(id), 0o600))
+	bin := e.t.TempDir()
+	require.NoError(e.t, os.Symlink(e.server.Bin(), filepath.Join(bin, "vault")))
+	onPage := section(e.t, using, "Vault Agent")
+	commands := regexp.MustCompile(`(?m)^#   (.*)$`).FindAllStringSubmatch(string(content), -1)
+	require.Len(e.t, commands, 4)
+	for _, command := range commands {
+		require.Contains(e.t, onPage, command[1])
+		cmd := e.command(e.t.Context(), e.server.RootToken(), "sh", "-c", command[1])
+		cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		require.NoError(e.t, err, "%s\n%s", command[1], out)
 	}
+	info, err := os.Stat(e.file("secret-id"))
+	require.NoError(e.t, err)
+	require.Equal(e.t, os.FileMode(0o600), info.Mode().Perm())
 }
 
 // command is a command in the example's directory that knows the server.

@@ -1,5 +1,5 @@
 // Calls Zoho CRM with Zoho's own SDK and a token from Vault. It needs VAULT_ADDR
-// and VAULT_TOKEN:
+// and VAULT_TOKEN. In this directory:
 //
 //   npm ci && node main.mjs [role]
 import { DataCenter, InitializeBuilder, Org } from "@zohocrm/nodejs-sdk-8.0";
