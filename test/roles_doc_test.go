@@ -63,7 +63,7 @@ func TestRolesPage_EachEnvironmentHasARole(t *testing.T) {
 		r.paste["code"] = r.code(zohosim.CodeSpec{}) // a new one for each environment
 		printed = r.runs(command)
 	}
-	require.Contains(t, printed, "environment:sandbox")
+	require.JSONEq(t, `{"environment": "sandbox"}`, printed)
 	production, sandbox := r.read("crm-production"), r.read("crm-sandbox")
 	require.NotEqual(t, production.token, sandbox.token)
 	require.Equal(t, map[string]any{"environment": "production"}, production.Data["role_metadata"])
