@@ -112,19 +112,17 @@ func TestChecksum_TheFormerBinaryThatIsPutBackIsEnough(t *testing.T) {
 // README has a cp, which somebody may run once more.
 func TestChecksum_CpOverABinaryThatRunsIsRefusedByLinux(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("the page says that it is Linux")
-	}
 	c := newChecksums(t)
 	c.put(c.overwrite()) // a file of its own, and what was there before
 	c.cli("plugin", "reload", "-plugin="+bootstrap.PluginName)
 	other := filepath.Join(t.TempDir(), "plugin")
 	require.NoError(t, os.WriteFile(other, []byte("#!/bin/sh"), 0o700))
 	out, err := exec.CommandContext(t.Context(), "cp", other, c.binary).CombinedOutput()
-	require.Error(t, err)
-	require.Contains(t, string(out), "Text file busy")
+	if runtime.GOOS == "linux" { // as the page says
+		require.Error(t, err)
+		require.Contains(t, string(out), "Text file busy")
+	}
 	require.Contains(t, c.page, "`Text file busy`")
-	c.read("crm-sync")
 }
 
 // A wrong mount or path, and what was never written.
