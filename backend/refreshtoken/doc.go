@@ -1,0 +1,103 @@
+// Package refreshtoken decides what becomes of a refresh token. It is pure: it has no
+// storage, no clock and no lock of its own, and it asks Zoho nothing. A [Record] is what the
+// mount knows of one refresh token, and is one entry of storage. A [Plan] says what to write
+// and what to ask, in order, as a value; the caller carries it out, step by step. After a
+// crash or a failed write, [Reconcile] names the next step until nothing is left to do.
+//
+// # Where a fact is stored
+//
+//	roles/<name>           what the operator wrote, and the role's copy of the refresh token and the secret
+//	refresh-tokens/<id>    the Record: who has it, how it ends, its requests, the state of its grants
+//	clients/<client>       a [Client]: requests without a refresh token, client_credentials
+//	tokens/<token_id>      what is needed to revoke one access token; holders/ says who holds it
+//
+// <id> is a fingerprint of the Accounts server and the refresh token. The client is no part
+// of it, so all roles with one refresh token share one Record.
+//
+// # The states
+//
+// A role has a refresh token if the role is stored with it, and the record names the role
+// and is not ending. A role enters the record before it is stored, and the record lets go
+// of it after the role did. So the record may name too many roles, and never too few.
+//
+//	code, consent      by hand
+//	      │               │
+//	      ▼               ▼
+//	     arriving: the record names a role that is being written
+//	      │               │
+//	      │ role stored   │ role not stored: the name leaves
+//	      ▼               ╰──────────────────────────────╮
+//	   in use ◄── a role is written by hand with it ──╮  │
+//	      │  │                                        │  │
+//	      │  │ its last role leaves                   │  ▼
+//	      │  ├── revoke ──────────────────────────► leaving
+//	      │  │                                        │ nobody leases its access tokens
+//	      │  ╰── not revoke ────► left                ▼
+//	      │                        │ nothing counts  ending ◄── deauthorize (from in use)
+//	      │ deauthorize            ▼                  │ Zoho: revoked, already gone, or given up
+//	      ╰───────────────────►  deleted ◄────────────╯ when no role is stored with it
+//
+// The states are computed. Stored are the names, [Record].Revoke and [Record].Ending. Revoke
+// is always true for a refresh token that Zoho gave to this mount, since nobody else has it.
+// For one that was written by hand it becomes true when its last role is authorized again,
+// and false when a role is stored with it, or when its last role is deleted or written over.
+// An operator is told of each refresh token that is left: it lives on at Zoho. A record that
+// is left has no secret any more, and stays until no request or access token in it counts.
+//
+// Ending cannot be undone. Nothing is minted or handed out, and no role may enter.
+//
+// # What storage has after a crash, and what becomes of it
+//
+// A crash can come after any line. Reconcile does what the last column says.
+//
+//	an exchange, for role R         storage has                          and then
+//	  client(request)               a request that counts                it expires
+//	  Zoho gives the token          nothing of the refresh token         it lives on, unknown: the one gap
+//	  record(R, revoke)             arriving                             R leaves; leaving, ending, revoked
+//	  tokens/<id>                   the same, with its access token      the same
+//	  role R                        in use; R may still be named in      R leaves its former record
+//	                                its former record
+//	  former record(without R)      all of it                            nothing
+//
+//	a write by hand, of role R      storage has                          and then
+//	  record(R)                     arriving                             R leaves; as before, or left
+//	  role R                        in use; revoke may still be true     revoke becomes false; R leaves its former record
+//	  record(not revoke)            the same, without the wish           R leaves its former record
+//	  former record(without R)      all of it                            nothing
+//
+//	a deauthorization of role R     storage has                          and then
+//	  record(ending)                ending; R is stored with it          Zoho is asked; R is stored without it
+//	  role R without it             ending                               Zoho is asked
+//	  Zoho revokes                  the same                             Zoho is asked again: "already gone"
+//	  record(outcome)               ending, with an outcome              its tokens go, then all roles
+//	  tokens, other roles           the same                             what is left of them goes
+//	  record deleted                nothing
+//
+//	a deletion of role R            storage has                          and then
+//	  role R deleted                the record still names R             R leaves. From Zoho: leaving, revoked when
+//	                                                                     nobody leases its tokens. By hand: left
+//	  record(without R)             leaving, or left                     the same
+//
+//	a mint for role R               storage has                          and then
+//	  record(request)               a request, perhaps a live token      it expires
+//	  tokens/<id>                   a token that its record does not     the round ends it
+//	                                count
+//	  record(current)               all of it                            nothing
+//
+// A write that failed may have been carried out. So a plan ends there with an error, unless
+// the step says otherwise, and Reconcile looks at what storage has.
+//
+// # Who may change what
+//
+// In this order: the slot of a role, the turn of a record (one question to Zoho at a time),
+// the slot of a record (read, change, write; never held during a question).
+//
+//   - Whoever writes, deletes or deauthorizes a role holds its slot from the first step to the
+//     last. Reconcile takes a slot only if it is free; a role whose slot is taken is being
+//     written, and counts as having the refresh token.
+//   - A step with Turn is taken in the record's turn: each question to Zoho, and the decision
+//     to end. So whoever mints does not see the refresh token end meanwhile.
+//   - Whoever hands out an access token enters its reader as a holder and then looks at the
+//     record once more ([Record.MayHandOut]): a reader that looked before a deauthorization
+//     gets no dead token after it.
+package refreshtoken
