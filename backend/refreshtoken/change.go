@@ -45,13 +45,13 @@ func (r *Record) add(e EnteringRole, proven bool) error {
 	}
 	at, named := slices.BinarySearch(r.Roles, e.Role)
 	if !named && len(r.Roles) >= MaxRoles {
-		return &Refusal{Reason: TooMany}
+		return &RefusedError{Reason: TooMany}
 	}
 	if proven {
 		delete(r.Unproven, e.Role)
 	} else {
 		if _, tried := r.Unproven[e.Role]; !tried && len(r.Unproven) >= MaxUnproven {
-			return &Refusal{Reason: TooManyTried}
+			return &RefusedError{Reason: TooManyTried}
 		}
 		if r.Unproven == nil {
 			r.Unproven = make(map[string]string)
@@ -97,10 +97,10 @@ func stored(e EnteringRole, byHand bool) Change {
 	return func(was *Record) (*Record, error) {
 		switch {
 		case was == nil:
-			return nil, &Refusal{Reason: Gone}
+			return nil, &RefusedError{Reason: Gone}
 		case was.Ending != nil:
 			return nil, was.isEndingError()
-		case was.Names(e.Role) && !(byHand && was.isUnwanted()) && was.Former == nil:
+		case was.Names(e.Role) && (!byHand || !was.isUnwanted()) && was.Former == nil:
 			return was, nil
 		}
 		r, err := enter(e)(was) // it names the role, unless it was damaged meanwhile
@@ -195,7 +195,7 @@ type Deauthorization struct {
 func end(d Deauthorization) Change {
 	return func(was *Record) (*Record, error) {
 		if was == nil {
-			return nil, &Refusal{Reason: Gone}
+			return nil, &RefusedError{Reason: Gone}
 		}
 		if was.Ending != nil { // an operator wants it tried now
 			r := was.clone()
@@ -203,7 +203,7 @@ func end(d Deauthorization) Change {
 			return r, nil
 		}
 		if d.Role != "" && !was.Names(d.Role) {
-			return nil, &Refusal{Reason: NotNamed, Roles: []string{d.Role}}
+			return nil, &RefusedError{Reason: NotNamed, Roles: []string{d.Role}}
 		}
 		var others []string
 		for _, name := range was.Roles {
@@ -213,11 +213,11 @@ func end(d Deauthorization) Change {
 		}
 		switch unproven := d.Role != "" && !was.IsProven(d.Role); {
 		case len(others) > 0 && d.Role == "":
-			return nil, &Refusal{Reason: NotOver, Roles: others}
+			return nil, &RefusedError{Reason: NotOver, Roles: others}
 		case len(others) > 0 && !d.Force:
-			return nil, &Refusal{Reason: OthersHaveIt, Roles: others}
+			return nil, &RefusedError{Reason: OthersHaveIt, Roles: others}
 		case unproven && (len(others) > 0 || d.OthersLease):
-			return nil, &Refusal{Reason: NeverMinted, Roles: []string{d.Role}}
+			return nil, &RefusedError{Reason: NeverMinted, Roles: []string{d.Role}}
 		}
 		r := was.clone()
 		r.normalise(d.Now)
@@ -237,7 +237,7 @@ func (by Requester) bounded() Requester {
 func changeUsage(now time.Time, change func(*Record)) Change {
 	return func(was *Record) (*Record, error) {
 		if was == nil {
-			return nil, &Refusal{Reason: Gone}
+			return nil, &RefusedError{Reason: Gone}
 		}
 		r := was.clone()
 		r.normalise(now)
@@ -286,7 +286,9 @@ func (r *Record) minted(m Minted) {
 	if r.Worked.IsZero() {
 		r.Worked = m.Asked
 	}
-	r.ClientID, r.ClientSecret, r.CACert = m.ClientID, m.ClientSecret, m.CACert
+	if !r.isLeft() { // then its secrets are erased
+		r.ClientID, r.ClientSecret, r.CACert = m.ClientID, m.ClientSecret, m.CACert
+	}
 	delete(r.Unproven, m.Role)
 	maps.DeleteFunc(r.Unproven, func(_, grant string) bool { return grant == m.Grant })
 }

@@ -45,7 +45,7 @@ type requestEntry struct {
 
 // Encode is the record as it is stored, with its secrets.
 func Encode(r *Record) ([]byte, error) {
-	return json.Marshal(entry{r, r.RefreshToken.Reveal(), r.ClientSecret.Reveal(), r.Usage.entry()})
+	return json.Marshal(entry{r, r.RefreshToken.Reveal(), r.ClientSecret.Reveal(), r.Usage.entry()}) //nolint:gosec // G117: storage is where the secrets belong, and Vault encrypts it
 }
 
 // Decode is the record of an entry. Times that a wrong clock wrote are corrected, which the

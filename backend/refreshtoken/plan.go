@@ -21,11 +21,11 @@ func Mint(id string, s Sending) Plan {
 	count := func(was *Record) (*Record, error) {
 		switch {
 		case was == nil:
-			return nil, &Refusal{Reason: Gone}
+			return nil, &RefusedError{Reason: Gone}
 		case was.Ending != nil:
 			return nil, was.isEndingError()
 		case s.Role != "" && !was.Names(s.Role) || len(was.Roles) == 0:
-			return nil, &Refusal{Reason: NotNamed, Roles: []string{s.Role}}
+			return nil, &RefusedError{Reason: NotNamed, Roles: []string{s.Role}}
 		}
 		r := was.clone()
 		r.normalise(s.Sent.At)
@@ -58,7 +58,7 @@ func MintAnswered(id string, m Minted) Plan {
 		if was.IsEnding() {
 			return nil, was.isEndingError()
 		}
-		return changeUsage(m.Asked, func(r *Record) { r.minted(m) })(was)
+		return changeUsage(m.Now, func(r *Record) { r.minted(m) })(was)
 	}
 	token := []string{m.TokenID}
 	return Plan{
@@ -126,7 +126,7 @@ func leaveFormer(now string, l LeavingRole, former []string) (plan Plan) {
 // already: a server can repeat one.
 func Exchanged(id string, g Given, l LeavingRole, former ...string) Plan {
 	plan := Plan{{Do: ChangeRecord, Record: id, Change: arrive(g), IfFails: func(was *Record) Plan {
-		if was != nil && (len(was.Roles) > 0 || was.Ending != nil) {
+		if was.IsTracked() {
 			return nil
 		}
 		return Plan{{Do: AskRevokeNow, Record: id}}
@@ -139,6 +139,15 @@ func Exchanged(id string, g Given, l LeavingRole, former ...string) Plan {
 		Step{Do: ChangeRecord, Record: id, Change: stored(g.EnteringRole, false)})
 	l.Again = true
 	return append(plan, leaveFormer(id, l, former)...)
+}
+
+// IsTracked reports whether the record sees to the refresh token by itself: roles have it, or
+// it is going to be revoked.
+func (r *Record) IsTracked() bool {
+	if r.IsEnding() {
+		return r.Ending.Outcome == ""
+	}
+	return r != nil && (len(r.Roles) > 0 || r.Revoke)
 }
 
 // Leave takes a role out of a record. The role is not stored with it any more.

@@ -172,13 +172,13 @@ func (r *Record) State(role func(name string) Presence) State {
 func (r *Record) MayHandOut(role, tokenID string) error {
 	switch {
 	case r == nil:
-		return &Refusal{Reason: Gone}
+		return &RefusedError{Reason: Gone}
 	case r.Ending != nil:
 		return r.isEndingError()
 	case !r.Names(role):
-		return &Refusal{Reason: NotNamed, Roles: []string{role}}
+		return &RefusedError{Reason: NotNamed, Roles: []string{role}}
 	case !r.Counts(tokenID) || r.IsMisdated(tokenID):
-		return &Refusal{Reason: NotCounted}
+		return &RefusedError{Reason: NotCounted}
 	}
 	return nil
 }

@@ -22,14 +22,14 @@ const (
 	NotOver                        // a role has it, so its end is not the engine's to decide
 )
 
-// Refusal says that a change cannot be made. Nothing was written.
-type Refusal struct {
+// RefusedError says that a change cannot be made. Nothing was written.
+type RefusedError struct {
 	Reason Reason
 	Roles  []string // whom the reason is about
 	Ending *Ending  // of IsEnding
 }
 
-func (r *Refusal) Error() string {
+func (r *RefusedError) Error() string {
 	roles := strings.Join(r.Roles, ", ")
 	switch r.Reason {
 	case Gone:
@@ -54,4 +54,6 @@ func (r *Refusal) Error() string {
 	return "the change cannot be made"
 }
 
-func (r *Record) isEndingError() *Refusal { return &Refusal{Reason: IsEnding, Ending: r.Ending} }
+func (r *Record) isEndingError() *RefusedError {
+	return &RefusedError{Reason: IsEnding, Ending: r.Ending}
+}

@@ -16,7 +16,7 @@ const (
 	DropTokens       // delete the ledger and the entry of each of Tokens, which is dead
 	AskMint          // ask Zoho for an access token; MintAnswered or MintFailed goes on
 	AskRevoke        // ask Zoho to revoke the refresh token; RevokeAnswered or RevokeFailed goes on
-	AskRevokeNow     // ask Zoho to revoke a refresh token of which nothing is stored
+	AskRevokeNow     // ask Zoho to revoke a refresh token that could not be stored, unless a record that can be read by now IsTracked
 	AskEndToken      // ask Zoho to revoke the access token Tokens[0]
 	TellGivenUp      // tell the log and the events that the refresh token may live on
 )
@@ -45,5 +45,5 @@ type Plan []Step
 
 // Change is a transition of a record. It gets the record as it is, nil for none, and returns
 // what is to be there, nil for none. What it returns is written unless it is what it got. It
-// does not change what it gets. An error is a *Refusal.
+// does not change what it gets. An error is a *RefusedError.
 type Change func(was *Record) (*Record, error)
