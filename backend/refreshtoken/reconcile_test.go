@@ -233,3 +233,20 @@ func TestPlans_AskOnlyWhenTheyHaveWrittenAndLetNobodyWaitForMore(t *testing.T) {
 	require.Equal(t, refreshtoken.CloseTokens, minted[1].IfFails(nil)[0].Do, "it is given to nobody")
 	require.Equal(t, refreshtoken.AskEndToken, minted[0].IfFails(nil)[0].Do, "nobody could revoke it later")
 }
+
+// A crash between the role and the last write of a write by hand leaves the wish to revoke
+// what is in use again.
+func TestReconcile_CancelsTheWishToRevokeWhatARoleIsStoredWith(t *testing.T) {
+	t.Parallel()
+	r := mintedFor(t, entered(t, nil, "crm", goodClient), "crm", goodClient, "at-1", start)
+	r = change(t, r, refreshtoken.Leave(id, refreshtoken.LeavingRole{Role: "crm", Again: true, Now: start, Limits: limits}))
+	r = entered(t, r, "books", goodClient)
+	for _, p := range []refreshtoken.Presence{refreshtoken.Unknown, refreshtoken.Writing, refreshtoken.Broken} {
+		require.Equal(t, refreshtoken.Nothing, reconcileWith(t, r, roles{"books": p}, true).Do)
+	}
+	after := change(t, r, refreshtoken.Plan{reconcileWith(t, r, roles{"books": refreshtoken.Has}, true)})
+	require.False(t, after.Revoke)
+	require.Equal(t, refreshtoken.Nothing, reconcileWith(t, after, roles{"books": refreshtoken.Has}, true).Do)
+	zohos := given(t, nil, "crm", "at-1")
+	require.Equal(t, refreshtoken.Nothing, reconcileWith(t, zohos, roles{"crm": refreshtoken.Has}, true).Do)
+}
