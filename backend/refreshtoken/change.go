@@ -21,7 +21,11 @@ type EnteringRole struct {
 func enter(e EnteringRole) Change {
 	return func(was *Record) (*Record, error) {
 		r := e.record(was)
-		if err := r.add(e, !r.Grants[e.Grant].LastMint.IsZero()); err != nil {
+		proven := !r.Grants[e.Grant].LastMint.IsZero()
+		if was.Names(e.Role) && !was.IsEnding() && proven && was.IsProven(e.Role) {
+			return was, nil
+		}
+		if err := r.add(e, proven); err != nil {
 			return nil, err
 		}
 		return r, nil
@@ -103,9 +107,11 @@ func stored(e EnteringRole, byHand bool) Change {
 		case was.Names(e.Role) && (!byHand || !was.isUnwanted()) && was.Former == nil:
 			return was, nil
 		}
-		r, err := enter(e)(was) // it names the role, unless it was damaged meanwhile
-		if err != nil {
-			return nil, err
+		r := e.record(was)
+		if !r.Names(e.Role) { // it was damaged meanwhile
+			if err := r.add(e, !byHand); err != nil {
+				return nil, err
+			}
 		}
 		if byHand && r.isUnwanted() {
 			r.Revoke = false

@@ -26,7 +26,7 @@ func TestRecord_IsDecodedAsItWasEncoded(t *testing.T) {
 			w.event(&digits{event})
 		}
 		for id, stored := range w.records {
-			r, err := refreshtoken.Decode(stored, w.now)
+			r, err := refreshtoken.Decode(stored, w.clock())
 			if err != nil {
 				require.True(t, w.damaged[id])
 				continue
@@ -128,10 +128,10 @@ func TestQuota_IsDecidedTheSameThroughTheRecord(t *testing.T) {
 			switch rapid.IntRange(0, 4).Draw(t, "answer") {
 			case 0:
 				none := rapid.Bool().Draw(t, "certainly none")
-				r = apply(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Grant: goodClient, Asked: now, At: now, NoToken: none, Limits: limits})[0].Change)
+				r = apply(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: none, Limits: limits})[0].Change)
 				plain.Failed(none)
 			case 1:
-				r = apply(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Grant: goodClient, Asked: now, At: now, NoToken: true, Throttled: true, Limits: limits})[0].Change)
+				r = apply(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: true, Throttled: true, Limits: limits})[0].Change)
 				plain.Failed(true)
 				plain.Throttled = quota.NewSilence(now, "", "", plain.Throttled, limits)
 			default:

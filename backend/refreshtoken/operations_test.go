@@ -27,13 +27,13 @@ func (w *world) former(role string) (ids []string) {
 }
 
 func (w *world) leaves(role string) refreshtoken.LeavingRole {
-	return refreshtoken.LeavingRole{Role: role, Now: w.now, Limits: limits}
+	return refreshtoken.LeavingRole{Role: role, Now: w.clock(), Limits: limits}
 }
 
 // byHand writes a refresh token to a role, and tries it first if trial is set.
 func (w *world) byHand(role, token, client string, trial bool) *op {
 	id := recordID(token)
-	e := entering(role, token, client, w.now)
+	e := entering(role, token, client, w.clock())
 	o := &op{name: "by hand " + role + " " + token, role: role, toStore: storedRole{token: token, client: client}}
 	former := w.former(role)
 	o.plan = refreshtoken.Enter(id, e)
@@ -98,7 +98,7 @@ func (w *world) exchange(role, token string, f fault) *op {
 	id := recordID(token)
 	o := &op{name: "exchange " + role + " " + token, role: role, toStore: storedRole{token: token, client: goodClient}, given: token}
 	g := refreshtoken.Given{Origin: refreshtoken.Code, Minted: refreshtoken.Minted{
-		EnteringRole: entering(role, token, goodClient, w.now), TokenID: access, Asked: w.now, Life: time.Hour, Limits: limits,
+		EnteringRole: entering(role, token, goodClient, w.clock()), TokenID: access, Asked: w.clock(), Life: time.Hour, Limits: limits,
 	}}
 	plan := refreshtoken.Exchanged(id, g, w.leaves(role), w.former(role)...)
 	o.plan, o.then = plan[:1], func(err error) {
@@ -140,7 +140,7 @@ func (w *world) deauthorize(role string, force bool) *op {
 	id := recordID(stored.token)
 	o := &op{name: fmt.Sprintf("deauthorize %s (force %t)", role, force), role: role}
 	r := w.load(id)
-	d := refreshtoken.Deauthorization{Role: role, Force: force, Now: w.now, Holds: map[string]refreshtoken.Presence{}}
+	d := refreshtoken.Deauthorization{Role: role, Force: force, Now: w.clock(), Holds: map[string]refreshtoken.Presence{}}
 	plan := refreshtoken.Deauthorize(id, d)
 	first := plan[0]
 	change := first.Change
@@ -186,7 +186,7 @@ func (w *world) presence(name, id string, by *op) refreshtoken.Presence {
 
 // mint asks for an access token for o's role.
 func (w *world) mint(o *op, id string, then func(error)) {
-	asked := w.now
+	asked := w.clock()
 	o.answer, o.lost = "", false
 	o.plan = refreshtoken.Mint(id, refreshtoken.Sending{Role: o.name1(), Sent: quota.Request{At: asked}, Limits: limits})
 	o.then = func(err error) {
@@ -195,12 +195,10 @@ func (w *world) mint(o *op, id string, then func(error)) {
 			return
 		}
 		if o.answer == "" {
-			o.plan = refreshtoken.MintFailed(id, refreshtoken.Failed{
-				Grant: o.toStore.client, Asked: asked, At: w.now, NoToken: !o.lost, Definite: !o.lost, Text: "refused", Trial: o.role != "", Limits: limits,
-			})
+			o.plan = refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: w.clock(), Definite: !o.lost, Text: "refused"}, Grant: o.toStore.client, Asked: asked, NoToken: !o.lost, Trial: o.role != "", Limits: limits})
 		} else {
 			o.plan = refreshtoken.MintAnswered(id, refreshtoken.Minted{
-				EnteringRole: entering(o.name1(), tokenOf(id), o.toStore.client, w.now), TokenID: o.answer, Asked: asked, Life: time.Hour, Limits: limits,
+				EnteringRole: entering(o.name1(), tokenOf(id), o.toStore.client, w.clock()), TokenID: o.answer, Asked: asked, Life: time.Hour, Limits: limits,
 			})
 		}
 		o.then = then
@@ -230,11 +228,11 @@ func (w *world) read(role string) *op {
 			return
 		}
 		current := r.Grants[stored.client].Current
-		if t := w.tokens[current]; t != nil && t.expires.After(w.now) && r.MayHandOut(role, current) == nil {
+		if t := w.tokens[current]; t != nil && t.expires.After(w.clock()) && r.MayHandOut(role, current) == nil {
 			o.hold(w, id, current, false)
 			return
 		}
-		if used, _ := r.Quota.Left(w.now, limits); used <= 0 || r.Quota.Throttled.Forbids(w.now, limits) || r.Grants[stored.client].Failure.Forbids(w.now) {
+		if used, _ := r.Quota.Left(w.clock(), limits); used <= 0 || r.Quota.Throttled.Forbids(w.clock(), limits) || r.Grants[stored.client].Failure.Forbids(w.clock()) {
 			return
 		}
 		w.mint(o, id, func(err error) {
@@ -304,7 +302,7 @@ func (w *world) reconcile(id string) *op {
 		return nil
 	}
 	step, err := refreshtoken.Reconcile(id, r, refreshtoken.World{
-		Now: w.now, Limits: limits, TurnFree: !w.turnTaken(id, nil),
+		Now: w.clock(), Limits: limits, TurnFree: !w.turnTaken(id, nil),
 		Role: func(name string) refreshtoken.Presence { return w.presence(name, id, nil) },
 		Tokens: func() (tokens []refreshtoken.Token, err error) {
 			for _, tokenID := range slices.Sorted(maps.Keys(w.tokens)) {
@@ -326,13 +324,15 @@ func (w *world) round(tokenID string) *op {
 	t := w.tokens[tokenID]
 	r := w.load(t.record)
 	switch {
-	case !t.expires.After(w.now):
+	case !t.expires.After(w.clock()):
 		delete(w.access, tokenID)
 		if slices.ContainsFunc(w.ops, func(o *op) bool { return o.answer == tokenID }) {
 			return nil
 		}
 		plan := refreshtoken.Release(t.record, tokenID)
 		return &op{name: "expired " + tokenID, plan: plan[1:]}
+	case t.expires.Sub(w.clock()) > time.Hour+time.Minute && r != nil && !r.IsMisdated(tokenID): // a wrong clock dated it
+		return &op{name: "misdated " + tokenID, plan: refreshtoken.Plan{{Do: refreshtoken.ChangeRecord, Record: t.record, Change: refreshtoken.Misdate(tokenID, w.clock())}}}
 	case t.closed:
 	case t.holders == 0 && !w.turnTaken(t.record, nil) && (r == nil || !r.Keeps(tokenID)) && !w.isArriving(tokenID):
 		t.closed = true

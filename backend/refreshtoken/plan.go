@@ -71,19 +71,14 @@ func MintAnswered(id string, m Minted) Plan {
 	}
 }
 
-// Failed is why a request brought no access token.
+// Failed is why a request brought no access token. How often that was so in a row, and when
+// it may be tried again, is not the caller's to say.
 type Failed struct {
-	Grant    string // empty: the request has none
-	Asked    time.Time
-	At       time.Time
-	NoToken  bool // it is certain that no token came of it
-	Kind     int
-	Code     string
-	Text     string
-	Definite bool
-	Doubtful bool
-	Trial    bool // of credentials that are not stored yet: a refusal is told, and not kept
-
+	Failure
+	Grant     string // empty: the request has none
+	Asked     time.Time
+	NoToken   bool // it is certain that no token came of it
+	Trial     bool // of credentials that are not stored yet: a refusal is told, and not kept
 	Throttled bool // Zoho wants silence; if it counts requests for the client, the client's entry has that
 	Limits    quota.Limits
 }
@@ -100,7 +95,8 @@ func Enter(id string, e EnteringRole) Plan {
 
 // Write is the second half: it stores the role, which then leaves its former records. id is
 // empty if the role has no refresh token now. If the role is not to be stored after all, what
-// has entered leaves: Leave with Unsaid.
+// has entered leaves: Leave with Unsaid, or Enter with the grant that the role keeps, if it is
+// stored with the same refresh token.
 func Write(id string, e EnteringRole, l LeavingRole, former ...string) Plan {
 	plan := Plan{{Do: StoreRole, Roles: []string{e.Role}}}
 	if id != "" {

@@ -166,12 +166,30 @@ func (w *world) damage(c chooser) string {
 // Zoho's is neither in use nor to be revoked, and nothing is handed out of one that ends.
 func TestEvents_InAnyOrderKeepTheRules(t *testing.T) {
 	t.Parallel()
-	for range 10 { // times as many as -rapid.checks says
+	anyEvents(t, func(w *world, c chooser) string { return w.event(c) })
+}
+
+// Invariant 17, and all others but what is counted: the server's clock is days ahead or hours
+// behind at times.
+func TestEvents_WhileTheClockJumpsKeepTheRulesAndComeToRest(t *testing.T) {
+	t.Parallel()
+	anyEvents(t, func(w *world, c chooser) string {
+		if c.number(8, "jump") > 0 {
+			return w.event(c)
+		}
+		w.jumped = true
+		w.skew = []time.Duration{0, 0, 2 * time.Hour, 1000 * time.Hour, -3 * time.Hour, 30 * time.Second}[c.number(6, "clock")]
+		return "the clock is wrong by " + w.skew.String()
+	})
+}
+
+func anyEvents(t *testing.T, next func(*world, chooser) string) {
+	for range 3 { // times as many as -rapid.checks says
 		rapid.Check(t, func(t *rapid.T) {
 			w := newWorld()
 			length := rapid.SampledFrom([]int{1, 20, 80, 200}).Draw(t, "at least")
 			for _, event := range rapid.SliceOfN(rapid.Uint64(), length, 2*length).Draw(t, "events") {
-				what := w.event(&digits{event})
+				what := next(w, &digits{event})
 				t.Log(what)
 				if bad := w.always(); bad != "" {
 					t.Fatal(bad)

@@ -139,7 +139,7 @@ func TestClock_NoTimeInTheFutureIsBelieved(t *testing.T) {
 	r := change(t, nil, refreshtoken.Enter(id, entering("crm", "H", goodClient, ahead)))
 	r = mintedFor(t, r, "crm", goodClient, "at-1", ahead)
 	for range 5 {
-		r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Grant: goodClient, Asked: ahead, At: ahead, Limits: limits}))
+		r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: ahead}, Grant: goodClient, Asked: ahead, Limits: limits}))
 	}
 	e := change(t, r, refreshtoken.Deauthorize(id, refreshtoken.Deauthorization{Role: "crm", Now: ahead}))
 	e = change(t, e, refreshtoken.RevokeFailed(id, e, ahead, "no answer"))

@@ -138,7 +138,7 @@ func TestMint_AnAnswerBelongsToItsOwnRequest(t *testing.T) {
 	r = change(t, r, refreshtoken.Exchanged(id, refreshtoken.Given{Origin: refreshtoken.Code, Minted: refreshtoken.Minted{
 		EnteringRole: entering("books", "H", goodClient, start), TokenID: "at-2", Asked: start.Add(time.Second), Life: time.Hour, Limits: limits,
 	}}, refreshtoken.LeavingRole{}))
-	r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Grant: goodClient, Asked: start, At: start, NoToken: true, Definite: true, Limits: limits}))
+	r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: start, Definite: true}, Grant: goodClient, Asked: start, NoToken: true, Limits: limits}))
 	require.True(t, r.Quota.Requests[0].NoLiveToken)
 	require.True(t, r.Counts("at-2"))
 }
@@ -330,9 +330,7 @@ func TestGrants_ThatNeverWorkedAreForgottenAndNotThoseThatHave(t *testing.T) {
 	for i := range 200 {
 		at := start.Add(time.Duration(i) * time.Hour)
 		grant := fmt.Sprintf("guess-%d", i)
-		r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{
-			Grant: grant, Asked: at, At: at, NoToken: true, Definite: true, Code: strings.Repeat("c", 9000), Text: strings.Repeat("ü", 9000), Limits: limits,
-		}))
+		r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: at, Definite: true, Code: strings.Repeat("c", 9000), Text: strings.Repeat("ü", 9000)}, Grant: grant, Asked: at, NoToken: true, Limits: limits}))
 		require.NotNil(t, r.Grants[grant].Failure, "the latest one is kept")
 	}
 	require.Len(t, r.Grants, refreshtoken.MaxGrants+1)
@@ -343,7 +341,7 @@ func TestGrants_ThatNeverWorkedAreForgottenAndNotThoseThatHave(t *testing.T) {
 func TestFailure_OfATrialIsNotKeptAndThrottlingIsKeptForAll(t *testing.T) {
 	t.Parallel()
 	r := change(t, entered(t, nil, "crm", goodClient), sending("crm", start))
-	failed := refreshtoken.Failed{Grant: goodClient, Asked: start, At: start, NoToken: true, Definite: true, Trial: true, Limits: limits}
+	failed := refreshtoken.Failed{Failure: refreshtoken.Failure{At: start, Definite: true}, Grant: goodClient, Asked: start, NoToken: true, Trial: true, Limits: limits}
 	after := change(t, r, refreshtoken.MintFailed(id, failed))
 	require.Nil(t, after.Grants[goodClient].Failure)
 	require.Len(t, after.Quota.Requests, 1, "it counts")

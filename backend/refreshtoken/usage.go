@@ -165,10 +165,8 @@ func (u *Usage) failed(f Failed) {
 }
 
 func (g *Grant) fails(f Failed) {
-	failure := &Failure{
-		At: f.At, Kind: f.Kind, Code: cut(f.Code, maxWord), Text: cut(f.Text, maxText), InARow: 1,
-		Definite: f.Definite, Doubtful: f.Doubtful,
-	}
+	failure := &f.Failure
+	failure.Code, failure.Text, failure.InARow, failure.RetryAt = cut(f.Code, maxWord), cut(f.Text, maxText), 1, time.Time{}
 	if g.Failure != nil {
 		failure.InARow = g.Failure.InARow + 1
 	}

@@ -50,6 +50,8 @@ type storedToken struct {
 
 type world struct {
 	now     time.Time
+	skew    time.Duration // of the server's clock
+	jumped  bool          // it was wrong before
 	records map[string][]byte
 	memory  map[string]*refreshtoken.Record
 	roles   map[string]storedRole
@@ -109,7 +111,7 @@ func (w *world) load(id string) *refreshtoken.Record {
 	var r *refreshtoken.Record
 	if stored, ok := w.records[id]; ok {
 		var err error
-		if r, err = refreshtoken.Decode(stored, w.now); err != nil {
+		if r, err = refreshtoken.Decode(stored, w.clock()); err != nil {
 			if r = w.rebuild(id); r != nil {
 				w.records[id] = []byte(encoded(r))
 			}
@@ -120,11 +122,11 @@ func (w *world) load(id string) *refreshtoken.Record {
 }
 
 func (w *world) rebuild(id string) *refreshtoken.Record {
-	found := refreshtoken.Found{Now: w.now, Limits: limits}
+	found := refreshtoken.Found{Now: w.clock(), Limits: limits}
 	for _, name := range slices.Sorted(maps.Keys(w.roles)) {
 		if role := w.roles[name]; role.token == tokenOf(id) && !role.broken {
 			found.Roles = append(found.Roles, name)
-			found.Credential = entering(name, role.token, role.client, w.now).Credential
+			found.Credential = entering(name, role.token, role.client, w.clock()).Credential
 		}
 	}
 	for tokenID, t := range w.tokens {
@@ -198,7 +200,7 @@ func (w *world) inRecord(role, id string) bool {
 
 // stored is the record that storage has; nil also for a damaged one.
 func (w *world) stored(id string) *refreshtoken.Record {
-	r, err := refreshtoken.Decode(w.records[id], w.now)
+	r, err := refreshtoken.Decode(w.records[id], w.clock())
 	if err != nil {
 		return nil
 	}
@@ -276,7 +278,7 @@ func (w *world) do(o *op, s refreshtoken.Step, f fault) (was *refreshtoken.Recor
 		return w.change(s.Record, s.Change, f)
 	case refreshtoken.StoreToken:
 		err = store(f, func() {
-			t := &storedToken{record: s.Record, expires: w.now.Add(time.Hour)}
+			t := &storedToken{record: s.Record, expires: w.clock().Add(time.Hour)}
 			if o.holder {
 				t.holders = 1
 			}
@@ -358,8 +360,8 @@ func (w *world) checkCounted(id string) {
 			living++
 		}
 	}
-	if r := w.stored(id); r != nil && living > len(r.Quota.Live(w.now.Add(-time.Minute))) && !w.damaged[id] {
-		w.breaks("%d access tokens of %s live, and %d count", living, id, len(r.Quota.Live(w.now)))
+	if r := w.stored(id); r != nil && living > len(r.Quota.Live(w.clock().Add(-time.Minute))) && !w.damaged[id] && !w.jumped {
+		w.breaks("%d access tokens of %s live, and %d count", living, id, len(r.Quota.Live(w.clock())))
 	}
 }
 
@@ -397,7 +399,7 @@ func (w *world) revokes(id string, f fault, o *op) error {
 	}
 	then := o.then
 	if f == refused {
-		o.plan, o.then = refreshtoken.RevokeFailed(id, r, w.now, "Zoho cannot be reached"), then
+		o.plan, o.then = refreshtoken.RevokeFailed(id, r, w.clock(), "Zoho cannot be reached"), then
 		return nil
 	}
 	outcome := refreshtoken.Revoked
@@ -406,12 +408,15 @@ func (w *world) revokes(id string, f fault, o *op) error {
 	}
 	w.dies(tokenOf(id))
 	if f == carried {
-		o.plan = refreshtoken.RevokeFailed(id, r, w.now, "no answer")
+		o.plan = refreshtoken.RevokeFailed(id, r, w.clock(), "no answer")
 		return nil
 	}
 	o.plan = refreshtoken.RevokeAnswered(id, outcome)
 	return nil
 }
+
+// clock is what the server's clock says, which can be wrong.
+func (w *world) clock() time.Time { return w.now.Add(w.skew) }
 
 // pass lets time pass.
 func (w *world) pass(d time.Duration) {
