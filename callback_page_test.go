@@ -17,7 +17,7 @@ func TestCallbackPage_NamesRoleMountAndDataCentre(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	m.awaitsConsent(z)
-	m.write("config", fields{"data_center": "us", "accounts_url": z.url, "client_secret": z.clientSecret}).done(t)
+	m.write("roles/of-eu", fields{"data_center": "eu", "client_id": "1000.ABCDEFGHIJKLMNOPQRSTUVWXYZ0123", "client_secret": "of-eu", "scopes": "ZohoCRM.modules.ALL"}).done(t)
 	shows := func(back fields) string {
 		req := request(t, logical.ReadOperation, "callback", back)
 		req.MountPoint = "zoho/"
@@ -31,13 +31,14 @@ func TestCallbackPage_NamesRoleMountAndDataCentre(t *testing.T) {
 	denied := shows(fields{"state": stateOf(m.begin("roles/person")), "error": "access_denied"})
 	require.Contains(t, denied, role)
 	require.Contains(t, denied, mount)
-	require.Contains(t, denied, dataCentre)
+	require.NotContains(t, denied, dataCentre, "the Accounts server is none of Zoho's")
+	require.Contains(t, shows(fields{"state": stateOf(m.begin("roles/of-eu")), "error": "access_denied"}), dataCentre+"<dd>eu</dd>")
 	require.Contains(t, denied, "<pre><code>vault write -f zoho/roles/person/authorize</code></pre>")
 
 	back := m.agree("roles/person")
 	agreed := shows(back)
 	require.Contains(t, agreed, "<h1>Authorized</h1>")
-	for _, named := range []string{role, mount, dataCentre + "<dd>us</dd>"} {
+	for _, named := range []string{role, mount} {
 		require.Contains(t, agreed, named)
 	}
 

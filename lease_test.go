@@ -15,7 +15,6 @@ import (
 func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t)
-	r.write("config", fields{"data_center": "us"}).done(t)
 	r.zoho.sim.SetAnswer(zohosim.Answer{WithScope: true, APIDomainSlash: true, APIDomain: "https://www.zohoapis.com"})
 	got := r.read("creds/crm-sync").done(t)
 	token := got.token()
@@ -23,7 +22,7 @@ func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 	require.Equal(t, "Zoho-oauthtoken "+token, got.Data["authorization"])
 	require.Equal(t, "Bearer", got.Data["token_type"])
 	require.Equal(t, "https://www.zohoapis.com", got.Data["api_domain"])
-	require.Equal(t, "us", got.Data["data_center"])
+	require.Equal(t, "", got.Data["data_center"], "the Accounts server is none of Zoho's")
 	require.Equal(t, []any{"ZohoCRM.modules.ALL"}, got.Data["scopes"])
 	require.Equal(t, "crm-sync", got.Data["role"])
 	require.Regexp(t, `^[0-9a-f]{32}$`, got.Data["token_id"])
@@ -35,17 +34,18 @@ func TestCreds_AnswerIsReadyToUse(t *testing.T) {
 }
 
 // Desk, Mail and others are at this domain, and not at api_domain.
-func TestCreds_NameTheDomainOfZohosProductsInTheTokensDataCentre(t *testing.T) {
+func TestCreds_NameTheDataCentreOfTheTokenAndTheDomainOfZohosProductsThere(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	first := m.read("creds/crm-sync").done(t)
+	require.Empty(t, first.Data["data_center"])
 	require.Empty(t, first.Data["zoho_domain"], "nobody knows what takes the tokens of a server that is none of Zoho's")
 	key := fmt.Sprint("tokens/", first.Data["token_id"])
 	record := m.stored()[key]
-	for accounts, domain := range map[string]string{
-		"https://accounts.zoho.com": "zoho.com", "https://accounts.zoho.com.au": "zoho.com.au", "https://accounts.zohocloud.ca": "zohocloud.ca",
-		"https://accounts.zoho.ae": "zoho.ae", "https://accounts.zoho.sg": "zoho.sg", "https://accounts.zoho.eu.evil.example": "",
-		"https://accounts.zohoportal.com/clientoauth/v2/10012345": "",
+	for accounts, named := range map[string][2]string{
+		"https://accounts.zoho.com": {"us", "zoho.com"}, "https://accounts.zoho.com.au": {"au", "zoho.com.au"}, "https://accounts.zohocloud.ca": {"ca", "zohocloud.ca"},
+		"https://accounts.zoho.ae": {"ae", "zoho.ae"}, "https://accounts.zoho.sg": {"sg", "zoho.sg"}, "https://accounts.zoho.eu.evil.example": {},
+		"https://accounts.zohoportal.com/clientoauth/v2/10012345": {},
 	} {
 		moved := strings.Replace(record, z.url, accounts, 1)
 		require.NotEqual(t, record, moved)
@@ -54,8 +54,33 @@ func TestCreds_NameTheDomainOfZohosProductsInTheTokensDataCentre(t *testing.T) {
 		again.clock.Advance(m.clock.Now().Sub(again.clock.Now()))
 		got := again.read("creds/crm-sync").done(t)
 		require.Equal(t, first.token(), got.token())
-		require.Equal(t, domain, got.Data["zoho_domain"], accounts)
+		require.Equal(t, named, [2]string{got.Data["data_center"].(string), got.Data["zoho_domain"].(string)}, accounts)
 	}
+}
+
+// What an operator writes as data_center beside accounts_url says nothing of that server.
+func TestDataCentre_IsThatOfTheAccountsServerWhereverItIsNamed(t *testing.T) {
+	t.Parallel()
+	m, z := newWorld(t)
+	m.awaitsConsent(z)
+	m.write("config", fields{"data_center": "eu", "accounts_url": z.url, "client_id": z.client.ID, "client_secret": z.clientSecret}).done(t)
+	m.write("roles/of-eu", z.role().with(fields{"data_center": "eu"})).done(t)
+	for _, role := range []string{"crm-sync", "of-eu"} {
+		leased := m.read("creds/" + role).done(t)
+		info, _ := m.list("roles/").done(t).Data["key_info"].(map[string]any)[role].(map[string]any)
+		for what, got := range map[string]any{
+			"creds": leased.Data["data_center"], "zoho_domain": leased.Data["zoho_domain"], "role": m.read("roles/" + role).Data["data_center"], "list": info["data_center"],
+			"token": m.read(fmt.Sprint("tokens/", leased.Data["token_id"])).Data["data_center"],
+			"lookup": m.write("tokens/lookup", fields{"token": leased.token()}).done(t).Data["data_center"],
+			"found":  m.write("tokens/lookup", fields{"token": z.refreshToken}).done(t).Data["data_center"],
+		} {
+			require.Equal(t, "", got, "%s of %s", what, role)
+		}
+		require.NoError(t, m.revoke("creds/"+role, leased))
+	}
+	require.NotContains(t, m.completes(m.agree("roles/person")), "Data centre")
+	require.Equal(t, z.url, m.read("roles/of-eu").Data["accounts_url"])
+	require.Equal(t, "eu", m.read("config").Data["data_center"], "what was written")
 }
 
 func TestLease_LastsForTheWholeSecondsThatAreLeftOfTheToken(t *testing.T) {

@@ -40,7 +40,7 @@ func (b *zohoBackend) credsOperation(summary, suffix string) *framework.PathOper
 			"token_type":    {Type: framework.TypeString, Description: "The type that Zoho names. Use authorization for the header instead: Zoho says Bearer, and wants Zoho-oauthtoken."},
 			"api_domain":    {Type: framework.TypeString, Description: "Where most of Zoho's APIs are in this data centre."},
 			"zoho_domain":   {Type: framework.TypeString, Description: "What the hosts of Zoho's other products end in there, such as zoho.eu for desk.zoho.eu; empty if the Accounts server is none of Zoho's."},
-			"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre of this grant."},
+			"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre in which the token lives; empty if the Accounts server is none of Zoho's."},
 			"scopes":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
 			"expires_at":    {Type: framework.TypeString, Description: "When the access token ends, RFC 3339. The lease ends no later."},
 			"token_id":      {Type: framework.TypeString, Description: "A keyed hash that names the token in logs; it cannot be used in its place."},

@@ -96,6 +96,7 @@ func roleFields() map[string]*framework.FieldSchema {
 func roleAnswer() map[string]*framework.FieldSchema {
 	fields := readable(roleFields())
 	delete(fields, "redirect_uri") // of the code
+	fields["data_center"] = &framework.FieldSchema{Type: framework.TypeString, Description: "Zoho's data centre of the role; empty if its Accounts server is none of Zoho's."}
 	fields["authorized"] = &framework.FieldSchema{Type: framework.TypeBool, Description: "Whether the role has something to mint from."}
 	fields["scopes_granted"] = &framework.FieldSchema{Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."}
 	fields["accounts_url"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The Accounts server for which the credentials were written, and to which alone they are sent."}

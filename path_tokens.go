@@ -108,7 +108,7 @@ func tokenAnswer() map[string]*framework.FieldSchema {
 		"state":         {Type: framework.TypeString, Description: "Current, superseded, exclusive, ending or ended, in lower case."},
 		"grant":         {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log."},
 		"roles":         {Type: framework.TypeStringSlice, Description: "The roles that handed it out; as long as nobody has read it, those that can."},
-		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre; empty for an Accounts server that has none and was given no name."},
+		"data_center":   {Type: framework.TypeString, Description: "Zoho's data centre; empty if the Accounts server is none of Zoho's."},
 		"accounts_url":  {Type: framework.TypeString, Description: "The Accounts server that minted it."},
 		"scopes":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
 		"issued_at":     {Type: framework.TypeString, Description: "When it was minted, RFC 3339."},

@@ -119,9 +119,8 @@ func TestStatus_TellsWhatSharesTheBudgetBesideWhatSharesTheToken(t *testing.T) {
 	require.Equal(t, []string{"books", "read", "same", "write"}, w.status("crm-sync").BudgetWith)
 }
 
-func TestTokens_OfAFreshlyRotatedRoleNameTheRoleAndTheDataCentre(t *testing.T) {
+func TestTokens_OfAFreshlyRotatedRoleNameTheRole(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{DataCenter: ptr("eu")})
 	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
 	rotated, err := w.rotate("crm-sync")
 	require.NoError(t, err)
@@ -132,13 +131,10 @@ func TestTokens_OfAFreshlyRotatedRoleNameTheRoleAndTheDataCentre(t *testing.T) {
 	info, err = w.engine.Token(t.Context(), rotated.TokenID)
 	require.NoError(t, err)
 	require.Equal(t, []string{"crm-sync"}, info.Roles, "the one that has")
-	require.Equal(t, issued.DataCenter, info.DataCenter)
-	require.Equal(t, "eu", info.DataCenter)
 	require.NoError(t, w.release(issued))
 	info, err = w.engine.KnownToken(t.Context(), rotated.TokenID)
 	require.NoError(t, err)
 	require.Equal(t, backend.TokenEnded, info.State)
-	require.Equal(t, "eu", info.DataCenter)
 }
 
 func TestLease_TheTTLOfAReadCapsThatLeaseAlone(t *testing.T) {

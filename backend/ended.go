@@ -63,7 +63,7 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 	} else if t != nil && t.isOver(now) { // Tick has not come by yet
 		info := t.info()
 		info.State, info.EndedAt, info.EndedBy, info.Holders = TokenEnded, t.rec.ExpiresAt, byExpiry, 0
-		return info, e.nameDataCenter(ctx, info)
+		return info, nil
 	}
 	for age := time.Duration(0); age <= keptAfterEnd; age += time.Hour {
 		info, err := orNone(get[TokenInfo](ctx, e.store, endedKey(now.Add(-age), id)))
@@ -71,8 +71,8 @@ func (e *Engine) endedToken(ctx context.Context, id string) (*TokenInfo, error) 
 			return nil, err
 		}
 		if info != nil {
-			info.ID, info.State, info.Roles = id, TokenEnded, ledger.Roles(info.Readers)
-			return info, e.nameDataCenter(ctx, info)
+			info.ID, info.State, info.Roles, info.DataCenter = id, TokenEnded, ledger.Roles(info.Readers), dataCenterOf(info.AccountsURL)
+			return info, nil
 		}
 	}
 	return nil, nil

@@ -102,9 +102,8 @@ func (e *Engine) findRefreshToken(ctx context.Context, plain string) (*RefreshTo
 			return nil, err
 		}
 		if info != nil {
-			info.AccountsURL = server
-			info.DataCenter, err = e.dataCenterName(ctx, server)
-			return info, err
+			info.AccountsURL, info.DataCenter = server, dataCenterOf(server)
+			return info, nil
 		}
 	}
 	return nil, nil

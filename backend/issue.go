@@ -26,7 +26,7 @@ type Issued struct {
 	TokenType   string
 	APIDomain   string
 	ZohoDomain  string // empty if the Accounts server is none of Zoho's
-	DataCenter  string
+	DataCenter  string // likewise
 	Scopes      []string
 	ExpiresAt   time.Time // of the token
 	TokenID     string
@@ -82,7 +82,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
-	issued.DataCenter, issued.Warnings = role.EffectiveDataCenter(config), append(warnings, e.doubtWarning(g, t, role.Name)...)
+	issued.Warnings = append(warnings, e.doubtWarning(g, t, role.Name)...)
 	return issued, nil
 }
 
@@ -182,7 +182,7 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 	}
 	dc, _ := zoho.ByAccountsURL(t.rec.App.AccountsURL) // of a server that is none of Zoho's only its operator knows who takes its tokens
 	return &Issued{
-		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: dc.Domain(),
+		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: dc.Domain(), DataCenter: dc.Name,
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
 		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
 	}, nil

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
@@ -112,13 +111,4 @@ func (r *Role) app(config *Config) (zoho.App, error) {
 	}
 	app.ClientSecret = config.ClientSecret
 	return app, nil
-}
-
-// EffectiveDataCenter names the role's region. A custom Accounts server keeps
-// the name that the operator gave it.
-func (r *Role) EffectiveDataCenter(config *Config) string {
-	if r.DataCenter != "" {
-		return r.DataCenter
-	}
-	return cmp.Or(dataCenterOf(r.Pin.AccountsURL), config.DataCenter)
 }

@@ -90,7 +90,7 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 	}
 	state, granted, err := e.roleState(ctx, role, config)
 	return Overview{
-		DataCenter: role.EffectiveDataCenter(config), GrantType: role.GrantType,
+		DataCenter: dataCenterOf(role.Pin.AccountsURL), GrantType: role.GrantType,
 		State: state, Authorized: role.IsAuthorized(), Granted: granted, Metadata: shortened(role.Metadata),
 	}, err
 }

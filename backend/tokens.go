@@ -93,30 +93,12 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	if len(info.Roles) == 0 && info.State == TokenCurrent { // nobody has read it yet
 		info.Roles = users
 	}
-	return info, e.nameDataCenter(ctx, info)
-}
-
-// nameDataCenter names the region of a token as a read of it does: that of one of
-// Zoho's Accounts servers, or what the operator has called the mount's own.
-func (e *Engine) nameDataCenter(ctx context.Context, info *TokenInfo) (err error) {
-	info.DataCenter, err = e.dataCenterName(ctx, info.AccountsURL)
-	return err
-}
-
-func (e *Engine) dataCenterName(ctx context.Context, accountsURL string) (string, error) {
-	if name := dataCenterOf(accountsURL); name != "" {
-		return name, nil
-	}
-	config, err := e.Config(ctx)
-	if err != nil || accountsURL != config.AccountsURL() {
-		return "", err
-	}
-	return config.DataCenter, nil
+	return info, nil
 }
 
 func (t *token) info() *TokenInfo {
 	info := &TokenInfo{
-		ID: t.rec.ID, GrantID: t.rec.GrantID, AccountsURL: t.rec.App.AccountsURL, Scopes: t.rec.Scopes,
+		ID: t.rec.ID, GrantID: t.rec.GrantID, AccountsURL: t.rec.App.AccountsURL, DataCenter: dataCenterOf(t.rec.App.AccountsURL), Scopes: t.rec.Scopes,
 		IssuedAt: t.rec.IssuedAt, ExpiresAt: t.rec.ExpiresAt,
 		Readers: t.ledger.Readership(),
 	}
@@ -126,7 +108,8 @@ func (t *token) info() *TokenInfo {
 }
 
 // dataCenterOf names the region of an Accounts server; empty if it is none of
-// Zoho's.
+// Zoho's: what its operator has called the mount's data_center says nothing of it then. All
+// that names a data centre beside an Accounts server asks this.
 func dataCenterOf(accountsURL string) string {
 	dc, _ := zoho.ByAccountsURL(accountsURL)
 	return dc.Name

@@ -52,7 +52,6 @@ func TestConsent_OfAPersonInABrowserAuthorizesTheRole(t *testing.T) {
 
 	got := m.read("app")
 	require.True(t, m.accepted(got))
-	require.Equal(t, "us", got.Data["data_center"])
 	require.Equal(t, 1, m.sim.Count(zohosim.EndpointToken)-m.mints(), "the exchange gave a first access token")
 
 	// The state is good for one use.
