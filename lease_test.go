@@ -70,7 +70,7 @@ func TestDataCentre_IsThatOfTheAccountsServerWhereverItIsNamed(t *testing.T) {
 		info, _ := m.list("roles/").done(t).Data["key_info"].(map[string]any)[role].(map[string]any)
 		for what, got := range map[string]any{
 			"creds": leased.Data["data_center"], "zoho_domain": leased.Data["zoho_domain"], "role": m.read("roles/" + role).Data["data_center"], "list": info["data_center"],
-			"token": m.read(fmt.Sprint("tokens/", leased.Data["token_id"])).Data["data_center"],
+			"token":  m.read(fmt.Sprint("tokens/", leased.Data["token_id"])).Data["data_center"],
 			"lookup": m.write("tokens/lookup", fields{"token": leased.token()}).done(t).Data["data_center"],
 			"found":  m.write("tokens/lookup", fields{"token": z.refreshToken}).done(t).Data["data_center"],
 		} {
