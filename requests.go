@@ -31,6 +31,9 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 		resp, err = respond(b.engine.ExplainSecretInAddress(ctx, address))
 		return placed(req, resp, err)
 	}
+	if text := missingName(req); text != "" {
+		return placed(req, logical.ErrorResponse(text), nil)
+	}
 	path := b.Route(req.Path)
 	plainForm(path, req)
 	if text := malformed(path, req); text != "" {
@@ -43,7 +46,9 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 	if err := b.open(ctx, req); err != nil {
 		return nil, err
 	}
-	resp, err = b.Backend.HandleRequest(ctx, req)
+	if resp, err = b.Backend.HandleRequest(ctx, req); err == nil {
+		resp = b.explainAction(ctx, req, resp)
+	}
 	return placed(req, resp, err)
 }
 
