@@ -26,11 +26,11 @@ dev: ## the same environment, kept up until Ctrl-C, to try things by hand
 test: ## run all tests, the acceptance tests on a real Vault among them
 	scripts/test
 
-test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server, and write what came of it into the README; 20 minutes, and 40 more to build them the first time
+test-kubernetes: ## run the example for External Secrets on a real Kubernetes API server, and write what came of it into docs/works-with.md; 20 minutes, and 40 more to build them the first time
 	@scripts/build bin/works-with ./workswith
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && KUBERNETES=1 exec bin/works-with -name "External Secrets Operator on Kubernetes" -timeout 60m -- -run TestKubernetes ./test
 
-works-with: ## run the acceptance tests, and write what came of it into the README: OPENBAO_VERSION=v2.4.0 make works-with
+works-with: ## run the acceptance tests, and write what came of it into docs/works-with.md: OPENBAO_VERSION=v2.4.0 make works-with
 	@scripts/build bin/works-with ./workswith
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/works-with ./test
 

@@ -236,7 +236,7 @@ func TestKubernetes_ExternalSecretsKeepsATokenThatIsNeverDead(t *testing.T) {
 	o.tellsVersions()
 }
 
-// tellsVersions tells what took part, for the README's table.
+// tellsVersions tells what took part, for the table of docs/works-with.md.
 func (o *operator) tellsVersions() {
 	o.t.Helper()
 	o.t.Attr("with", strings.TrimSuffix(strings.Join(strings.Fields(o.cli("version"))[:2], " "), ","))

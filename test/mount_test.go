@@ -208,7 +208,7 @@ func (m *mount) cli(args ...string) string {
 	return stdout
 }
 
-// worksWith says, for the table of the README, that the test has worked with a program, in the version that a command of it
+// worksWith says, for the table of docs/works-with.md, that the test has worked with a program, in the version that a command of it
 // tells.
 func worksWith(t *testing.T, program, command string, args ...string) {
 	t.Helper()

@@ -1,7 +1,7 @@
 //go:build unix
 
 // Command works-with runs tests against the server that VAULT_BIN names, and writes what came of it into the table of
-// README.md: a row for each server, with what the tests themselves say they worked with. A run in which a test fails
+// docs/works-with.md: a row for each server, with what the tests themselves say they worked with. A run in which a test fails
 // writes nothing.
 //
 //	VAULT_BIN=/usr/bin/bao bin/works-with ./test
@@ -28,7 +28,7 @@ import (
 	"vault-plugin-secrets-zoho/bootstrap"
 )
 
-const document = "README.md"
+const document = "docs/works-with.md"
 
 func main() {
 	name := flag.String("name", "", "what the row is about (default: the server, as its binary says)")
