@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -162,6 +164,24 @@ func TestEntries_ChangesAtOnceAreAllCounted(t *testing.T) {
 	value, err := b.entries.Get(ctx, "x")
 	require.NoError(t, err)
 	require.Equal(t, acknowledged, value.n)
+}
+
+func TestEntries_AChangeWaitsForTheOneThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := newBench(codec())
+		_, _, err := b.entries.Change(ctx, "x", func(*number) (*number, error) {
+			go func() { assert.NoError(t, b.add(ctx, 1)) }()
+			synctest.Wait() // until it is done, or waits
+			return &number{10, start}, nil
+		})
+		require.NoError(t, err)
+		synctest.Wait()
+		value, err := b.entries.Get(ctx, "x")
+		require.NoError(t, err)
+		require.Equal(t, 11, value.n)
+	})
 }
 
 func TestEntries_WhatAnotherNodeWritesWhileItIsReadIsNotKept(t *testing.T) {

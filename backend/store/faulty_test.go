@@ -28,6 +28,7 @@ type faulty struct {
 	next    func(key string) outcome
 	failed  error
 	waiting func()
+	onWrite func() // what happens before the next write is carried out
 	reads   int
 	writes  int
 }
@@ -43,6 +44,10 @@ func (f *faulty) become(next func(key string) outcome) {
 }
 
 func (f *faulty) write(key string, write func() error) error {
+	if happens := f.onWrite; happens != nil {
+		f.onWrite = nil
+		happens()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.writes++

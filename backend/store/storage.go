@@ -47,8 +47,9 @@ func (s *Storage) Get(ctx context.Context, key string) (*logical.StorageEntry, e
 		return nil, err
 	}
 	defer release()
+	settled := !s.IsInDoubt(key) // somebody was faster
 	entry, err := s.Storage.Get(ctx, key)
-	if err != nil || !s.IsInDoubt(key) { // somebody was faster
+	if err != nil || settled {
 		return entry, err
 	}
 	return entry, s.writeBack(ctx, key, entry)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -163,6 +165,29 @@ func TestStorage_InAnyOrderNothingThatWasReadChangesByItself(t *testing.T) {
 				known, value = true, read
 			}
 		}
+	})
+}
+
+func TestStorage_AWriteWaitsForTheWriteBackThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := newFaulty()
+		s := store.New(f)
+		require.NoError(t, put(ctx, s, "former"))
+		f.become(always(refused))
+		require.Error(t, put(ctx, s, "refused"))
+		f.become(always(fine))
+		f.onWrite = func() {
+			go func() { assert.NoError(t, put(ctx, s, "new")) }()
+			synctest.Wait() // until it is done, or waits
+		}
+		_, err := get(ctx, s)
+		require.NoError(t, err)
+		synctest.Wait()
+		read, err := get(ctx, s)
+		require.NoError(t, err)
+		require.Equal(t, "new", read)
 	})
 }
 
