@@ -109,7 +109,7 @@ func (s *Sim) withFault(c *call, f Fault) answer {
 		}
 	case FaultHTML500:
 		out = textAnswer(http.StatusInternalServerError, "text/html;charset=UTF-8",
-			"<!DOCTYPE html><html><head><title>Error</title></head><body>An error occurred/500 server error</body></html>")
+			plainPage("Error", "An error occurred/500 server error"))
 	case FaultEmpty200:
 		out = textAnswer(http.StatusOK, "application/json;charset=UTF-8", "")
 	case FaultThrottled:

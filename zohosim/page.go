@@ -23,12 +23,26 @@ func (s *Sim) page(problem string, data map[string]any) answer {
 	return out
 }
 
+// pageHead makes a page readable on a phone, and dark where the browser is.
+const pageHead = `<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 32em; margin: 3em auto; padding: 0 1.25em; overflow-wrap: anywhere; }
+h1 { font-size: 1.5em; line-height: 1.25; }
+button { font: inherit; padding: .6em 1.4em; margin: 0 .5em .5em 0; }
+</style>`
+
+// plainPage is a page of a few words.
+func plainPage(title, text string) string {
+	return `<!DOCTYPE html><html lang="en"><head>` + pageHead + "<title>" + title + "</title></head><body>" + text + "</body></html>"
+}
+
 func newConsentPage() *template.Template {
 	return template.Must(template.New("consent").Parse(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Simulated Zoho Accounts</title>
-<style>body{font:16px sans-serif;max-width:32em;margin:3em auto}button{font:inherit;padding:.4em 1.2em}</style>
+<html lang="en"><head>` + pageHead + `<title>Simulated Zoho Accounts</title>
 </head><body>
-{{if .Problem}}<h1>{{.Problem}}</h1>{{else}}{{with .Ask -}}
+{{if .Problem}}<h1>{{.Problem}}</h1>
+<p>The simulated Zoho shows no consent page for this link.</p>{{else}}{{with .Ask -}}
 <h1>Simulated Zoho Accounts ({{.Home}})</h1>
 <p>Client <code>{{.Client}}</code> would like to access, as <b>{{.User}}</b>
 {{- with .Organisation}}, on behalf of the whole organisation <b>{{.}}</b>{{end}}:</p>

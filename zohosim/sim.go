@@ -174,7 +174,7 @@ func (s *Sim) route(c *call) answer {
 
 func notFound() answer {
 	return textAnswer(http.StatusNotFound, "text/html;charset=UTF-8",
-		"<!DOCTYPE html><html><head><title>404</title></head><body>Not found</body></html>")
+		plainPage("404", "Not found"))
 }
 
 // answered completes a journal entry.

@@ -27,7 +27,7 @@ func (e *environment) offerConsent(ctx context.Context) error {
 	}
 	e.term.say("A role has that client, and the scopes to ask for.")
 	// By its whole path, so that the command can be pasted elsewhere.
-	_, err = e.term.run(ctx, "write", "zoho/roles/person", "client_id="+id, "client_secret=@"+e.file("web-client-secret"), "scopes=ZohoCRM.modules.ALL,ZohoCRM.org.READ")
+	_, err = e.term.run(ctx, "write", "zoho/roles/person", "client_id="+id, "client_secret=@"+e.file("web-client-secret"), "scopes=ZohoCRM.modules.ALL,ZohoCRM.org.READ,email")
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (e *environment) explain() {
 	line("alias %s=%s", cli, e.vault.Bin())
 	line("%s read zoho/creds/crm-sync", cli)
 	if e.consent != "" {
-		line("\nTo agree as a person does, open this address in a browser within ten minutes:\n")
+		line("\nTo agree as a person does, open this address in a browser on this machine within ten minutes:\n")
 		line("%s", e.consent)
 		line("\nThen read a token of that role. The second command gives another address.\n")
 		line("%s read zoho/creds/person", cli)
