@@ -151,5 +151,5 @@ func TestCallback_ShowsAPageWhenVaultItselfFails(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 500, resp.Data[logical.HTTPStatusCode])
 	body, _ := resp.Data[logical.HTTPRawBody].([]byte)
-	require.Contains(t, string(body), "finds the cause in its log")
+	require.Contains(t, string(body), "s server log has the cause")
 }

@@ -33,7 +33,7 @@ func TestCallback_AnErrorOfZohosOwnIsAnOutageAndBlamesNoSetting(t *testing.T) {
 		require.Equal(t, http.StatusBadGateway, status)
 		require.Contains(t, text, "Zoho reports an error of its own")
 		require.NotContains(t, text, word, "nothing of the request is shown")
-		require.Contains(t, text, "Begin again in a few minutes")
+		require.Contains(t, text, "In a few minutes, make a new link")
 		require.Contains(t, text, "roles/person/authorize")
 		require.NotContains(t, text, "client_id")
 		require.Equal(t, before, m.stored()["roles/person"])

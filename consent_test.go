@@ -73,7 +73,7 @@ func TestCallback_CompletesTheRoleAndTellsThePersonSo(t *testing.T) {
 	require.Equal(t, "us", back["location"])
 	require.Equal(t, z.url, back["accounts-server"])
 	body := m.completes(back)
-	require.Contains(t, body, "<h1>Authorized</h1>")
+	require.Contains(t, body, "<h1>You gave consent</h1>")
 	require.Regexp(t, `Role [^a-z]*(34;)?person.* can hand out access tokens now`, body)
 	requireShowsNothingOf(t, body, back)
 	require.NotContains(t, body, m.refreshTokenOf("person"))

@@ -2,7 +2,6 @@ package zohosecrets
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -51,61 +50,21 @@ func (b *zohoBackend) pathCallbackRead(ctx context.Context, req *logical.Request
 		value, _ := d.Get(name).(string)
 		return value
 	}
-	role, doubts, err := b.engine.CompleteConsent(ctx, backend.Callback{
+	consent, err := b.engine.CompleteConsent(ctx, backend.Callback{
 		State:          text("state"),
 		Code:           text("code"),
 		Error:          text("error"),
 		Location:       text("location"),
 		AccountsServer: text("accounts-server"),
 	})
-	shown := consentPage{Title: "Not authorized", Role: role, Mount: req.MountPoint, DataCenter: b.dataCenterOf(ctx, role)}
-	if err == nil {
-		shown.Title, shown.Text = "Authorized", "Role \""+role+"\" can hand out access tokens now. You may close this window."
-		for _, doubt := range doubts {
-			shown.Notes = append(shown.Notes, atMount(req, doubt)+".")
-		}
-		shown.Notes = append(shown.Notes, consentedText)
-		return shown.answer(http.StatusOK)
-	}
-	answer, err := respond(err)
-	if text, told := toldTo(answer, err); told {
-		shown.Text = atMount(req, text)
-		return shown.answer(statusOf(answer, err))
-	}
-	shown.Text = "Vault could not complete this. Whoever runs it finds the cause in its log, as \"an authorization failed\". Then begin again."
-	return shown.answer(http.StatusInternalServerError)
-}
-
-// consentedText is for whoever was sent the address of somebody else's role.
-const consentedText = "Whoever may read this role now works with the Zoho account that has just agreed. If you did not expect that, because somebody sent you the address, take it back: remove the application at Zoho, under Connected Apps of your account."
-
-// dataCenterOf is empty if there is no such role, or Vault's storage fails: the page
-// does without.
-func (b *zohoBackend) dataCenterOf(ctx context.Context, role string) string {
-	if role == "" {
-		return ""
-	}
-	overview, err := b.engine.RoleOverview(ctx, role)
+	status := http.StatusOK
 	if err != nil {
-		return ""
+		status = statusOf(respond(err))
 	}
-	return overview.DataCenter
+	return consentPageOf(req, consent).answer(status)
 }
 
-// toldTo is what a person may read of an answer; not told if it is an error of
-// Vault's own.
-func toldTo(answer *logical.Response, err error) (text string, told bool) {
-	var coded logical.HTTPCodedError
-	switch {
-	case answer != nil && answer.IsError():
-		return answer.Error().Error(), true
-	case errors.As(err, &coded):
-		return coded.Error(), true
-	default:
-		return "", false
-	}
-}
-
+// statusOf is the HTTP status of an answer.
 func statusOf(answer *logical.Response, err error) int {
 	status, failed := logical.RespondErrorCommon(&logical.Request{Operation: logical.ReadOperation}, answer, err)
 	if failed != nil {
@@ -120,4 +79,8 @@ code and the state of the authorization. It needs no Vault token: the state,
 which "roles/<name>/authorize" made, is good for one use within ten minutes, and
 for one role. (One that comes when no grant code can be exchanged does not count.)
 Without a state nothing happens.
+
+The answer is a page. It tells the person what happened and what they can do, and apart
+from that the operator. After success it shows whose account it is, if Zoho said so, and
+the scopes. Why a consent has failed is in the status of the role, too: "last_consent".
 `

@@ -22,7 +22,7 @@ import (
 // HandleRequest stands before the framework: it refuses values of a wrong form
 // and turns a panic into an error.
 func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
-	defer b.recoverRequest(req, &err)
+	defer b.recoverRequest(req, &resp, &err)
 	b.engine.MountedAt(req.MountPoint)
 	if address := addressOf(req); backend.HasSecret(address) {
 		if err := b.open(ctx, req); err != nil {
@@ -37,11 +37,10 @@ func (b *zohoBackend) HandleRequest(ctx context.Context, req *logical.Request) (
 	path := b.Route(req.Path)
 	plainForm(path, req)
 	if text := malformed(path, req); text != "" {
-		text = atMount(req, text)
 		if req.Path == pathCallbackName { // a person reads it
-			return consentPage{Title: "Not authorized", Text: text, Mount: req.MountPoint}.answer(http.StatusBadRequest)
+			return consentPageOf(req, b.engine.EndedConsent(backend.ConsentOddAnswer, text)).answer(http.StatusBadRequest)
 		}
-		return logical.ErrorResponse(text), nil
+		return logical.ErrorResponse(atMount(req, text)), nil
 	}
 	if err := b.open(ctx, req); err != nil {
 		return nil, err
@@ -119,7 +118,7 @@ func atMount(req *logical.Request, text string) string {
 // HandleExistenceCheck does the same for the question that Vault asks before a
 // create or update. Vault logs its error in clear.
 func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
-	defer b.recoverRequest(req, &err)
+	defer b.recoverRequest(req, nil, &err)
 	if backend.HasSecret(addressOf(req)) {
 		return false, false, nil // the request itself tells
 	}
@@ -134,13 +133,21 @@ func (b *zohoBackend) HandleExistenceCheck(ctx context.Context, req *logical.Req
 	return b.Backend.HandleExistenceCheck(ctx, req)
 }
 
+const panicText = "internal error in the Zoho secrets engine; the server log has it as \"panic in a request\", please report it"
+
 // recoverRequest keeps a panic in one request from ending the process, and with
-// it every mount that it serves.
-func (b *zohoBackend) recoverRequest(req *logical.Request, err *error) {
-	if p := recover(); p != nil {
-		b.Logger().Error("panic in a request", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
-		*err = logical.CodedError(500, "internal error in the Zoho secrets engine; the server log has it as \"panic in a request\", please report it")
+// it every mount that it serves. A person at a browser gets a page as resp.
+func (b *zohoBackend) recoverRequest(req *logical.Request, resp **logical.Response, err *error) {
+	p := recover()
+	if p == nil {
+		return
 	}
+	b.Logger().Error("panic in a request", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
+	if resp != nil && req.Operation == logical.ReadOperation && req.Path == pathCallbackName {
+		*resp, *err = consentPageOf(req, b.engine.EndedConsent(backend.ConsentFailedInVault, panicText)).answer(http.StatusInternalServerError)
+		return
+	}
+	*err = logical.CodedError(http.StatusInternalServerError, panicText)
 }
 
 // plainForm takes what the command line can write for what is meant. A secret that

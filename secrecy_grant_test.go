@@ -72,7 +72,7 @@ func TestNoSecretOfAGrantInLogsErrorsWarningsPagesOrKeys(t *testing.T) {
 	m.grants(z, e)
 	heard := e.said()
 	for _, says := range []string{
-		"a role was authorized", "an authorization failed", "revoked a refresh token", "You may close this window", "This link is not valid",
+		"a role was authorized", "an authorization failed", "revoked a refresh token", "can close this window", "This link is not valid",
 		"consents/", "revocations/", "write either code or refresh_token",
 	} {
 		require.True(t, strings.Contains(heard, says), "%s: not heard, so this scenario is too small", says)

@@ -154,13 +154,17 @@ func TestPanic_InARequestIsA500AndLeavesTheMountUsable(t *testing.T) {
 		"status": v.read("roles/crm-sync/status"), "authorize": v.write("roles/crm-sync/authorize", nil),
 		"deauthorize": v.write("roles/crm-sync/deauthorize", nil), "rotate": v.write("roles/crm-sync/rotate", nil),
 		"token": v.read("tokens/x"), "delete token": v.delete("tokens/x"), "lookup": v.write("tokens/lookup", fields{"token": "x"}),
-		"callback": v.send("read", "callback", fields{"state": unknownState, "code": "x"}), "delete role": v.delete("roles/crm-sync"),
+		"delete role":  v.delete("roles/crm-sync"),
 		"patch config": v.patch("config", goodConfig()), "patch role": v.patch("roles/crm-sync", goodCode()),
 	} {
 		require.Equal(t, 500, got.status, what)
 		require.Contains(t, got.text, "server log", what)
 		require.NotContains(t, got.text, "hunter2", what)
 	}
+	page := v.callback(fields{"state": unknownState, "code": "x"}) // a person gets a page, whatever fails
+	require.Equal(t, 500, page.status)
+	require.Contains(t, page.body, "server log")
+	require.NotContains(t, page.body, "hunter2")
 	v.read("info").done(t)
 }
 

@@ -57,7 +57,7 @@ func (e *Engine) askZoho(ctx context.Context, config *Config, q question) error 
 func (e *Engine) takeTurn(ctx context.Context, quotaID string) (release func(), err error) {
 	release, err = e.turns.Acquire(ctx, quotaID)
 	if err != nil {
-		return nil, &GrantError{Kind: zoho.Unreachable, Text: "Other requests to Zoho with the same refresh token or client took too long, and this one had to wait for them. Try again."}
+		return nil, &GrantError{Kind: zoho.Unreachable, outcome: ConsentInterrupted, Text: "Other requests to Zoho with the same refresh token or client took too long, and this one had to wait for them. Try again."}
 	}
 	return release, nil
 }

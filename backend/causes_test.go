@@ -184,12 +184,12 @@ func TestStatus_TellsWhatBecameOfTheLatestConsent(t *testing.T) {
 	require.Equal(t, backend.ConsentPending, w.status("desk").LastConsent.State)
 	begun := w.clock.Now()
 	w.clock.Advance(time.Minute)
-	_, err := w.complete(w.decide(page, "reject"))
+	consent, err := w.engine.CompleteConsent(t.Context(), w.decide(page, "reject"))
 	require.Error(t, err)
 	w.restart()
 	last := w.status("desk").LastConsent
 	require.Equal(t, &backend.LastConsent{
-		BegunAt: begun, ExpiresAt: begun.Add(10 * time.Minute), State: backend.ConsentFailed, EndedAt: w.clock.Now(), Error: err.Error(),
+		BegunAt: begun, ExpiresAt: begun.Add(10 * time.Minute), State: backend.ConsentFailed, EndedAt: w.clock.Now(), Error: consent.Cause + ". " + consent.Texts.Operator,
 	}, last)
 
 	w.authorize()

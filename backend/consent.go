@@ -137,65 +137,6 @@ func (e *Engine) consentPrefix(role string) string {
 
 func (e *Engine) scopesID(r *Role) string { return e.fingerprint("scopes", r.Scopes...) }
 
-// Callback is what Zoho sent the browser back with. All of it may be forged.
-type Callback struct {
-	State          string
-	Code           string
-	Error          string // instead of a code
-	Location       string // data centre of the person's account; empty: not said
-	AccountsServer string // likewise, its Accounts server
-}
-
-// CompleteConsent ends the authorization of the callback's state, and returns
-// the name of its role, with what is in doubt of it. A state is good for one attempt,
-// unless it comes when no code can be exchanged. The error is a *UserError or *GrantError
-// whose text is meant for the person at the browser; then the role is as it was.
-func (e *Engine) CompleteConsent(ctx context.Context, callback Callback) (role string, doubts []string, err error) {
-	role, doubts, err = e.completeConsent(ctx, callback)
-	_, bad := asError[*UserError](err)
-	switch {
-	case err == nil:
-		e.log().Info("a role was authorized", "role", role)
-	case role == "" && bad, isPostponed(err): // somebody can send such a callback as often as they like
-		e.log().Debug("a callback was refused", "role", role, "error", err)
-	default:
-		e.log().Warn("an authorization failed", "role", role, "error", err)
-	}
-	if role != "" && !isPostponed(err) {
-		e.reportRole(EventRoleAuthorize, role, err)
-	}
-	return role, doubts, err
-}
-
-func (e *Engine) completeConsent(ctx context.Context, callback Callback) (role string, doubts []string, err error) {
-	if err := e.Open(ctx); err != nil {
-		return "", nil, err
-	}
-	key, err := e.findConsent(ctx, callback.State)
-	if err != nil {
-		return "", nil, err
-	}
-	pending, err := orNone(get[consentEntry](ctx, e.store, key))
-	if err != nil {
-		return "", nil, err
-	}
-	if pending == nil {
-		return "", nil, errStaleConsent()
-	}
-	warnings, err := e.WriteRole(ctx, pending.Role, RoleChange{consent: &givenConsent{consentEntry: pending, key: key, callback: callback}})
-	if err == nil {
-		doubts = e.doubtsOfRole(ctx, pending.Role)
-	}
-	for _, warning := range distinct(append(warnings, doubts...)) { // the person at the browser sees the doubts alone: they could do nothing about the rest
-		e.log().Warn("a role was authorized, but", "role", pending.Role, "warning", warning)
-	}
-	return pending.Role, doubts, err
-}
-
-func errStaleConsent() error {
-	return userErrorf("This link is not valid: it was used already, is older than ten minutes, or was not begun here. If this page has said before that the role is authorized, nothing is left to do. Otherwise ask for a new link: vault write -f <mount>/roles/<name>/authorize")
-}
-
 // findConsent returns the key of the pending authorization of a state.
 func (e *Engine) findConsent(ctx context.Context, state string) (key string, err error) {
 	role, _, _ := strings.Cut(state, ".")
@@ -242,6 +183,11 @@ type givenConsent struct {
 	callback Callback
 	found    bool // it is pending
 	taken    bool // it was, and is used up by this callback
+
+	// What it has brought, when the role is stored.
+	account zoho.Person // zero: Zoho did not say
+	granted []string    // scopes; empty: Zoho did not say
+	asked   []string
 }
 
 // find looks for the authorization, which another callback may have used up since. The

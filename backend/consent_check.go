@@ -38,21 +38,21 @@ func (e *Engine) newConsent(role *Role, pin Pin, config *Config) consentEntry {
 func (c *consentEntry) check(callback Callback, asked *Role) error {
 	switch {
 	case zoho.IsDenied(callback.Error):
-		return userErrorf("Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+		return consentErrorf(ConsentDenied, "Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed")
 	case zoho.IsOutage(callback.Error):
-		return &GrantError{Kind: zoho.BadAnswer, Code: callback.Error, Text: fmt.Sprintf("Zoho reports an error of its own, and nobody's consent arrived. Nothing has changed, and nothing of role %q has to be corrected. Begin again in a few minutes with: vault write -f <mount>/roles/%s/authorize.", c.Role, c.Role)}
+		return &GrantError{Kind: zoho.BadAnswer, Code: callback.Error, Text: fmt.Sprintf("Zoho reports an error of its own, and nobody's consent arrived. Nothing has changed, and nothing of role %q has to be corrected.", c.Role)}
 	case zoho.BlamesScopes(callback.Error):
-		return userErrorf("Zoho refused the scopes that role %q asks for: %s. Nothing has changed. One of them is unknown, or not allowed for this client: compare them with the product's API documentation, write them anew, and begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, asked.namedScopes(), c.Role)
+		return consentErrorf(ConsentScopesRefused, "Zoho refused the scopes that role %q asks for: %s. Nothing has changed. One of them is unknown, or not allowed for this client", c.Role, asked.namedScopes())
 	case callback.Error != "":
-		return userErrorf("Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)
+		return consentErrorf(ConsentSettingsRefused, "Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)
 	case callback.Code == "":
-		return userErrorf("Zoho sent no grant code. Nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role)
+		return consentErrorf(ConsentOddAnswer, "Zoho sent no grant code. Nothing has changed")
 	}
 	if err := checkText("code", callback.Code, maxFieldLength); err != nil {
-		return err
+		return consentErrorf(ConsentOddAnswer, "%v", err)
 	}
 	if !zoho.IsToken(callback.Code) {
-		return userErrorf("The code in the address is none of Zoho's. Nothing was sent there, and nothing has changed")
+		return consentErrorf(ConsentOddAnswer, "The code in the address is none of Zoho's. Nothing was sent there, and nothing has changed")
 	}
 	if forOrg, known := zoho.ConsentedForOrg(c.ClientID, callback.Code); known && forOrg != (c.Consent == ConsentOrg) {
 		return c.ofTheOtherKind()
@@ -68,7 +68,7 @@ func (c *consentEntry) ofTheOtherKind() error {
 	if c.Consent == ConsentOrg {
 		asked, came = came, asked
 	}
-	return userErrorf("Role %q asks for %s, and this is %s: the address of the consent page was changed. The grant code was not used, and nothing has changed. To try again: vault write -f <mount>/roles/%s/authorize", c.Role, asked, came, c.Role)
+	return consentErrorf(ConsentOtherKind, "Role %q asks for %s, and this is %s: the address of the consent page was changed. The grant code was not used, and nothing has changed", c.Role, asked, came)
 }
 
 func (c *consentEntry) checkHome(callback Callback) error {
@@ -80,7 +80,7 @@ func (c *consentEntry) checkHome(callback Callback) error {
 		}
 		home, known := zoho.ByAccountsURL(server)
 		if err != nil || !known {
-			return userErrorf("The answer names an Accounts server that is neither the role's (%s) nor one of Zoho's. Nothing was sent there, and nothing has changed", c.AccountsURL)
+			return consentErrorf(ConsentOddAnswer, "The answer names an Accounts server that is neither the role's (%s) nor one of Zoho's. Nothing was sent there, and nothing has changed", c.AccountsURL)
 		}
 		return c.elsewhere(home)
 	}
@@ -89,13 +89,18 @@ func (c *consentEntry) checkHome(callback Callback) error {
 		return nil
 	}
 	if err != nil {
-		return userErrorf("The answer names a data centre that is none of Zoho's. Nothing was sent there, and nothing has changed")
+		return consentErrorf(ConsentOddAnswer, "The answer names a data centre that is none of Zoho's. Nothing was sent there, and nothing has changed")
 	}
 	return c.elsewhere(home)
 }
 
 func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
-	return userErrorf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed. Either sign in with an account that is there, or write the role for %s, with the client secret that Zoho's API console shows for it. If the role is authorized already, begin with: vault write -f <mount>/roles/%s/deauthorize. Then write the role: vault write <mount>/roles/%s data_center=%s client_id=... client_secret=...", home.Name, home.AccountsURL, c.Role, c.AccountsURL, home.Name, c.Role, c.Role, home.Name)
+	asked := c.AccountsURL
+	if dc, isZohos := zoho.ByAccountsURL(asked); isZohos {
+		asked = dc.Name
+	}
+	text := fmt.Sprintf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed", home.Name, home.AccountsURL, c.Role, c.AccountsURL)
+	return &consentError{UserError: UserError{text}, outcome: ConsentOtherDataCenter, home: home.Name, asked: asked}
 }
 
 // namedScopes are the scopes of the role, or the first of them, for a sentence.
@@ -117,7 +122,7 @@ func (e *Engine) stillFits(c *consentEntry, role *Role, config *Config) error {
 	var changed string
 	switch {
 	case role == nil:
-		changed = "deleted"
+		changed = "deleted or damaged"
 	case !role.isAt(asked, config):
 		changed = "changed to another client or Accounts server"
 	case e.quotaID(role) != c.QuotaID:
@@ -129,5 +134,5 @@ func (e *Engine) stillFits(c *consentEntry, role *Role, config *Config) error {
 	default:
 		return nil
 	}
-	return userErrorf("Since the authorization was begun, role %q has been %s. Begin again with: vault write -f <mount>/roles/%s/authorize", c.Role, changed, c.Role)
+	return consentErrorf(ConsentRoleChanged, "Since the authorization was begun, role %q has been %s", c.Role, changed)
 }

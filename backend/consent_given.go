@@ -22,7 +22,7 @@ func (x *exchange) checkScopes() error {
 	if len(x.role.Scopes) == 0 || len(more) == 0 {
 		return nil
 	}
-	return &GrantError{Kind: zoho.Misconfigured, Text: fmt.Sprintf(
+	return &GrantError{Kind: zoho.Misconfigured, outcome: ConsentMoreScopes, Text: fmt.Sprintf(
 		"Zoho granted %s, which role %q does not ask for: whoever agreed, or made the code, has asked Zoho for other scopes than those of the role. So the role does not take it. If these are the right scopes, write them to the role's scopes.", listed(more), x.role.Name)}
 }
 
@@ -31,6 +31,7 @@ func (x *exchange) checkScopes() error {
 func (x *exchange) checkPerson() error {
 	got := x.role.AuthorizedAs
 	var why string
+	outcome := ConsentOtherAccount
 	switch {
 	case x.role.ExpectedAccount == "":
 		return nil
@@ -39,11 +40,13 @@ func (x *exchange) checkPerson() error {
 	case got.Kind == zoho.VerifiedAddress:
 		why = "and Zoho says that it was another one that agreed. Sign in to Zoho with the account that the role's expected_account names"
 	case got.Kind == zoho.UnverifiedAddress:
+		outcome = ConsentUnverifiedAccount
 		why = "and Zoho says that the address of the one that agreed is not verified. Verify it at Zoho, in the settings of that account"
 	default:
+		outcome = ConsentUnknownAccount
 		why = "and Zoho did not tell the verified address of the one that agreed. Agree to all that the consent page asks for, the scope email among it"
 	}
-	return &GrantError{Kind: zoho.Misconfigured, Text: fmt.Sprintf("Role %q expects a certain Zoho account, %s.", x.role.Name, why)}
+	return &GrantError{Kind: zoho.Misconfigured, outcome: outcome, Text: fmt.Sprintf("Role %q expects a certain Zoho account, %s.", x.role.Name, why)}
 }
 
 // refuseGiven revokes a refresh token that the role does not take.

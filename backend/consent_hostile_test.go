@@ -192,7 +192,7 @@ func TestConsent_ABrowserThatIsClosedLosesNothing(t *testing.T) {
 	release := w.holdAnswers()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { _, _, err := w.engine.CompleteConsent(ctx, callback); done <- err }()
+	go func() { _, err := w.engine.CompleteConsent(ctx, callback); done <- err }()
 	require.Eventually(t, func() bool { return w.asked() == 1 }, 10*time.Second, time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)

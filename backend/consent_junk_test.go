@@ -131,10 +131,10 @@ func TestConsent_ThatComesBackTooEarlyCanComeBackAgain(t *testing.T) {
 	asked := w.asked()
 	var failed *backend.GrantError
 	for range 5 {
-		_, err := w.complete(w.decide(page.String(), "accept"))
+		consent, err := w.engine.CompleteConsent(t.Context(), w.decide(page.String(), "accept"))
 		failed = grantError(t, err)
 		require.Equal(t, zoho.Throttled, failed.Kind)
-		require.Contains(t, failed.Error(), "open it again")
+		require.Contains(t, consent.Texts.ToDo, "Open the same link again")
 		require.Contains(t, failed.Error(), `Role "desk" has used 3 of the 10`)
 	}
 	w.settle()
@@ -164,8 +164,9 @@ func TestConsent_ThatComesBackTooEarlyAndIsTooOldLaterSaysToBeginAgain(t *testin
 
 	page = w.authorize()
 	w.clock.Advance(time.Minute)
-	_, err = w.complete(w.decide(page.String(), "accept"))
-	require.ErrorContains(t, err, "open it again")
+	consent, err := w.engine.CompleteConsent(t.Context(), w.decide(page.String(), "accept"))
+	require.Error(t, err)
+	require.Contains(t, consent.Texts.ToDo, "This link will be too old then", "50 seconds are left then, and it takes one to agree")
 	w.clock.Advance(9 * time.Minute)
 	w.refused(backend.Callback{State: page.Query().Get("state"), Code: "1000.ab.cd"}, "link is not valid")
 }

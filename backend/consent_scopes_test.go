@@ -79,9 +79,9 @@ func TestConsent_ThatBringsFewerScopesSaysWhichAreMissing(t *testing.T) {
 	w := newConsentWorld(t)
 	w.sim.SetAnswer(zohosim.Answer{WithScope: true})
 	const says = "Zoho did not grant ZohoCRM.settings.READ"
-	_, doubts, err := w.engine.CompleteConsent(t.Context(), w.edited(asking("ZohoCRM.modules.ALL")))
+	consent, err := w.engine.CompleteConsent(t.Context(), w.edited(asking("ZohoCRM.modules.ALL")))
 	require.NoError(t, err)
-	require.Contains(t, joined(doubts), says)
+	require.Contains(t, joined(consent.Doubts), says)
 	w.restart()
 	require.Contains(t, joined(w.status("desk").Doubts), says)
 }
@@ -90,9 +90,9 @@ func TestConsent_OfWhichZohoNamesNoScopesSaysThatNobodyCanTell(t *testing.T) {
 	t.Parallel()
 	w := newConsentWorld(t)
 	const says = "Zoho did not say which scopes it granted"
-	_, doubts, err := w.engine.CompleteConsent(t.Context(), w.edited(asking(deskScopes+",ZohoCRM.users.ALL")))
+	consent, err := w.engine.CompleteConsent(t.Context(), w.edited(asking(deskScopes+",ZohoCRM.users.ALL")))
 	require.NoError(t, err, "it cannot be known")
-	require.Contains(t, joined(doubts), says)
+	require.Contains(t, joined(consent.Doubts), says)
 	w.restart()
 	require.Contains(t, joined(w.status("desk").Doubts), says)
 

@@ -66,21 +66,24 @@ func (w *consentWorld) decide(consentPage, decision string) backend.Callback {
 func (w *consentWorld) agreed() backend.Callback { return w.decide(w.authorize().String(), "accept") }
 
 func (w *consentWorld) complete(callback backend.Callback) (string, error) {
-	role, _, err := w.engine.CompleteConsent(w.t.Context(), callback)
-	return role, err
+	consent, err := w.engine.CompleteConsent(w.t.Context(), callback)
+	return consent.Role, err
 }
+
+// readByOperator is all that an operator reads of a consent that failed.
+func readByOperator(c backend.Consent) string { return c.Cause + " " + c.Texts.Operator }
 
 // refused demands a clear answer, and that nothing was stored or lost, and
 // nothing asked of any server.
 func (w *consentWorld) refused(callback backend.Callback, says string) {
 	w.t.Helper()
 	before, roles := len(w.sim.Requests()), w.stored("roles/")
-	_, err := w.complete(callback)
+	consent, err := w.engine.CompleteConsent(w.t.Context(), callback)
 	var bad *backend.UserError
 	require.ErrorAs(w.t, err, &bad)
-	require.Contains(w.t, err.Error(), says)
+	require.Contains(w.t, readByOperator(consent), says)
 	for _, hostile := range []string{callback.Code, callback.State} {
-		require.True(w.t, hostile == "" || !strings.Contains(err.Error(), hostile), "what came back is not repeated")
+		require.True(w.t, hostile == "" || !strings.Contains(readByOperator(consent), hostile), "what came back is not repeated")
 	}
 	require.Len(w.t, w.sim.Requests(), before)
 	require.Equal(w.t, roles, w.stored("roles/"))

@@ -29,7 +29,8 @@
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
 //	                     consent_given.go compares what it has brought with what the role asks
 //	                     for, not_stored.go the refresh token whose role could not be stored
-//	consent.go           authorize and callback; consent_check.go holds the one against the other
+//	consent.go           authorize; consent_complete.go is the callback, consent_check.go holds the
+//	                     one against the other, consent_outcome.go has the words for each outcome
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
 //	status.go, tokens.go what an operator or auditor asks; found.go tells of a token that was found

@@ -35,7 +35,8 @@ type GrantError struct {
 	kept    bool          // with Full: there are places, which are kept for readers who have no token
 	onlyOf  string        // the role that alone is refused; empty: all
 
-	postponed bool // a consent came back when no code could be exchanged: it can come back again
+	postponed bool           // a consent came back when no code could be exchanged: it can come back again
+	outcome   ConsentOutcome // of a consent; zero: Kind and Code say
 }
 
 func (e *GrantError) Error() string {
@@ -87,7 +88,7 @@ var errRoleChanged = errors.New("the role was changed meanwhile")
 var errNoToken = errors.New("the new access token has ended already")
 
 // errClosed: the mount is being unloaded.
-var errClosed = &GrantError{Kind: zoho.Unreachable, Text: "The secrets engine is shutting down or being reloaded; try again."}
+var errClosed = &GrantError{Kind: zoho.Unreachable, outcome: ConsentInterrupted, Text: "The secrets engine is shutting down or being reloaded; try again."}
 
 // errDropped: the record was dropped from memory as unused, while somebody still had it.
 var errDropped = errors.New("a record was being tidied up at the same moment; try again")

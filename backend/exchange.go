@@ -63,14 +63,8 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 		return nil, e.revokeNotStored(ctx, x, err)
 	}
 	defer release()
-	// While we have the turn, Tick cannot revoke it. Check that Tick did not do so
-	// before.
-	pending, err := e.loadRevocation(ctx, x.quotaID)
-	switch {
-	case err != nil:
-		return nil, appendText(err, x.unstoredYet())
-	case pending == nil || pending.Decided:
-		return nil, &GrantError{Kind: zoho.Unreachable, Text: "The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover, and is revoked. To try again, " + x.another() + "."}
+	if err := e.checkUnstored(ctx, x); err != nil {
+		return nil, err
 	}
 	// Zoho counts the exchange for the refresh token, too, and its access token.
 	q, err := e.quota(ctx, x.quotaID)
@@ -92,10 +86,26 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	if stored != nil {
 		// Storage may have carried the write out all the same, and only the active
 		// node can tell. If it did not, Tick finds a refresh token that no role has.
-		return nil, appendText(stored, "Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes. Read the role then, and if need be "+x.another())
+		return nil, appendText(stored, x.orNewCode("Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes", "Read the role then, and if need be get a new code"))
+	}
+	if c := x.code.consent; c != nil {
+		c.account, c.granted, c.asked = updated.AuthorizedAs, x.Scopes, updated.Scopes
 	}
 	warnings = append(x.warnings, updated.scopeWarnings(x.Scopes)...)
 	return append(warnings, domainWarnings(x.ForeignDomain)...), nil
+}
+
+// checkUnstored fails if Tick has taken the new refresh token for a leftover. Tick cannot do
+// that while the caller has the turn of its quota.
+func (e *Engine) checkUnstored(ctx context.Context, x *exchange) error {
+	pending, err := e.loadRevocation(ctx, x.quotaID)
+	switch {
+	case err != nil:
+		return appendText(err, x.unstoredYet())
+	case pending == nil || pending.Decided:
+		return &GrantError{Kind: zoho.Unreachable, outcome: ConsentInterrupted, Text: x.orNewCode("The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover, and is revoked", "To try again, get a new code") + "."}
+	}
+	return nil
 }
 
 // exchange is the exchange of one grant code.
@@ -159,7 +169,7 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 		admit: func(ctx context.Context) error {
 			sent, err := e.admitExchange(ctx, x)
 			if err != nil {
-				return e.notExchanged(x.code, x.role.Name, err)
+				return e.notExchanged(x.code, err)
 			}
 			if x.code.consent != nil { // only now: an attempt that is put off uses up no link
 				if err := x.code.consent.take(ctx, e); err != nil {
@@ -221,12 +231,12 @@ func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error
 	}
 	if failed == nil {
 		_ = e.revokeUnstored(ctx, x.app, x.config.CACert, x.AccessToken, "it came without a refresh token", "role", x.role.Name)
-		return appendText(asGrantError(zoho.NoRefreshToken(x.app)), x.afterNoRefreshToken())
+		return x.withoutRefreshToken()
 	}
 	if x.OddRefreshToken {
 		return asGrantError(failed)
 	}
-	return x.maybeExchanged(e.deniedExchange(ctx, x.client, failed))
+	return x.maybeExchanged(e.deniedExchange(ctx, x, failed))
 }
 
 // noteExchange notes what came of the exchange for the client.

@@ -39,7 +39,7 @@ func (e *Engine) admitExchange(ctx context.Context, x *exchange) (sent quota.Req
 }
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
-func (e *Engine) notExchanged(code grantCode, role string, err error) error {
+func (e *Engine) notExchanged(code grantCode, err error) error {
 	failed, ok := asError[*GrantError](err)
 	if !ok {
 		return err
@@ -48,11 +48,12 @@ func (e *Engine) notExchanged(code grantCode, role string, err error) error {
 	switch {
 	case code.consent != nil:
 		postponed := *failed
-		postponed.postponed = true
-		if expires := consentEnd(path.Base(code.consent.key)); failed.RetryAt.Before(expires) {
-			return prependText(text+fmt.Sprintf("The link that you came by is good until %s: open it again, and agree once more, at the time below. ", expires.UTC().Format(time.RFC3339)), &postponed)
+		postponed.postponed, postponed.outcome = true, ConsentTooEarlyForLink
+		const toAgree = time.Minute
+		if failed.RetryAt.Add(toAgree).Before(consentEnd(path.Base(code.consent.key))) {
+			postponed.outcome = ConsentTooEarly
 		}
-		return prependText(text+fmt.Sprintf("The link that you came by is too old at the time below: begin again then, with vault write -f <mount>/roles/%s/authorize. ", role), &postponed)
+		return prependText(text, &postponed)
 	case failed.RetryAt.Sub(e.now()) < codeLife:
 		return prependText(text+"Zoho takes a code for two minutes after it was made, and one of a Self Client for as long as was chosen in the API console, ten minutes at most. If this one is young enough, write it again at the time below; otherwise get a new one then. ", err)
 	default:
@@ -83,35 +84,36 @@ const deniedText = "Zoho has denied the exchange of grant codes of this client w
 // deniedExchange explains "Access Denied" as the answer to a grant code. Zoho answers
 // so to too many requests, and at the limit of refresh tokens.
 // Source: the OAuth FAQ of Zoho Projects.
-func (e *Engine) deniedExchange(ctx context.Context, client *quotaRecord, failed error) error {
+func (e *Engine) deniedExchange(ctx context.Context, x *exchange, failed error) error {
 	refused, ok := asError[*zoho.Error](failed)
 	if !ok || refused.Kind != zoho.Throttled {
 		return failed
 	}
-	known, err := e.refreshTokensOf(ctx, client.id)
+	known, err := e.refreshTokensOf(ctx, x.client.id)
 	if err != nil {
 		return err
 	}
 	oldest := ""
-	if known.Oldest != "" {
+	if known.Oldest != "" && x.code.consent == nil { // who has the address of a consent learns of no other role
 		oldest = fmt.Sprintf(", the oldest of them that of role %q", known.Oldest)
 	}
-	limit := fmt.Sprintf("A user can have %d refresh tokens at Zoho, and Zoho may answer so when there are that many. This mount knows %d of this client%s. If it is that, deauthorize a role that is no longer needed, or remove a connection at Zoho, under Connected Apps of the user, and then get a new code",
+	limit := fmt.Sprintf("A user can have %d refresh tokens at Zoho, and Zoho may answer so when there are that many. This mount knows %d of this client%s. If it is that, deauthorize a role that is no longer needed, or remove a connection at Zoho, under Connected Apps of the user",
 		mostRefreshTokens, known.Count, oldest)
+	limit = x.orNewCode(limit, "Then get a new code")
 	if !refused.Unexplained {
 		throttled := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: refused.Error()}
-		if silence := client.record().Throttled; silence != nil { // otherwise a request has succeeded meanwhile
+		if silence := x.client.record().Throttled; silence != nil { // otherwise a request has succeeded meanwhile
 			throttled.RetryAt = silence.Until(e.now())
 		}
 		return appendText(throttled, "If there is no such program: "+limit)
 	}
 	text := fmt.Sprintf("Zoho denied the exchange of the grant code with Access Denied, and gave no reason. %s. If it is not, there were too many requests with this client in a short time.", limit)
-	denied := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: text}
-	if rec := client.record(); rec.Denied.ForbidsMore() {
+	denied := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: text, outcome: ConsentTooManyTokens}
+	if rec := x.client.record(); rec.Denied.ForbidsMore() {
 		denied.Text += " As this was the second such answer in a row, Vault exchanges no code of this role for a while, nor of this client if another role's was denied, too."
 		denied.RetryAt = rec.Denied.Until(e.now())
 	} else {
-		denied.Text += " Then wait ten minutes before the next code."
+		denied.Text += " Then wait ten minutes before the next attempt."
 	}
 	return denied
 }

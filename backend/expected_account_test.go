@@ -126,10 +126,10 @@ func TestConsent_WithoutTheScopeThatTellsWhoConsentedSaysSo(t *testing.T) {
 			w := newConsentWorld(t)
 			w.writeRole("desk", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", zoho.ScopeProfile})})
 			w.sim.SetAnswer(zohosim.Answer{WithScope: withScope})
-			_, doubts, err := w.engine.CompleteConsent(t.Context(), w.edited(asking("ZohoCRM.modules.ALL")))
+			consent, err := w.engine.CompleteConsent(t.Context(), w.edited(asking("ZohoCRM.modules.ALL")))
 			require.NoError(t, err)
-			require.Contains(t, joined(doubts), "Zoho did not say whose account was authorized")
-			require.Equal(t, withScope, strings.Contains(joined(doubts), "Zoho did not grant "+zoho.ScopeProfile))
+			require.Contains(t, joined(consent.Doubts), "Zoho did not say whose account was authorized")
+			require.Equal(t, withScope, strings.Contains(joined(consent.Doubts), "Zoho did not grant "+zoho.ScopeProfile))
 			require.Zero(t, w.status("desk").AuthorizedAs)
 		})
 	}

@@ -1,7 +1,9 @@
 package backend
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
@@ -45,7 +47,7 @@ func (e *Engine) noteConsentEnded(ctx context.Context, role, pending string, fai
 		err = e.store.Delete(ctx, key)
 	case entry.Key != pending:
 	default:
-		entry.EndedAt, entry.Error = e.now(), consentErrorText(failed)
+		entry.EndedAt, entry.Error = e.now(), e.consentErrorText(role, failed)
 		err = e.store.put(ctx, key, entry)
 	}
 	if err != nil {
@@ -53,14 +55,10 @@ func (e *Engine) noteConsentEnded(ctx context.Context, role, pending string, fai
 	}
 }
 
-// consentErrorText is what the engine says of a failure. Others, such as those of
-// storage, are in the log.
-func consentErrorText(err error) string {
-	_, bad := asError[*UserError](err)
-	if _, failed := asError[*GrantError](err); bad || failed {
-		return err.Error()
-	}
-	return "internal error; the server log has it"
+// consentErrorText is what an operator reads of a failure: its cause, and what to do.
+func (e *Engine) consentErrorText(role string, err error) string {
+	cause := cmp.Or(strings.TrimSuffix(causeOf(err), "."), "internal error")
+	return cause + ". " + e.textsFor(outcomeOf(err), role, err).Operator
 }
 
 // lastConsent is the latest authorization of a role that has not succeeded; nil if

@@ -10,40 +10,50 @@ import (
 // What becomes of a refresh token that Zoho has given for a code, and whose role could
 // not be stored, and what is said of an exchange that came to nothing.
 
-// another is how one comes to another grant code: this one is used up. Who was asked for
-// consent has none that they could write, and no API console that makes one.
-func (x *exchange) another() string {
+// orNewCode adds to a text how one comes to another grant code: this one is used up. Who was
+// asked for consent has none that they could write: consentTexts say what helps there.
+func (x *exchange) orNewCode(text, newCode string) string {
 	if x.code.consent != nil {
-		return fmt.Sprintf("begin again with: vault write -f <mount>/roles/%s/authorize", x.role.Name)
+		return text
 	}
-	return "get a new code"
+	return text + ". " + newCode
 }
 
 func (x *exchange) revokedAgain() string {
-	return "Zoho had exchanged the grant code already; its refresh token has been revoked there. Correct the cause, and " + x.another()
+	return x.orNewCode("Zoho had exchanged the grant code already; its refresh token has been revoked there", "Correct the cause, and get a new code")
 }
 
 func (x *exchange) unstoredYet() string {
-	return "Zoho had exchanged the grant code already; its refresh token is revoked by itself in a few minutes. Correct the cause, and " + x.another()
+	return x.orNewCode("Zoho had exchanged the grant code already; its refresh token is revoked by itself in a few minutes", "Correct the cause, and get a new code")
 }
 
-// afterNoRefreshToken says what to do when the connection that stands in the way is
+// withoutRefreshToken says what to do when the connection that stands in the way is
 // removed. Of an address that the engine has made nobody need look at the parameters.
-func (x *exchange) afterNoRefreshToken() string {
-	text := "Then " + x.another()
-	if x.code.consent == nil && x.code.redirectURI != "" {
+func (x *exchange) withoutRefreshToken() error {
+	failed := zoho.NoRefreshToken(x.app)
+	err := &GrantError{Kind: failed.Kind, Text: failed.Error(), outcome: ConsentNoRefreshToken}
+	if x.code.consent != nil {
+		return err
+	}
+	text := "Then get a new code"
+	if x.code.redirectURI != "" {
 		text += ". If you have made the address of the consent page yourself: it needs access_type=offline and prompt=consent"
 	}
-	return text
+	return appendText(err, text)
 }
 
 // maybeExchanged tells of a refresh token that an answer may have carried which
 // did not arrive.
 func (x *exchange) maybeExchanged(err error) error {
-	if failed, ok := asError[*zoho.Error](err); !ok || failed.NoToken() {
+	failed, ok := asError[*zoho.Error](err)
+	switch {
+	case ok && failed.Kind == zoho.Refused && x.code.consent != nil: // there is no code that anybody could write
+		return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: fmt.Sprintf("Zoho (%s) refused the grant code with %s: it was used already, is older than two minutes, or belongs to another client or data centre.", x.app.AccountsURL, failed.Code)}
+	case !ok || failed.NoToken():
 		return asGrantError(err)
 	}
-	return appendText(asGrantError(err), "To try again, "+x.another()+". If Zoho has exchanged the code all the same, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented")
+	const lost = "If Zoho has exchanged the code anyway, a refresh token that Vault does not know lives there: remove it under Connected Apps of the user who consented"
+	return appendText(asGrantError(err), x.orNewCode(lost, "To try again, get a new code"))
 }
 
 // revokeNotStored revokes a refresh token that could not be stored: no write of its role
@@ -79,7 +89,7 @@ func (e *Engine) revokeNoted(ctx context.Context, x *exchange, cause error) erro
 	})
 	switch {
 	case err != nil:
-		return appendText(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes. Correct the cause, and %s", err, x.another()))
+		return appendText(cause, x.orNewCode(fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes", err), "Correct the cause, and get a new code"))
 	case shared:
 		return cause
 	default:

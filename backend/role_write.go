@@ -65,8 +65,11 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	more, err := e.replaceRole(ctx, old, updated, change, config)
+	if err != nil && change.consent == nil {
+		err = prependText(fmt.Sprintf("Role %q was not written. ", name), err)
+	}
 	if err != nil {
-		return nil, prependText(fmt.Sprintf("Role %q was not written. ", name), err)
+		return nil, err
 	}
 	return append(warnings, more...), nil
 }

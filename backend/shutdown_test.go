@@ -54,7 +54,7 @@ func TestClose_DuringAConsentStoresTheRole(t *testing.T) {
 	w := newConsentWorld(t)
 	callback := w.agreed()
 	require.NoError(t, w.closeWhile(func(ctx context.Context) error {
-		_, _, err := w.engine.CompleteConsent(ctx, callback)
+		_, err := w.engine.CompleteConsent(ctx, callback)
 		return err
 	}))
 	w.start()

@@ -30,10 +30,11 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 	}
 }
 
-// blamesClient reports whether Zoho refuses the client, and not what one role asks for.
+// blamesClient reports whether Zoho refuses the client, in a word of its own, and not what one
+// role asks for.
 func blamesClient(err error) bool {
 	failed, ok := asError[*GrantError](err)
-	return ok && failed.Kind == zoho.Misconfigured && !zoho.IsOfRole(failed.Code)
+	return ok && failed.Kind == zoho.Misconfigured && failed.Code != "" && !zoho.IsOfRole(failed.Code)
 }
 
 // tellWhoseClient says, where Zoho blames the client, where it has to be corrected.

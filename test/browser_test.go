@@ -93,33 +93,43 @@ func ask[T any](ctx context.Context, t *testing.T, action chromedp.Action[T]) T 
 	return result
 }
 
-// requireReadableOn demands that a window of that width shows everything without
-// scrolling sideways.
+// requireReadableOn demands that a screen of that width, of a phone if it is narrow, shows
+// everything without scrolling sideways, and in letters that are large enough.
 func (b *browser) requireReadableOn(width int64) {
 	b.t.Helper()
-	require.NoError(b.t, chromedp.Do(b.page, chromedp.EmulateViewport(width, 844)))
+	metrics := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 844, DeviceScaleFactor: 1, Mobile: width < 800}
+	_, err := chromedp.Call(b.page, emulation.SetDeviceMetricsOverride, metrics)
+	require.NoError(b.t, err)
 	needed := ask(b.page, b.t, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
 	require.LessOrEqual(b.t, needed, width)
+	shown := ask(b.page, b.t, chromedp.Evaluate[int64]("window.innerWidth"))
+	require.Equal(b.t, width, shown, "without a viewport a phone makes the page as wide as a desktop, and its letters tiny")
 }
 
 // requireDarkIfWanted demands that the page follows a browser that is set to be dark.
 func (b *browser) requireDarkIfWanted() {
 	b.t.Helper()
-	_, err := chromedp.Call(b.page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
-	})
-	require.NoError(b.t, err)
+	b.prefer("dark")
 	text := ask(b.page, b.t, chromedp.Evaluate[string]("getComputedStyle(document.body).color"))
 	require.Equal(b.t, "rgb(255, 255, 255)", text)
 }
 
-// picture saves what is to be seen, if SCREENSHOTS names a directory.
+// prefer sets the browser to be dark or light.
+func (b *browser) prefer(scheme string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	require.NoError(b.t, err)
+}
+
+// picture saves the whole page, if SCREENSHOTS names a directory.
 func (b *browser) picture(name string) {
 	b.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		return
 	}
-	png := ask(b.page, b.t, chromedp.CaptureScreenshot())
+	png := ask(b.page, b.t, chromedp.FullScreenshot(100))
 	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
 }

@@ -78,9 +78,12 @@ func (d *dev) agree(address string) {
 	}
 	b := newBrowser(d.t)
 	require.Contains(d.t, b.open(address).text, "ZohoCRM.org.READ")
+	b.requireReadable("make dev, asked")
 	page := b.click("#accept")
 	require.Equal(d.t, http.StatusOK, page.status)
-	require.Equal(d.t, "Authorized", page.title)
+	require.Equal(d.t, "You gave consent", page.title)
+	require.Contains(d.t, page.text, "user@example.com")
+	b.requireReadable("make dev, agreed")
 }
 
 func TestDev_PrintsCommandsThatGetATokenByACodeAndByAConsentInABrowser(t *testing.T) {

@@ -133,7 +133,7 @@ func (r *recorder) callbackOf(authorization string) {
 	r.names.add(back.Query().Get("code"), "1000.grant-code...")
 	r.heading("GET", "callback")
 	status, page := r.curl("curl \\\n    \"$VAULT_ADDR/v1/zoho/callback?" + back.RawQuery + "\"")
-	require.Contains(r.t, page, "Authorized")
+	require.Contains(r.t, page, "You gave consent")
 	_, body, _ := strings.Cut(page, "<body>\n")
 	body, _, _ = strings.Cut(body, "\n</body>")
 	r.block("HTTP "+status+", a page for the browser with", "html", body)
