@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -185,4 +186,39 @@ func TestIssue_ATokenThatAReaderHasReplacedIsNotHandedOutAgain(t *testing.T) {
 	require.True(t, w.alive(another))
 	require.NoError(t, w.release(another))
 	require.True(t, w.alive(w.read("crm-sync")))
+}
+
+// Vault reads a TTL of 0 as 32 days: such a lease would outlive its token by a month.
+func TestIssue_NoLeaseIsShorterThanASecondAlsoIfItsRecordTookTheTokensLife(t *testing.T) {
+	for name, c := range map[string]struct {
+		left    time.Duration // of the token's life, when the record of the lease is written
+		refused bool
+	}{
+		"a second is left":      {left: time.Second},
+		"less than a second is": {left: time.Second - time.Nanosecond, refused: true},
+		"nothing is":            {left: 0, refused: true},
+		"the token has expired": {left: -time.Minute, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			expires := w.clock.Now().Add(time.Hour - time.Second) // Zoho's hour, and the margin
+			w.storage.holding(func(key string) error {
+				if strings.HasPrefix(key, "holders/") {
+					w.storage.holding(nil)
+					w.clock.Advance(expires.Add(-c.left).Sub(w.clock.Now()))
+				}
+				return nil
+			})
+			issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
+			if !c.refused {
+				require.NoError(t, err)
+				require.Equal(t, time.Second, issued.TTL)
+				require.Equal(t, expires, issued.ExpiresAt)
+				return
+			}
+			failed := grantError(t, err)
+			require.Equal(t, zoho.Unreachable, failed.Kind, "try again")
+			require.ErrorContains(t, failed, "expired while its lease was being recorded")
+		})
+	}
 }

@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -270,4 +271,35 @@ func TestIssue_WaitsForFiveWritesIfItMintsAndForOneIfNot(t *testing.T) {
 	require.Equal(t, []string{"quotas", "tokens", "quotas", "grants", "holders"}, kinds(), "the request, the token, that it lives, that it is the current one, its holder")
 	w.read("crm-sync")
 	require.Equal(t, []string{"holders"}, kinds())
+}
+
+// The reserve was refused to those who waited when it was decided. A reader who came to wait
+// after that, and is entitled, is decided for as well.
+func TestMint_AReaderWhoJoinsAMintThatWasDecidedWithoutHimAsksOnceMore(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("loop", backend.RoleChange{RefreshToken: &w.refreshToken})
+	for range 30 {
+		if issued, err := w.engine.Issue(t.Context(), "loop", backend.Reader{}); err == nil {
+			require.NoError(t, w.release(issued))
+		}
+	}
+	require.Equal(t, 8, w.asked(), "all but the reserve, and the one request of it that loop may have")
+	grant := w.status("loop").GrantID
+	var joined *backend.Issued
+	var failed error
+	var wg sync.WaitGroup
+	w.storage.listing(func(prefix string) {
+		if !strings.HasPrefix(prefix, "quota-roles/") || len(w.engine.WaitingRoles(grant)) == 0 {
+			return
+		}
+		// Who waits has been looked at, and is loop alone, which is refused.
+		w.storage.listing(nil)
+		wg.Go(func() { joined, failed = w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}) })
+		require.Eventually(t, func() bool { return len(w.engine.WaitingRoles(grant)) == 2 }, 10*time.Second, time.Millisecond)
+	})
+	_, _ = w.engine.Issue(t.Context(), "loop", backend.Reader{}) // it may get the token of the other, or none
+	wg.Wait()
+	require.NoError(t, failed)
+	require.True(t, w.alive(joined))
+	require.Equal(t, 9, w.asked())
 }
