@@ -32,12 +32,12 @@ func (b *zohoBackend) pathRoles() []*framework.Path {
 					DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "roles"},
 					Responses: ok(map[string]*framework.FieldSchema{
 						"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
-						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type, state, and metadata unless it has more than 256 bytes."},
+						"key_info": {Type: framework.TypeMap, Description: "By name: data_center, grant_type, state, authorized, and metadata unless it has more than 256 bytes; and, if the latest consent has failed, when and why."},
 					}),
 				},
 			},
 			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each, and whether it is authorized. The states are never tried, ready, throttled, out of budget, refused, unreachable, deauthorized, or broken if the role's entry cannot be read.",
+			HelpDescription: "Lists the names of the roles, with the data centre, the grant type, the metadata and the state of each, and whether it is authorized. The states are never tried, not tried since the credentials changed, ready, throttled, out of budget, refused, unreachable, deauthorized, consent failed if the role has nothing to mint from since somebody has declined or it went wrong, or broken if the role's entry cannot be read.",
 		},
 		{
 			Pattern:        "roles/" + nameRegex,
@@ -147,17 +147,14 @@ func (b *zohoBackend) pathRoleRead(ctx context.Context, _ *logical.Request, d *f
 	}}, nil
 }
 
-func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	names, err := b.engine.RoleNames(ctx)
+func (b *zohoBackend) pathRoleList(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, overviews, err := b.engine.RoleOverviews(ctx)
 	if err != nil {
-		return nil, err
+		return respond(err)
 	}
 	info := make(map[string]any, len(names))
 	for _, name := range names {
-		overview, err := b.engine.RoleOverview(ctx, name)
-		if err != nil {
-			return respond(err)
-		}
+		overview := overviews[name]
 		of := map[string]any{
 			"data_center": overview.DataCenter,
 			"grant_type":  overview.GrantType,
@@ -166,6 +163,9 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, _ *logical.Request, _ *f
 		}
 		if overview.Metadata != nil {
 			of["metadata"] = overview.Metadata
+		}
+		if c := overview.Consent; c != nil && c.State == backend.ConsentFailed {
+			of["consent_error"], of["consent_failed_at"] = atMount(req, c.Error), instant(c.EndedAt)
 		}
 		info[name] = of
 	}

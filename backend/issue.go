@@ -156,12 +156,33 @@ func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entit
 	}
 	t, state, err := e.bestToken(ctx, g, want)
 	switch {
-	case err != nil || t == nil || !t.comfortable(e.now()):
+	case err != nil:
 		return nil, nil, failed
+	case t == nil || !t.comfortable(e.now()):
+		return nil, nil, e.tellGivenUp(ctx, g, failed)
 	case state != invalid: // a superseded one will do
 		return t, t.capWarning(want.minTTL), nil
 	}
 	return t, t.fallbackWarning(e.now(), failed), nil
+}
+
+// tellGivenUp says after a failure that there would be a token, had it not been given up.
+// In an outage that is mostly what somebody has done who revoked leases to make it better.
+func (e *Engine) tellGivenUp(ctx context.Context, g *grant, failed error) error {
+	q, err := e.quota(ctx, g.quotaID())
+	if err != nil {
+		return failed
+	}
+	live, err := e.liveTokens(ctx, q)
+	if err != nil {
+		return failed
+	}
+	for _, t := range live {
+		if t.rec.GrantID == g.id && !t.rec.Exclusive && t.ledger.IsEnding() && t.comfortable(e.now()) {
+			return appendText(failed, "The access token that there was has been given up, since its last lease was revoked or somebody has ended it, and what is given up nobody gets any more. Leave the other leases alone until Zoho answers again: programs that have one go on. A role with revoke_delay keeps its token for the next reader when the last lease is revoked")
+		}
+	}
+	return failed
 }
 
 // lease enters the reader as a holder of t. TTL is a whole number of seconds,

@@ -2,8 +2,10 @@ package backend
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/quota"
 )
 
@@ -12,22 +14,29 @@ type GrantState string
 
 // The states of a grant.
 const (
-	StateNeverTried   GrantState = "never tried"
-	StateReady        GrantState = "ready"
-	StateThrottled    GrantState = "throttled"
-	StateOutOfBudget  GrantState = "out of budget" // there is no token for a reader, and the budget allows no request
-	StateRefused      GrantState = "refused"
-	StateUnreachable  GrantState = "unreachable"
-	StateDeauthorized GrantState = "deauthorized" // its refresh token was given up
-	StateBroken       GrantState = "broken"       // the role's stored entry cannot be decoded
+	StateNeverTried    GrantState = "never tried"
+	StateChanged       GrantState = "not tried since the credentials changed" // it has worked with others
+	StateReady         GrantState = "ready"
+	StateThrottled     GrantState = "throttled"
+	StateOutOfBudget   GrantState = "out of budget" // there is no token for a reader, and the budget allows no request
+	StateRefused       GrantState = "refused"
+	StateUnreachable   GrantState = "unreachable"
+	StateDeauthorized  GrantState = "deauthorized"   // its refresh token was given up
+	StateConsentFailed GrantState = "consent failed" // it has nothing to mint from, since the latest authorization has failed
+	StateBroken        GrantState = "broken"         // the role's stored entry cannot be decoded
 )
 
-// unauthorizedState is the state of a role that has nothing to mint from.
-func (r *Role) unauthorizedState() GrantState {
-	if r.Deauthorized != nil {
+// unauthorizedState is the state of a role that has nothing to mint from; last is its
+// latest authorization, or nil.
+func (r *Role) unauthorizedState(last *LastConsent) GrantState {
+	switch {
+	case last != nil && last.State == ConsentFailed:
+		return StateConsentFailed
+	case r.Deauthorized != nil:
 		return StateDeauthorized
+	default:
+		return StateNeverTried
 	}
-	return StateNeverTried
 }
 
 // errUnauthorized is what the readers of such a role get.
@@ -40,10 +49,10 @@ func (r *Role) errUnauthorized() error {
 }
 
 // roleState tells how the latest mint for a role's grant went, and which scopes Zoho
-// says it granted.
-func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state GrantState, granted []string, err error) {
+// says it granted. last is the role's latest authorization, or nil.
+func (e *Engine) roleState(ctx context.Context, r *Role, config *Config, last *LastConsent) (state GrantState, granted []string, err error) {
 	if !r.IsAuthorized() {
-		return r.unauthorizedState(), nil, nil
+		return r.unauthorizedState(last), nil, nil
 	}
 	g, err := e.grantOf(ctx, r, config)
 	if isClientMoved(err) {
@@ -64,13 +73,37 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config) (state 
 // is no longer.
 func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, g *grant, q, requests *quotaRecord) (state GrantState, retryAt time.Time, err error) {
 	state = g.state(q, requests, e.now(), config.limits())
-	if state != StateReady {
+	switch state {
+	case StateReady:
+	case StateNeverTried:
+		worked, err := e.hasWorkedBefore(ctx, r, q)
+		if worked {
+			state = StateChanged
+		}
+		return state, retryAt, err
+	default:
 		return state, retryAt, nil
 	}
 	if retryAt, err = e.outOfBudget(ctx, r, config, g, q, requests); !retryAt.IsZero() {
 		state = StateOutOfBudget
 	}
 	return state, retryAt, err
+}
+
+// hasWorkedBefore reports whether a role whose present credentials have minted nothing has
+// worked with former ones: a refresh token is the same with another secret of the client. Of
+// client_credentials only the living access tokens tell.
+func (e *Engine) hasWorkedBefore(ctx context.Context, r *Role, q *quotaRecord) (bool, error) {
+	if r.GrantType == GrantTypeRefreshToken {
+		return q.record().HasWorked, nil
+	}
+	live, err := e.liveTokens(ctx, q)
+	for _, t := range live {
+		if slices.Contains(ledger.Roles(t.ledger.Readership()), r.Name) {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // state tells how the latest mint went. Zoho may have throttled either quota: see quotasOf.

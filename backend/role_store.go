@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"slices"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -69,14 +70,48 @@ type Overview struct {
 	DataCenter string
 	GrantType  string
 	State      GrantState
+	Consent    *LastConsent      // the latest authorization, if it has not succeeded; nil if there is none
 	Authorized bool              // it has something to mint from
 	Granted    []string          // scopes that Zoho says it granted
 	Metadata   map[string]string // nil if it has more than 256 bytes
 }
 
-// RoleOverview tells of a role what a list shows. A role that was deleted
+// RoleOverviews tells of all roles what a list shows, by name. A role that was deleted
 // while the list was made is empty.
+func (e *Engine) RoleOverviews(ctx context.Context) (names []string, overviews map[string]Overview, err error) {
+	if names, err = e.RoleNames(ctx); err != nil {
+		return nil, nil, err
+	}
+	asked, err := e.store.List(ctx, prefixLastConsents) // few roles of many
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.Sort(asked)
+	overviews = make(map[string]Overview, len(names))
+	for _, name := range names {
+		var last *LastConsent
+		if _, waits := slices.BinarySearch(asked, name); waits {
+			if last, err = e.lastConsent(ctx, name); err != nil {
+				return nil, nil, err
+			}
+		}
+		if overviews[name], err = e.overview(ctx, name, last); err != nil {
+			return nil, nil, err
+		}
+	}
+	return names, overviews, nil
+}
+
+// RoleOverview is RoleOverviews of one role.
 func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error) {
+	last, err := e.lastConsent(ctx, name)
+	if err != nil {
+		return Overview{}, err
+	}
+	return e.overview(ctx, name, last)
+}
+
+func (e *Engine) overview(ctx context.Context, name string, last *LastConsent) (Overview, error) {
 	role, err := e.Role(ctx, name)
 	if IsBroken(err) {
 		return Overview{State: StateBroken}, nil
@@ -88,9 +123,9 @@ func (e *Engine) RoleOverview(ctx context.Context, name string) (Overview, error
 	if err != nil {
 		return Overview{}, err
 	}
-	state, granted, err := e.roleState(ctx, role, config)
+	state, granted, err := e.roleState(ctx, role, config, last)
 	return Overview{
 		DataCenter: dataCenterOf(role.Pin.AccountsURL), GrantType: role.GrantType,
-		State: state, Authorized: role.IsAuthorized(), Granted: granted, Metadata: shortened(role.Metadata),
+		State: state, Consent: last, Authorized: role.IsAuthorized(), Granted: granted, Metadata: shortened(role.Metadata),
 	}, err
 }

@@ -43,11 +43,16 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	status := &Status{
-		State: role.unauthorizedState(), Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs,
+		Authorized: role.IsAuthorized(), AuthorizedAs: role.AuthorizedAs,
 		Deauthorized: role.Deauthorized, Scopes: role.Scopes, RequestsLeft: config.RequestBudget,
 	}
 	if status.LastConsent, err = e.lastConsent(ctx, name); err != nil {
 		return nil, err
+	}
+	if !status.Authorized {
+		if status.State = role.unauthorizedState(status.LastConsent); status.State == StateConsentFailed {
+			status.LastError, status.LastErrorAt = status.LastConsent.Error, status.LastConsent.EndedAt
+		}
 	}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
