@@ -254,23 +254,12 @@ func changeUsage(now time.Time, change func(*Record)) Change {
 
 // Forgive lets Zoho be asked again although it has refused a grant's credentials.
 func Forgive(grant string, now time.Time) Change {
-	return changeUsage(now, func(r *Record) {
-		if r.Grants[grant].Failure != nil {
-			r.change(grant, func(g *Grant) { g.Failure = nil })
-		}
-	})
+	return changeUsage(now, func(r *Record) { r.Forgive(grant) })
 }
 
-// Misdate takes up that a wrong clock dated an access token, whose own entry is never
-// rewritten. It lives for those who hold it.
+// Misdate takes up that a wrong clock dated an access token: see Usage.Misdate.
 func Misdate(tokenID string, now time.Time) Change {
-	return changeUsage(now, func(r *Record) {
-		if r.Misdated == nil {
-			r.Misdated = make(map[string]time.Time)
-		}
-		r.Misdated[tokenID] = now
-		r.retract(tokenID)
-	})
+	return changeUsage(now, func(r *Record) { r.Misdate(tokenID, now) })
 }
 
 // uncount takes a dead access token out. It never creates a record.
@@ -279,7 +268,7 @@ func uncount(tokenID string) Change {
 		if was == nil {
 			return nil, nil
 		}
-		if r := was.clone(); r.ended(tokenID) {
+		if r := was.clone(); r.Ended(tokenID) {
 			return r, nil
 		}
 		return was, nil
@@ -288,7 +277,7 @@ func uncount(tokenID string) Change {
 
 // minted takes up an access token.
 func (r *Record) minted(m Minted) {
-	r.succeeded(m, m.Limits)
+	r.Succeeded(m)
 	if r.Worked.IsZero() {
 		r.Worked = m.Asked
 	}

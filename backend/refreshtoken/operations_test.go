@@ -83,6 +83,9 @@ func (w *world) byHand(role, token, client string, trial bool) *op {
 
 // exchange writes a refresh token to a role that Zoho gives for a code.
 func (w *world) exchange(role, token string, f fault) *op {
+	if r := w.stored(recordID(token)); r.IsEnding() && !w.living[token] {
+		return &op{} // no server gives a refresh token again that it is about to revoke, or has
+	}
 	w.minted++
 	access := fmt.Sprintf("at-%d", w.minted)
 	w.repeated[access] = f != fine || w.living[token] || w.records[recordID(token)] != nil || slices.ContainsFunc(w.ops, func(o *op) bool { return o.toStore.token == token })

@@ -85,7 +85,7 @@ type Failed struct {
 
 // MintFailed takes up why Zoho gave none.
 func MintFailed(id string, f Failed) Plan {
-	return Plan{{Do: ChangeRecord, Record: id, Change: changeUsage(f.At, func(r *Record) { r.failed(f) }), Turn: true}}
+	return Plan{{Do: ChangeRecord, Record: id, Change: changeUsage(f.At, func(r *Record) { r.Failed(f) }), Turn: true}}
 }
 
 // Enter is the first half of a write by hand: before the trial and before the role.

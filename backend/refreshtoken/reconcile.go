@@ -186,13 +186,18 @@ func Rebuild(f Found) *Record {
 		return nil
 	}
 	r := &Record{Credential: f.Credential, Origin: Hand, Since: f.Now, Roles: slices.Compact(slices.Sorted(slices.Values(f.Roles)))}
-	r.Quota.Requests = slices.SortedFunc(slices.Values(f.Live), func(a, b quota.Request) int { return a.At.Compare(b.At) })
+	r.rebuild(f)
 	if len(f.Live) > 0 {
 		r.Worked = r.Quota.Requests[0].At
 	}
-	limits := f.Limits
-	limits.Window += limits.Timeout
-	r.Quota.Throttled = quota.NewSilence(f.Now, "", "Vault's record of the token requests was damaged. So that Zoho's limit is not exceeded, Vault sends none until the former ones no longer count.", nil, limits)
 	r.normalise(f.Now)
 	return r
+}
+
+// rebuild takes up the living access tokens, and asks nothing for the length of a window.
+func (u *Usage) rebuild(f Found) {
+	u.Quota.Requests = slices.SortedFunc(slices.Values(f.Live), func(a, b quota.Request) int { return a.At.Compare(b.At) })
+	limits := f.Limits
+	limits.Window += limits.Timeout
+	u.Quota.Throttled = quota.NewSilence(f.Now, "", "Vault's record of the token requests was damaged. So that Zoho's limit is not exceeded, Vault sends none until the former ones no longer count.", nil, limits)
 }

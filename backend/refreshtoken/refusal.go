@@ -19,6 +19,7 @@ const (
 	NeverMinted                    // the role has not shown that it knows the client's secret
 	TooMany                        // MaxRoles
 	TooManyTried                   // MaxUnproven
+	ClientFull                     // MaxClientBytes
 	NotOver                        // a role has it, so its end is not the engine's to decide
 )
 
@@ -48,6 +49,8 @@ func (r *RefusedError) Error() string {
 		return fmt.Sprintf("%d roles have this refresh token already, which is the most that one can have: delete roles that are not needed, or authorize this one on its own", MaxRoles)
 	case TooManyTried:
 		return fmt.Sprintf("%d roles have this refresh token with credentials that never minted an access token: read a token of them, or delete them", MaxUnproven)
+	case ClientFull:
+		return "so many roles mint with client_credentials of this client that its entry is full: delete roles that are not needed, or give this one a client of its own"
 	case NotOver:
 		return "a role has this refresh token, or is being written with it"
 	}

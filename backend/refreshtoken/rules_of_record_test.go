@@ -129,6 +129,10 @@ func TestExchange_ARefreshTokenThatIsKnownIsMergedWithTheRecord(t *testing.T) {
 	require.Empty(t, exchanged[0].IfFails(known), "the other role keeps it")
 	require.Equal(t, refreshtoken.AskRevokeNow, exchanged[0].IfFails(nil)[0].Do)
 	require.True(t, known.IsTracked())
+	ends := ended(t, known, refreshtoken.Deauthorization{Role: "crm"})
+	require.Empty(t, exchanged[0].IfFails(ends), "it is revoked anyway")
+	ends = change(t, ends, refreshtoken.RevokeAnswered(id, refreshtoken.Revoked))
+	require.Len(t, exchanged[0].IfFails(ends), 1, "it was, and is not again")
 }
 
 // A record counts a request whose answer belongs to another one in flight.

@@ -131,11 +131,11 @@ func (u *Usage) request(asked time.Time) *quota.Request {
 	return nil
 }
 
-// succeeded takes up the access token that came of a request.
-func (u *Usage) succeeded(m Minted, limits quota.Limits) {
+// Succeeded takes up the access token that came of a request.
+func (u *Usage) Succeeded(m Minted) {
 	sent := u.request(m.Asked)
 	if sent == nil { // the record was rebuilt meanwhile: what is handed out has to count
-		u.Quota.Count(quota.Request{At: m.Asked}, limits)
+		u.Quota.Count(quota.Request{At: m.Asked}, m.Limits)
 		sent = u.request(m.Asked)
 	}
 	sent.Token, sent.Until = m.TokenID, sent.At.Add(m.Life)
@@ -150,8 +150,8 @@ func (u *Usage) succeeded(m Minted, limits quota.Limits) {
 	})
 }
 
-// failed takes up that a request brought no access token.
-func (u *Usage) failed(f Failed) {
+// Failed takes up that a request brought no access token.
+func (u *Usage) Failed(f Failed) {
 	if sent := u.request(f.Asked); sent != nil {
 		sent.NoLiveToken = f.NoToken
 	}
@@ -181,8 +181,8 @@ func (g *Grant) fails(f Failed) {
 	g.Failure = failure
 }
 
-// ended takes an access token out that is dead, and reports whether that changes anything.
-func (u *Usage) ended(tokenID string) (changed bool) {
+// Ended takes an access token out that is dead, and reports whether that changes anything.
+func (u *Usage) Ended(tokenID string) (changed bool) {
 	if u.Counts(tokenID) {
 		u.Quota.Ended(tokenID)
 		changed = true
@@ -192,6 +192,24 @@ func (u *Usage) ended(tokenID string) (changed bool) {
 		changed = true
 	}
 	return u.retract(tokenID) || changed
+}
+
+// Forgive lets Zoho be asked again although it has refused a grant's credentials. Until that
+// has succeeded, the access tokens that were minted before are in doubt.
+func (u *Usage) Forgive(grant string) {
+	if u.Grants[grant].Failure != nil {
+		u.change(grant, func(g *Grant) { g.Failure = nil })
+	}
+}
+
+// Misdate takes up that a wrong clock dated an access token, whose own entry is never
+// rewritten. It lives for those who hold it.
+func (u *Usage) Misdate(tokenID string, now time.Time) {
+	if u.Misdated == nil {
+		u.Misdated = make(map[string]time.Time)
+	}
+	u.Misdated[tokenID] = now
+	u.retract(tokenID)
 }
 
 // retract makes an access token nobody's current one.
