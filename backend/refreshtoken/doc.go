@@ -20,22 +20,18 @@
 // and is not ending. A role enters the record before it is stored, and the record lets go
 // of it after the role did. So the record may name too many roles, and never too few.
 //
-//	code, consent      by hand
-//	      │               │
-//	      ▼               ▼
-//	     arriving: the record names a role that is being written
-//	      │               │
-//	      │ role stored   │ role not stored: the name leaves
-//	      ▼               ╰──────────────────────────────╮
-//	   in use ◄── a role is written by hand with it ──╮  │
-//	      │  │                                        │  │
-//	      │  │ its last role leaves                   │  ▼
-//	      │  ├── revoke ──────────────────────────► leaving
-//	      │  │                                        │ nobody leases its access tokens
-//	      │  ╰── not revoke ────► left                ▼
-//	      │                        │ nothing counts  ending ◄── deauthorize (from in use)
-//	      │ deauthorize            ▼                  │ Zoho: revoked, already gone, or given up
-//	      ╰───────────────────►  deleted ◄────────────╯ when no role is stored with it
+//	a code, a consent,
+//	or written by hand         its last role leaves, or is not stored
+//	        │                ╭──────────────────────────────────╮
+//	        ▼                │ revoke                           │ not revoke
+//	    arriving ───────────►├─────────► leaving                ╰────► left
+//	        │ role stored    │              │ nobody leases               │ no request or access
+//	        ▼                │              ▼ its access tokens           ▼ token in it counts
+//	     in use ─────────────╯           ending ─────────────────────► deleted
+//	        │                               ▲    Zoho: revoked, or already gone,
+//	        ╰────────── deauthorize ────────╯    or given up; and no role is stored with it
+//
+// A role that is written by hand with it takes it back from leaving and from left.
 //
 // The states are computed. Stored are the names, [Record].Revoke and [Record].Ending. Revoke
 // is always true for a refresh token that Zoho gave to this mount, since nobody else has it.
@@ -85,7 +81,12 @@
 //	  record(current)               all of it                            nothing
 //
 // A write that failed may have been carried out. So a plan ends there with an error, unless
-// the step says otherwise, and Reconcile looks at what storage has.
+// the step says otherwise, and Reconcile looks at what storage has. If the record of an
+// exchange cannot be written, Zoho is asked at once to revoke the refresh token.
+//
+// A damaged record costs no credential, since the roles have theirs. [Rebuild] finds the
+// roles and the living access tokens again. Lost are the origin, a decision to end it, who
+// has proven to know the client's secret, and how many requests were sent.
 //
 // # Who may change what
 //
