@@ -249,7 +249,7 @@ func TestCallbackPage_EscapesTheNameOfAnAccount(t *testing.T) {
 	require.NotContains(t, body, "<img")
 }
 
-// Invariant 15: who has a link learns of no role but its own.
+// Who has a link learns of no role but the one that it is for.
 func TestCallbackPage_NamesNoOtherRole(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
