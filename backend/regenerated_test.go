@@ -35,7 +35,7 @@ func regenerated(t tb, options zohosim.Options, change backend.ConfigChange) *wo
 	_, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: &secret})
 	require.NoError(t, err)
 	w.clock.Advance(15 * time.Minute)
-	w.readError("role-07")
+	require.Error(t, w.readError("role-07"))
 	require.Equal(t, backend.StateRefused, w.status("role-07").State)
 	w.clock.Advance(15 * time.Minute)
 	return w
