@@ -54,7 +54,7 @@ func TestCreds_NameTheDataCentreOfTheTokenAndTheDomainOfZohosProductsThere(t *te
 		again.clock.Advance(m.clock.Now().Sub(again.clock.Now()))
 		got := again.read("creds/crm-sync").done(t)
 		require.Equal(t, first.token(), got.token())
-		require.Equal(t, named, [2]string{got.Data["data_center"].(string), got.Data["zoho_domain"].(string)}, accounts)
+		require.Equal(t, []any{named[0], named[1]}, []any{got.Data["data_center"], got.Data["zoho_domain"]}, accounts)
 	}
 }
 
