@@ -20,7 +20,7 @@ func (z *simulation) own() fields {
 	return z.role().with(fields{"client_id": z.client.ID, "client_secret": z.clientSecret})
 }
 
-func TestConfig_IsNotTakenFromAllRolesWithoutForce(t *testing.T) {
+func TestConfig_IsNotTakenFromARoleWithoutForce(t *testing.T) {
 	t.Parallel()
 	for name, take := range map[string]func(m *mount, z *simulation, force fields) answer{
 		"another client": func(m *mount, z *simulation, force fields) answer {
@@ -58,7 +58,9 @@ func TestConfig_TellsWhichRolesItTakesTheClientFrom(t *testing.T) {
 	m, z := newWorld(t)
 	m.write("roles/own", z.own()).done(t)
 	m.write("roles/not-authorized", fields{"scopes": "ZohoCRM.modules.ALL"}).done(t)
-	got := m.write("config", z.other().with(fields{"verify": false})).done(t)
+	change := z.other().with(fields{"verify": false})
+	m.requireRefused(m.write("config", change), m.stored(), "another role goes on", `Role "crm-sync" uses the mount's client`)
+	got := m.write("config", change.with(fields{"force": true})).done(t)
 	require.Contains(t, got.warnings(), `role "crm-sync" hands out no access tokens any more`)
 	require.NotContains(t, got.warnings(), "own, ")
 	require.NotContains(t, got.warnings(), "not-authorized")
@@ -72,7 +74,7 @@ func TestConfig_TellsOfTheFirstTenRolesAndHowMany(t *testing.T) {
 	for i := range 12 {
 		m.write(fmt.Sprintf("roles/job-%02d", i), z.role()).done(t)
 	}
-	got := m.write("config", z.other().with(fields{"verify": false})).done(t).warnings()
+	got := m.write("config", z.other().with(fields{"verify": false, "force": true})).done(t).warnings()
 	require.Contains(t, got, "13 roles hand out no access tokens any more: crm-sync, job-00, job-01, job-02, job-03, job-04, job-05, job-06, job-07, job-08 and 3 more.")
 }
 

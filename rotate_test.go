@@ -63,7 +63,7 @@ func TestRotate_ThatFailsSaysWhatHasBecomeOfTheTokens(t *testing.T) {
 	}{
 		"no new one":   {func(r *remote) { r.fault(zohosim.FaultHTML500) }, 502, `No new access token for role "crm-sync", and so none was revoked`, false},
 		"throttled":    {func(r *remote) { r.fault(zohosim.FaultThrottled) }, 429, "and so none was revoked", false},
-		"refused":      {func(r *remote) { r.refuses("invalid_code") }, 400, "to revoke all the same, write force=true, or delete one below", false},
+		"refused":      {func(r *remote) { r.refuses("invalid_code") }, 400, "readers keep what they have. If a token has leaked, write force=true, or delete it below", false},
 		"Zoho is down": {func(r *remote) { r.zoho.sim.SetDown(true) }, 503, "and so none was revoked", false},
 		"not revoked":  {func(r *remote) { r.zoho.revocationFault(zohosim.Fault{Kind: zohosim.FaultHTML500}) }, 502, "is not handed out any more, but could not be revoked at Zoho yet", true},
 	} {

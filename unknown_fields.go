@@ -20,7 +20,7 @@ func wrote(d *framework.FieldData, warnings []string, err error) (*logical.Respo
 	if err != nil {
 		resp, err := respond(err)
 		if text, told := errorText(resp); told && len(unknown) > 0 {
-			resp.Data["error"] = text + ". " + strings.Join(unknown, ". ")
+			resp.Data["error"] = strings.TrimSuffix(text, ".") + ". " + strings.Join(unknown, ". ")
 		}
 		return resp, err
 	}

@@ -201,7 +201,7 @@ func TestCreds_OfAnUnknownRoleGetsA400ThatSaysHowToWriteIt(t *testing.T) {
 	t.Parallel()
 	m, z := newWorld(t)
 	before, asked := m.stored(), len(z.sim.Requests())
-	m.requireRefused(m.read("creds/crm-sink"), before, "creds", `role "crm-sink" does not exist`, "write it with: vault write", "refresh_token=")
+	m.requireRefused(m.read("creds/crm-sink"), before, "creds", `role "crm-sink" does not exist`, "or write it: vault write", "refresh_token=")
 	require.Len(t, z.sim.Requests(), asked)
 }
 

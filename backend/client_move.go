@@ -22,7 +22,6 @@ type clientMove struct {
 	from, to *Config
 	ending   []string // roles that can mint with from and not with to: the first few
 	count    int      // how many of them there are
-	goesOn   bool     // some role can mint with to
 	partial  bool     // there are more roles than were looked at
 }
 
@@ -32,26 +31,24 @@ func (m *clientMove) changesClient() bool {
 }
 
 func (m *clientMove) add(r *Role) {
-	switch {
-	case r.canMint(m.to):
-		m.goesOn = true
-	case r.canMint(m.from):
-		m.count++
-		if len(m.ending) < namedRoles {
-			m.ending = append(m.ending, r.Name)
-		}
+	if r.canMint(m.to) || !r.canMint(m.from) {
+		return
+	}
+	m.count++
+	if len(m.ending) < namedRoles {
+		m.ending = append(m.ending, r.Name)
 	}
 }
 
-// refusal demands force if no role of the mount could hand out access tokens any more: it
-// is mostly a mistake, and Vault cannot bring the former client's secret back.
+// refusal demands force if a role would end: it is mostly a mistake, and Vault cannot bring
+// the former client's secret back.
 func (m *clientMove) refusal(force bool) error {
-	if m.count == 0 || m.goesOn || force {
+	if m.count == 0 || force {
 		return nil
 	}
 	would := fmt.Sprintf("Role %q uses the mount's client, and would hand out no access tokens any more: it was written for", m.ending[0])
 	if m.count > 1 {
-		would = fmt.Sprintf("All roles that hand out access tokens use the mount's client, and would hand out none any more (%s): they were written for", m.named())
+		would = fmt.Sprintf("%d roles use the mount's client, and would hand out no access tokens any more (%s): they were written for", m.count, m.named())
 	}
 	return userErrorf("The config was not changed. %s client %s at %s. To use two clients on one mount, write client_id and client_secret to the roles of one of them; or enable the engine a second time, at another path. If it is meant, add force=true", would, m.from.ClientID, m.from.AccountsURL())
 }
@@ -65,7 +62,11 @@ func (m *clientMove) warnings() []string {
 	if m.count > 1 {
 		ended = fmt.Sprintf("%d roles hand out no access tokens any more: %s. They were written for", m.count, m.named())
 	}
-	return []string{fmt.Sprintf("%s client %s at %s, which is no longer the mount's client. If that was a mistake, write that client to the config again, with its client_secret, and everything works again at once. Otherwise authorize each such role for the mount's new client (vault write -f <mount>/roles/<name>/authorize), or write code or refresh_token to it, or the former client_id and client_secret as its own", ended, m.from.ClientID, m.from.AccountsURL())}
+	back := "write that client to the config again, with its client_secret, and these roles work again at once"
+	if m.to.ClientID == "" {
+		back = "write that client to the config again, with its client_secret and its data_center or accounts_url, and these roles work again at once; write redirect_uri and the limits, too, if you had set them"
+	}
+	return []string{fmt.Sprintf("%s client %s at %s, which is no longer the mount's client. If that was a mistake, %s. Otherwise authorize each such role for the mount's new client (vault write -f <mount>/roles/<name>/authorize), or write code or refresh_token to it, or grant_type=client_credentials to a role of that kind, or the former client_id and client_secret as its own", ended, m.from.ClientID, m.from.AccountsURL(), back)}
 }
 
 func (m *clientMove) named() string {

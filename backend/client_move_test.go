@@ -68,13 +68,17 @@ func TestClientMove_ARoleThatCannotBeReadIsNoObstacle(t *testing.T) {
 	w.read("crm-sync")
 }
 
-func TestClientMove_OneRoleThatComesBackToItsClientIsEnough(t *testing.T) {
+func TestClientMove_TheWayBackEndsTheRolesOfTheOtherClientAndNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	other := w.sim.AddClient(zohosim.ClientSpec{})
 	w.configure(backend.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
 	w.writeRole("of-other", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(other, "us", "user@example.com", scopes))})
-	warnings, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
+	back := backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))}
+	_, err := w.engine.WriteConfig(t.Context(), back)
+	require.ErrorContains(t, err, `Role "of-other" uses the mount's client`)
+	back.Force = true
+	warnings, err := w.engine.WriteConfig(t.Context(), back)
 	require.NoError(t, err)
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0], `role "of-other" hands out no access tokens any more`)

@@ -86,7 +86,7 @@ func (ch ConfigChange) wantsTrial(old, updated Config) bool {
 }
 
 // DeleteConfig forgets the config and with it the mount's client. Roles with a
-// client of their own and all leases go on as before. If no role would, it needs force:
+// client of their own and all leases go on as before. If a role would end, it needs force:
 // the error is a *UserError then, and nothing has changed.
 func (e *Engine) DeleteConfig(ctx context.Context, force bool) (warnings []string, err error) {
 	defer func() { e.report(EventConfigDelete, keyConfig, err) }()

@@ -97,7 +97,7 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 		return cause
 	}
 	roles := e.rolesFor(ctx, g, purpose)
-	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind, "code", refused.Code, "http_status", refused.Status, "error", refused)
+	e.log().Warn("could not mint an access token", "roles", roles, "grant", g.id, "kind", refused.Kind.String(), "code", refused.Code, "http_status", refused.Status, "error", refused)
 	if err := e.updateQuota(ctx, a.q, func(rec *quota.Record) { rec.Failed(refused.NoToken()) }); err != nil {
 		return err
 	}

@@ -14,7 +14,11 @@ import (
 // minted; the refresh token stays until an operator decides.
 
 func (r *Role) errClientMoved() error {
-	return &clientMovedError{UserError{fmt.Sprintf("role %q was written for client %s at %s, which is no longer the mount's client, so it hands out nothing. If that was a mistake, write that client to <mount>/config again, with its client_secret. Otherwise authorize the role for the mount's client now: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to it; or write the former client_id and client_secret as its own, to keep its refresh token", r.Name, r.Pin.ClientID, r.Pin.AccountsURL, r.Name)}}
+	exits := fmt.Sprintf("Otherwise authorize the role for the mount's client now: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to it; or write the former client_id and client_secret as its own, to keep its refresh token", r.Name)
+	if r.GrantType == GrantTypeClientCredentials {
+		exits = fmt.Sprintf("Otherwise give the role the mount's client now: vault write <mount>/roles/%s grant_type=client_credentials - or write the former client_id and client_secret as its own", r.Name)
+	}
+	return &clientMovedError{UserError{fmt.Sprintf("role %q was written for client %s at %s, which is no longer the mount's client, so it hands out nothing. If that was a mistake, write that client to <mount>/config again, with its client_secret. %s", r.Name, r.Pin.ClientID, r.Pin.AccountsURL, exits)}}
 }
 
 // consentPin is where the role belongs after a consent: where it is, or, if its client has

@@ -79,7 +79,7 @@ func (e *Engine) releaseFrom(ctx context.Context, t *token, holderID string, tai
 		ctx, cancel = context.WithTimeout(ctx, taintedTimeout)
 		defer cancel()
 	}
-	return e.revokeAtZoho(ctx, t)
+	return tokenNotRevoked(t, e.revokeAtZoho(ctx, t))
 }
 
 // noteFailedRelease remembers that a release has failed now, and returns when Vault asked

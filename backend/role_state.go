@@ -77,10 +77,12 @@ func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, g *gra
 	case StateReady:
 	case StateNeverTried:
 		worked, err := e.hasWorkedBefore(ctx, r, q)
+		if err != nil {
+			return state, retryAt, err
+		}
 		if worked {
 			state = StateChanged
 		}
-		return state, retryAt, err
 	default:
 		return state, retryAt, nil
 	}

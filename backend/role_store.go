@@ -19,7 +19,7 @@ func (e *Engine) Role(ctx context.Context, name string) (*Role, error) {
 func (e *Engine) existingRole(ctx context.Context, name string) (*Role, error) {
 	role, err := e.Role(ctx, name)
 	if err == nil && role == nil {
-		return nil, userErrorf("role %q does not exist; write it with: vault write <mount>/roles/%s refresh_token=... (or code=..., or scopes=... and then its authorize)", name, name)
+		return nil, userErrorf("role %q does not exist. Look at its spelling (vault list <mount>/roles), or write it: vault write <mount>/roles/%s refresh_token=... (or code=..., or scopes=... and then its authorize)", name, name)
 	}
 	return role, err
 }

@@ -250,7 +250,11 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 			return nil, err
 		}
 		defer release()
-		if alone {
+		dead, err := e.isKnownDead(ctx, tokenOwner{Role: name})
+		if err != nil {
+			return nil, err
+		}
+		if alone && !dead {
 			warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
 		}
 	}

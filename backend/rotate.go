@@ -45,7 +45,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	former, _ := g.currentToken(e.now(), need{})
 	t, failed := e.mintAnother(ctx, g, name, former)
 	if failed != nil && !force {
-		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked; to revoke all the same, write force=true, or delete one below <mount>/tokens/. ", name), failed)
+		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked: readers keep what they have. If a token has leaked, write force=true, or delete it below <mount>/tokens/; readers then get none until one can be minted. ", name), failed)
 	}
 	ended, warnings, err := e.revokeOthers(ctx, g, name, t)
 	if isFull(failed) && err == nil && len(ended) > 0 { // there is room now
@@ -147,6 +147,10 @@ func (e *Engine) endNow(ctx context.Context, t *token) error {
 	if err := t.ledger.End(ctx, e.now()); err != nil {
 		return err
 	}
-	err := asGrantError(e.revokeAtZoho(ctx, t))
+	return tokenNotRevoked(t, asGrantError(e.revokeAtZoho(ctx, t)))
+}
+
+// tokenNotRevoked tells beside why Zoho has not ended a token that nobody gets it any more.
+func tokenNotRevoked(t *token, err error) error {
 	return prependText(fmt.Sprintf("Access token %s is not handed out any more, but could not be revoked at Zoho yet; that is tried again every few minutes until it expires at %s. ", t.rec.ID, t.rec.ExpiresAt.UTC().Format(time.RFC3339)), err)
 }

@@ -50,9 +50,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	if !status.Authorized {
-		if status.State = role.unauthorizedState(status.LastConsent); status.State == StateConsentFailed {
-			status.LastError, status.LastErrorAt = status.LastConsent.Error, status.LastConsent.EndedAt
-		}
+		status.tellConsent(role)
 	}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
@@ -103,6 +101,13 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	return status, e.tellTokens(ctx, status, g, q, config)
+}
+
+// tellConsent tells of a role that has nothing to mint from.
+func (s *Status) tellConsent(role *Role) {
+	if s.State = role.unauthorizedState(s.LastConsent); s.State == StateConsentFailed {
+		s.LastError, s.LastErrorAt = s.LastConsent.Error, s.LastConsent.EndedAt
+	}
 }
 
 func (s *Status) tellFailure(rec grantRecord, t *quota.Silence, now time.Time) {

@@ -103,7 +103,7 @@ func explain(err error, role string) *Error {
 // tidy makes one line of bounded length of a message.
 func tidy(text, role string) string {
 	if role != "" {
-		text = strings.ReplaceAll(text, role, "(the role)")
+		text = strings.ReplaceAll(text, role, "ROLE")
 	}
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > maxText {

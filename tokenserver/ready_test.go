@@ -35,7 +35,7 @@ func TestReady_NotWithARoleThatDoesNotExist(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.leases.Start([]string{"crm-snyc"})
 		synctest.Wait()
-		w.readies(http.StatusServiceUnavailable, `"status":"not ready"`, "role crm-snyc: Vault answers HTTP 400: there is no role (the role)")
+		w.readies(http.StatusServiceUnavailable, `"status":"not ready"`, "role crm-snyc: Vault answers HTTP 400: there is no role ROLE")
 		require.Contains(t, w.log.String(), "role=crm-snyc", "the log says so at the start")
 		w.vault.set(func() { w.vault.roles = []string{"crm-snyc"} })
 		w.clock.advance(maxUntilRead)

@@ -398,7 +398,7 @@ func TestVault_WarnsAndTheServerPassesItOnOnceAndToWhoeverMonitors(t *testing.T)
 			return w.send(probe("/healthz")).Body.String()
 		}
 		w.takes()
-		const said = "Zoho has refused the credentials of (the role) (invalid_code)"
+		const said = "Zoho has refused the credentials of ROLE (invalid_code)"
 		require.Contains(t, health(), `"warnings":["`+said)
 		w.clock.advance(15 * time.Minute)
 		require.Greater(t, w.vault.readings(), 2)
