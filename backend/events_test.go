@@ -343,7 +343,7 @@ func TestLog_TellsTheStoryAtInfoAndTheDetailAtDebug(t *testing.T) {
 
 	w.sim.Kill(w.refreshToken)
 	_ = w.readError("crm-sync")
-	w.requireLine(e, "warn", "could not mint an access token", map[string]any{"roles": []any{"crm-sync"}, "grant": status.GrantID, "code": "invalid_code"})
+	w.requireLine(e, "warn", "could not mint an access token", map[string]any{"roles": []any{"crm-sync"}, "grant": status.GrantID, "kind": "refused", "code": "invalid_code"})
 	w.requireLine(e, "debug", "a read was refused", map[string]any{"role": "crm-sync"})
 	_ = w.readError("crm-sync")
 	require.Len(t, w.lines(e, "could not mint an access token"), 1, "Zoho is asked once")

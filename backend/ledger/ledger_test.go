@@ -62,15 +62,25 @@ type process struct {
 }
 
 func (w *world) start() {
-	w.process = &process{world: w, closing: make(chan struct{})}
+	p := &process{world: w, closing: make(chan struct{})}
+	w.process = p
 	l, err := ledger.New(ledger.Options{
-		Storage: w.process, Prefix: "holders/", TokenID: "token", Log: hclog.NewNullLogger,
-		Go:  func(f func()) bool { w.process.goroutines.Go(f); return true },
-		Now: time.Now, After: time.After, Closing: w.process.closing, Closed: errors.New("the plugin ends"),
+		Storage: p, Prefix: "holders/", TokenID: "token", Log: hclog.NewNullLogger,
+		Go:  p.run,
+		Now: time.Now, After: time.After, Closing: p.closing, Closed: errors.New("the plugin ends"),
 	})
 	require.NoError(w, err)
 	require.NoError(w, l.Load(w.Context()))
 	w.ledger = l
+}
+
+func (p *process) run(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.crashed {
+		p.goroutines.Go(f)
+	}
+	return !p.crashed
 }
 
 // crash ends the process at once, and starts another.
@@ -90,7 +100,7 @@ func (w *world) crash() {
 
 func (p *process) Put(ctx context.Context, entry *logical.StorageEntry) error {
 	p.mu.Lock()
-	took, fails, lies := time.Duration(p.random.IntN(60))*time.Millisecond, p.random.IntN(5) == 0, p.random.IntN(2) == 0
+	took, fails, lies := time.Duration(p.pickLocked(60))*time.Millisecond, p.pickLocked(5) == 0, p.pickLocked(2) == 0
 	p.mu.Unlock()
 	time.Sleep(took)
 	p.mu.Lock()
@@ -112,15 +122,24 @@ func (p *process) List(ctx context.Context, prefix string) ([]string, error) {
 }
 func (p *process) Delete(ctx context.Context, key string) error { return p.disk.Delete(ctx, key) }
 
+// pick is a random number below n.
+func (w *world) pick(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pickLocked(n)
+}
+
+func (w *world) pickLocked(n int) int { return w.random.IntN(n) }
+
 // step does something at random.
 func (w *world) step() {
-	switch n := w.random.IntN(20); {
+	switch n := w.pick(20); {
 	case n < 9:
-		w.hold(1 + w.random.IntN(6))
+		w.hold(1 + w.pick(6))
 	case n < 16:
-		w.release(1 + w.random.IntN(4))
+		w.release(1 + w.pick(4))
 	case n < 18:
-		time.Sleep(time.Duration(w.random.IntN(200)) * time.Millisecond)
+		time.Sleep(time.Duration(w.pick(200)) * time.Millisecond)
 	case n < 19:
 		w.crash()
 	default:
@@ -180,8 +199,8 @@ func (w *world) release(leases int) {
 
 // orCrash waits for those who ask; sometimes the process ends first.
 func (w *world) orCrash(asking *sync.WaitGroup) {
-	if w.random.IntN(8) == 0 {
-		time.Sleep(time.Duration(w.random.IntN(40)) * time.Millisecond)
+	if w.pick(8) == 0 {
+		time.Sleep(time.Duration(w.pick(40)) * time.Millisecond)
 		w.crash()
 	}
 	asking.Wait()
