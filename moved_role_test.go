@@ -172,3 +172,15 @@ func TestMovedRole_BecomesOneOfClientCredentials(t *testing.T) {
 	m.write("roles/crm-sync", fields{"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.ALL"}).done(t)
 	m.requireWorks(z, "crm-sync")
 }
+
+func TestMovedRole_OfClientCredentialsTakesTheMountsClientAsTheMessageSays(t *testing.T) {
+	t.Parallel()
+	m, z := newWorld(t)
+	m.write("roles/reports", fields{"grant_type": "client_credentials", "scopes": "ZohoCRM.modules.ALL"}).done(t)
+	m.write("config", z.other().with(fields{"force": true})).done(t)
+	got := m.read("creds/reports")
+	m.requireRefused(got, m.stored(), "a read", "no longer the mount's client", "vault write <mount>/roles/reports grant_type=client_credentials")
+	require.NotContains(t, got.text, "authorize", "nobody has to consent")
+	m.write("roles/reports", fields{"grant_type": "client_credentials"}).done(t)
+	m.requireWorks(z, "reports")
+}

@@ -107,3 +107,16 @@ func TestStatus_ARoleWhoseReadersGet429IsOutOfBudgetUntilRetryAt(t *testing.T) {
 	w.clock.Advance(w.status("crm-sync").RetryAt.Sub(w.clock.Now()))
 	require.NotEqual(t, backend.StateOutOfBudget, w.status("crm-sync").State)
 }
+
+// A role that was never read says that it cannot be read, too.
+func TestState_OutOfBudgetIsToldAlsoOfARoleThatWasNeverTried(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("late", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	require.NoError(t, w.release(w.read("crm-sync")))
+	w.writeRole("fresh", backend.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("another-secret-of-the-client"), Verify: ptr(false)})
+	failed := grantError(t, w.readError("fresh"))
+	status := w.status("fresh")
+	require.Equal(t, backend.StateOutOfBudget, status.State)
+	require.Equal(t, failed.RetryAt, status.RetryAt)
+}

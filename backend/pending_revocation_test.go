@@ -171,6 +171,14 @@ func TestRole_DeletingItWarnsThatItsRefreshTokenLivesOnUnlessAnotherRoleHasIt(t 
 	require.True(t, w.formerLives())
 }
 
+func TestRole_DeletingItWarnsOfNothingIfItsRefreshTokenIsDead(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync")))
+	w.sim.RemoveUser("user@example.com")
+	require.ErrorContains(t, w.readError("crm-sync"), "invalid_code")
+	require.Empty(t, w.deleteRole("crm-sync"))
+}
+
 func TestRole_WarnsThatItSharesItsGrantAndThatItsTTLIsCapped(t *testing.T) {
 	w := newWorld(t)
 	warnings := w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken, TTL: ptr(2 * time.Hour)})
