@@ -87,7 +87,7 @@ func (b *zohoBackend) pathCredsRead(ctx context.Context, req *logical.Request, d
 		internalExpiresAt: expires,
 	})
 	resp.Secret.TTL, resp.Secret.MaxTTL = issued.TTL, issued.TTL
-	resp.Warnings = issued.Warnings
+	resp.Warnings = append(issued.Warnings, unknownFields(d)...)
 	return resp, nil
 }
 

@@ -182,7 +182,7 @@ func (b *zohoBackend) pathRoleRotate(ctx context.Context, _ *logical.Request, d 
 	if err != nil {
 		return respond(err)
 	}
-	return &logical.Response{Warnings: rotated.Warnings, Data: map[string]any{
+	return &logical.Response{Warnings: append(rotated.Warnings, unknownFields(d)...), Data: map[string]any{
 		"token_id":        rotated.TokenID,
 		"expires_at":      instant(rotated.ExpiresAt),
 		"ended_token_ids": nonNil(rotated.Ended),

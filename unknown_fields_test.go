@@ -36,6 +36,14 @@ func TestUnknownFields_OfAWriteAreToldWithTheOneThatMayBeMeant(t *testing.T) {
 	require.Contains(t, m.write("config", fields{"min_ttl": "90m", "data_centre": "eu"}).text, `There is no field "data_centre" here, so it has changed nothing; did you mean data_center?`)
 }
 
+func TestUnknownFields_OfAReadAndOfARotationAreTold(t *testing.T) {
+	t.Parallel()
+	m, _ := newWorld(t)
+	require.Contains(t, m.send("read", "creds/crm-sync", fields{"rejct": "x"}).done(t).warnings(), `There is no field "rejct" here, so it has changed nothing; did you mean reject?`)
+	require.Contains(t, m.write("creds/crm-sync", fields{"min-ttl": "1m"}).done(t).warnings(), "did you mean min_ttl?")
+	require.Contains(t, m.write("roles/crm-sync/rotate", fields{"frce": true}).done(t).warnings(), "did you mean force?")
+}
+
 func TestUnknownFields_AreBounded(t *testing.T) {
 	t.Parallel()
 	m, _ := newWorld(t)
