@@ -69,7 +69,7 @@ func configFields() map[string]*framework.FieldSchema {
 		"max_live_tokens":    {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
 		"request_timeout":    {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
 		"verify":             {Type: framework.TypeBool, Default: true, Description: "Try a new client secret at Zoho, with a role that uses it, and keep the former one if Zoho refuses. Not stored."},
-		"force":              {Type: framework.TypeBool, Query: true, Description: "Change the client, or delete the config, also if roles hand out no access tokens any more. Not stored."},
+		"force":              {Type: framework.TypeBool, Description: "Change the client, or delete the config, also if roles hand out no access tokens any more. Not stored."},
 		"ca_cert":            {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
 	}
 }
