@@ -11,7 +11,7 @@ const (
 	namedRoles = 10
 
 	// mostRolesLookedAt bounds what a write of the config reads. Beyond it the number in
-	// the warning is a lower bound, and no role is taken to be one that goes on.
+	// the message is a lower bound.
 	mostRolesLookedAt = 10_000
 )
 
@@ -80,8 +80,9 @@ func (m *clientMove) named() string {
 	return text
 }
 
-// moveClient finds the roles that end if the config from is replaced by to.
-func (e *Engine) moveClient(ctx context.Context, from, to *Config) (*clientMove, error) {
+// moveClient finds the roles that end if the config from is replaced by to. If there are any,
+// it needs force: the error is a *UserError then.
+func (e *Engine) moveClient(ctx context.Context, from, to *Config, force bool) (*clientMove, error) {
 	m := &clientMove{from: from, to: to}
 	if !m.changesClient() {
 		return m, nil
@@ -100,5 +101,5 @@ func (e *Engine) moveClient(ctx context.Context, from, to *Config) (*clientMove,
 			m.add(role)
 		}
 	}
-	return m, nil
+	return m, m.refusal(force)
 }

@@ -90,7 +90,7 @@ type ConfigChange struct {
 	// What is used by the write and not stored.
 
 	Verify *bool // try a new client secret at Zoho; nil: yes
-	Force  bool  // change the client also if no role hands out access tokens any more
+	Force  bool  // change the client although that ends roles
 }
 
 // apply returns old with the change made to it, or a UserError.

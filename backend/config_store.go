@@ -43,11 +43,8 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 	if err != nil {
 		return nil, err
 	}
-	move, err := e.moveClient(ctx, old, &updated)
+	move, err := e.moveClient(ctx, old, &updated, change.Force)
 	if err != nil {
-		return nil, err
-	}
-	if err := move.refusal(change.Force); err != nil {
 		return nil, err
 	}
 	if change.RedirectURI != nil {
@@ -67,11 +64,11 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 	if err := e.store.put(ctx, keyConfig, configEntry{updated, updated.ClientSecret.Reveal()}); err != nil {
 		return nil, err
 	}
-	return append(warnings, e.moved(move)...), nil
+	return append(warnings, e.tellMoved(move)...), nil
 }
 
-// moved tells of a change of the mount's client that is stored.
-func (e *Engine) moved(m *clientMove) (warnings []string) {
+// tellMoved logs which roles the new config has ended, and returns the warnings.
+func (e *Engine) tellMoved(m *clientMove) (warnings []string) {
 	if m.count > 0 {
 		e.log().Warn("roles hand out no access tokens any more, since the mount's client was changed or deleted", "roles", m.named(), "count", m.count, "client_id", m.from.ClientID, "accounts_url", m.from.AccountsURL())
 	}
@@ -102,18 +99,15 @@ func (e *Engine) DeleteConfig(ctx context.Context, force bool) (warnings []strin
 	if old == nil {
 		old = defaultConfig()
 	}
-	move, err := e.moveClient(ctx, old, defaultConfig())
+	move, err := e.moveClient(ctx, old, defaultConfig(), force)
 	if err != nil {
-		return nil, err
-	}
-	if err := move.refusal(force); err != nil {
 		return nil, err
 	}
 	defer e.config.forget(keyConfig)
 	if err := e.store.Delete(ctx, keyConfig); err != nil {
 		return nil, err
 	}
-	return e.moved(move), nil
+	return e.tellMoved(move), nil
 }
 
 // configEntry is the config as it is stored: with the secret.

@@ -12,7 +12,7 @@ type Callback struct {
 	Code           string
 	Error          string // instead of a code
 	Location       string // data centre of the person's account; empty: not said
-	AccountsServer string // likewise, its Accounts server
+	AccountsServer string // Accounts server of that data centre; empty: not said
 }
 
 // Consent is what became of a person's consent: what the page in their browser tells.
@@ -20,7 +20,7 @@ type Consent struct {
 	Outcome    ConsentOutcome
 	Texts      ConsentTexts
 	Cause      string // why it has failed, for the operator; empty: the log alone tells
-	Role       string // empty: the callback leads to none, and whoever sent it may know of none
+	Role       string // empty: the callback belongs to no pending authorization
 	DataCenter string // of the role; empty: not known
 
 	// What a consent has brought that was given.
@@ -78,7 +78,7 @@ func (e *Engine) completeConsent(ctx context.Context, callback Callback) (given 
 	return given, warnings, err
 }
 
-// reportConsent tells the log, and whoever hears events, what became of a consent.
+// reportConsent logs what became of a consent, and sends an event.
 func (e *Engine) reportConsent(c Consent, warnings []string, err error) {
 	_, bad := asError[*UserError](err)
 	switch {

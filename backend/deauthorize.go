@@ -103,7 +103,7 @@ func (e *Engine) checkHasWorked(ctx context.Context, role *Role, others []string
 	}
 	for _, t := range live {
 		if t.rec.GrantID != own && !t.ledger.IsEnding() && t.isReadByOthersThan(role.Name) {
-			return userErrorf("role %q has never got an access token with its credentials, and another role has handed out access token %s, which it got with the same refresh token. So role %q may not revoke the refresh token: %s, or end that one (delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, first, t.rec.ID)
+			return userErrorf("role %q has never got an access token with its credentials, but another role has handed out access token %s with the same refresh token. So role %q may not revoke the refresh token: %s, or end that access token (vault delete <mount>/tokens/%s)", role.Name, t.rec.ID, role.Name, first, t.rec.ID)
 		}
 	}
 	if len(others) == 0 {

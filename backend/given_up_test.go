@@ -33,8 +33,8 @@ func TestRead_AfterTheOnlyLeaseWasRevokedInAnOutageSaysWhatHappened(t *testing.T
 	require.True(t, w.alive(w.read("crm-sync")))
 }
 
-// An answer can be lost after Zoho has revoked the token: whoever got it then would have a
-// dead one.
+// Zoho may have revoked the token although its answer was lost. A reader who got the token
+// would have a dead one.
 func TestRead_NeverGetsATokenWhoseRevocationMayHaveArrived(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

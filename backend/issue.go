@@ -26,7 +26,7 @@ type Issued struct {
 	TokenType   string
 	APIDomain   string
 	ZohoDomain  string // empty if the Accounts server is none of Zoho's
-	DataCenter  string // likewise
+	DataCenter  string // of the Accounts server; empty if it is none of Zoho's
 	Scopes      []string
 	ExpiresAt   time.Time // of the token
 	TokenID     string

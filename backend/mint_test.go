@@ -283,7 +283,7 @@ func TestMint_AReaderWhoJoinsAMintThatWasDecidedWithoutHimAsksOnceMore(t *testin
 			require.NoError(t, w.release(issued))
 		}
 	}
-	require.Equal(t, 8, w.asked(), "all but the reserve, and the one request of it that loop may have")
+	require.Equal(t, 8, w.asked(), "seven of ten, and one request of the reserve for role loop")
 	grant := w.status("loop").GrantID
 	var joined *backend.Issued
 	var failed error

@@ -1,0 +1,71 @@
+package refreshtoken
+
+import (
+	"maps"
+	"time"
+)
+
+// What changes of what a record counts. Who has the refresh token stays as it is.
+
+// changeUsage is a change of what the record counts, of a record that is there.
+func changeUsage(now time.Time, change func(*Record)) Change {
+	return func(was *Record) (*Record, error) {
+		if was == nil {
+			return nil, &RefusedError{Reason: Gone}
+		}
+		r := was.clone()
+		r.normalise(now)
+		change(r)
+		return r, nil
+	}
+}
+
+// Forgive lets Zoho be asked again although it has refused a grant's credentials.
+func Forgive(grant string, now time.Time) Change {
+	return changeUsage(now, func(r *Record) { r.Forgive(grant) })
+}
+
+// Misdate takes up that a wrong clock dated an access token: see Usage.Misdate.
+func Misdate(tokenID string, now time.Time) Change {
+	return changeUsage(now, func(r *Record) { r.Misdate(tokenID, now) })
+}
+
+// uncount takes a dead access token out. It never creates a record.
+func uncount(tokenID string) Change {
+	return func(was *Record) (*Record, error) {
+		if was == nil {
+			return nil, nil
+		}
+		if r := was.clone(); r.Ended(tokenID) {
+			return r, nil
+		}
+		return was, nil
+	}
+}
+
+// minted takes up an access token.
+func (r *Record) minted(m Minted) {
+	r.Succeeded(m)
+	if r.Worked.IsZero() {
+		r.Worked = m.Asked
+	}
+	if !r.isLeft() { // then its secrets are erased
+		r.ClientID, r.ClientSecret, r.CACert = m.ClientID, m.ClientSecret, m.CACert
+	}
+	delete(r.Unproven, m.Role)
+	maps.DeleteFunc(r.Unproven, func(_, grant string) bool { return grant == m.Grant })
+}
+
+// normalise corrects times that a wrong clock wrote.
+func (r *Record) normalise(now time.Time) {
+	r.Since, r.Worked = notAfter(now, r.Since), notAfter(now, r.Worked)
+	if r.Former != nil {
+		r.Former = &Former{Role: r.Former.Role, At: notAfter(now, r.Former.At)}
+	}
+	if r.Ending != nil {
+		ending := *r.Ending
+		ending.At, ending.RetryAt = notAfter(now, ending.At), notBeyond(now, ending.RetryAt, longestPause)
+		r.Ending = &ending
+	}
+	r.Usage.normalise(now)
+}
