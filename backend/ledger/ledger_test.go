@@ -92,6 +92,8 @@ func (w *world) crash() {
 	w.process.goroutines.Wait()
 	w.start()
 	all, _ := w.ledger.Count()
+	w.mu.Lock() // who asked the former process may still be on his way
+	defer w.mu.Unlock()
 	require.GreaterOrEqual(w, all, len(w.held), "a crash lost a holder")
 	if w.doomed {
 		require.True(w, w.ledger.IsEnding(), "a crash lost the decision")
