@@ -188,9 +188,7 @@ func TestExamples_AgentRendersATokenThatIsNeverDead(t *testing.T) {
 func TestExamples_AgentStartsAProgramAgainWithEachToken(t *testing.T) {
 	t.Parallel()
 	installed(t, "curl")
-	if env.server.Before("1.14.0") {
-		t.Skip("Vault Agent starts no program before 1.14")
-	}
+	agentStartsPrograms(t, "agent-exec")
 	e := exampleWithHostileMetadata(t, "agent-exec", exampleLife)
 	e.appRole()
 	e.restartsWithNewTokens(e.start("", e.server.Bin(), "agent", "-config=agent.hcl"))
@@ -205,13 +203,57 @@ func TestExamples_ConsulTemplateRendersATokenThatIsNeverDead(t *testing.T) {
 	e.keepsFileAlive()
 }
 
-// envconsul is not among tools/: it could not be had from the Go module proxy.
+// envconsul is not among tools/: no module proxy has a release of it.
 func TestExamples_EnvconsulStartsAProgramAgainWithEachToken(t *testing.T) {
 	t.Parallel()
 	installed(t, "curl")
-	bin, err := exec.LookPath("envconsul")
-	wants(t, "envconsul", err)
+	bin := external(t, "envconsul", "ENVCONSUL_BIN")
 	worksWith(t, "envconsul", bin, "-v")
 	e := exampleWithHostileMetadata(t, "envconsul", exampleLife)
-	e.restartsWithNewTokens(e.start(e.vaultToken(), bin, "-config=config.hcl"))
+	log := e.start(e.vaultToken(), bin, "-config=config.hcl")
+	e.restartsWithNewTokens(log)
+	content, err := os.ReadFile(log)
+	require.NoError(t, err)
+	require.NotContains(t, string(content), "WARN")
+}
+
+func TestExamples_AProgramEndsBeforeTheNextOneIsStarted(t *testing.T) {
+	t.Parallel()
+	installed(t, "curl")
+	for name, command := range map[string]func(t *testing.T) []string{
+		"agent-exec": func(*testing.T) []string { return []string{env.server.Bin(), "agent", "-config=agent.hcl"} },
+		"envconsul": func(t *testing.T) []string {
+			t.Helper()
+			return []string{external(t, "envconsul", "ENVCONSUL_BIN"), "-config=config.hcl"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			agentStartsPrograms(t, name)
+			command := command(t)
+			e := newExample(t, name, exampleLife)
+			if name == "agent-exec" {
+				e.appRole()
+			}
+			app, err := os.ReadFile(e.file("app.sh"))
+			require.NoError(t, err)
+			const end = "trap 'exit 0' TERM\n"
+			require.Contains(t, string(app), end)
+			slow := strings.Replace(string(app), end, "mkdir running || echo two programs run\ntrap 'sleep 1; rmdir running; exit 0' TERM\n", 1)
+			require.NoError(t, os.WriteFile(e.file("app.sh"), []byte(slow), 0o600))
+			log := e.start(e.vaultToken(), command[0], command[1:]...)
+			e.restartsWithNewTokens(log)
+			content, err := os.ReadFile(log)
+			require.NoError(t, err)
+			require.NotContains(t, string(content), "two programs run")
+		})
+	}
+}
+
+// agentStartsPrograms skips a test of the Agent's example that starts a program where the Agent cannot.
+func agentStartsPrograms(t *testing.T, name string) {
+	t.Helper()
+	if name == "agent-exec" && env.server.Before("1.14.0") {
+		t.Skip("Vault Agent starts no program before 1.14")
+	}
 }

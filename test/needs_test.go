@@ -46,6 +46,18 @@ func wants(t *testing.T, what string, err error) {
 	}
 }
 
+// external returns the path of a program as [wants] is about: the one that the variable
+// names, or the one on the PATH.
+func external(t *testing.T, name, variable string) string {
+	t.Helper()
+	if path := os.Getenv(variable); path != "" {
+		return path
+	}
+	path, err := exec.LookPath(name)
+	wants(t, name, err)
+	return path
+}
+
 // TestNeeds_WithRequireAllFailsInPlaceOfSkipping runs a test that needs what no
 // machine has.
 func TestNeeds_WithRequireAllFailsInPlaceOfSkipping(t *testing.T) {

@@ -11,17 +11,33 @@ vault {
   renew_token = true
 }
 
-# Every field of the answer becomes a variable.
+# The fields that become variables. Without them every field would, the access token twice,
+# and envconsul would warn at each read that it skips scopes and role_metadata, which are
+# no texts. It ignores them if there is a format of the whole secret.
 secret {
   path      = "zoho/creds/crm-sync"
   no_prefix = true
 
-  format = "zoho_{{ key }}"
+  key {
+    name   = "authorization"
+    format = "ZOHO_AUTHORIZATION"
+  }
+
+  key {
+    name   = "api_domain"
+    format = "ZOHO_API_DOMAIN"
+  }
+
+  key {
+    name   = "token_id"
+    format = "ZOHO_TOKEN_ID"
+  }
 }
 
-upcase = true # ZOHO_AUTHORIZATION, ZOHO_API_DOMAIN, ZOHO_TOKEN_ID, ...
-
 exec {
-  command     = "sh app.sh"
-  kill_signal = "SIGTERM"
+  # A list: envconsul would run a text in a shell, which ends at once, and start the next
+  # program while the former one is still ending.
+  command      = ["sh", "app.sh"]
+  kill_signal  = "SIGTERM"
+  kill_timeout = "30s" # then it kills the program, and starts the next one
 }
