@@ -111,7 +111,7 @@ func TestNoSecret_FromAServerThatSpeaksNoHTTP(t *testing.T) {
 			server := rawServer(t, strings.ReplaceAll(answer, "SECRET", z.clientSecret))
 			m.write("config", z.config().with(fields{"accounts_url": server, "force": true})).done(t)
 			m.use(z)
-			require.Contains(t, e.heard.String(), "Zoho ("+server+")", "it was asked")
+			require.Contains(t, e.said(), "Zoho ("+server+")", "it was asked")
 			e.requireSilence()
 		})
 	}

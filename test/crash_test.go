@@ -139,10 +139,11 @@ func (m *mount) crowd(leases int, do func()) []creds {
 			}
 		})
 	}
+	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer end() // also if do has failed
 	<-enough
 	do()
-	close(stop)
-	wg.Wait()
+	end()
 	return held
 }
 

@@ -26,23 +26,23 @@ func TestClose_LeavesWhatCallersWerePromised(t *testing.T) {
 
 func TestClose_GivesBackWhatNobodyWasPromisedAnyLonger(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.roles = []string{"crm-sync", "books"}
+		w.vault.set(func() { w.vault.roles = []string{"crm-sync", "books"} })
 		w.leases.MaxAge = time.Minute
 		w.leases.Start([]string{"books"})
 		present := w.takes()
 		synctest.Wait()
-		require.Len(t, w.vault.leases, 2)
+		require.Len(t, w.vault.living(), 2)
 		w.clock.advance(30 * time.Second)
 		require.NoError(t, w.closes(false))
-		require.Len(t, w.vault.leases, 1, "nobody has asked for the token of books")
-		require.Contains(t, w.vault.leases, present.ID)
+		require.Len(t, w.vault.living(), 1, "nobody has asked for the token of books")
+		require.Contains(t, w.vault.living(), present.ID)
 	})
 	inBubbleOf(t, "and what is over", func(w *world) {
 		w.leases.MaxAge = time.Minute
 		w.takes()
 		w.clock.advance(time.Minute)
 		require.NoError(t, w.closes(false))
-		require.Empty(w.t, w.vault.leases)
+		require.Empty(w.t, w.vault.living())
 	})
 }
 
@@ -53,10 +53,10 @@ func TestLeases_ALeaseOnTheSameTokenThatIsShorterThanThePromiseReplacesNothing(t
 		w.vault.set(func() { w.vault.ttl = 10 * time.Minute })
 		w.clock.advance(maxUntilRead)
 		require.Equal(t, 2, w.vault.readings())
-		require.Contains(t, w.vault.leases, first.ID, "its callers were told that its token is good for an hour")
+		require.Contains(t, w.vault.living(), first.ID, "its callers were told that its token is good for an hour")
 		require.Equal(t, first.TokenID, w.takes().TokenID)
 		require.NoError(t, w.closes(false))
-		require.Contains(t, w.vault.leases, first.ID)
+		require.Contains(t, w.vault.living(), first.ID)
 	})
 }
 
@@ -66,9 +66,9 @@ func TestClose_KnowsThePromisesOfALeaseThatWasReplaced(t *testing.T) {
 		w.takes()
 		w.clock.advance(maxUntilRead)
 		require.Equal(t, 2, w.vault.readings())
-		require.Len(t, w.vault.leases, 1)
+		require.Len(t, w.vault.living(), 1)
 		require.NoError(t, w.closes(false))
-		require.Len(t, w.vault.leases, 1, "nobody has got the present lease, but its token")
+		require.Len(t, w.vault.living(), 1, "nobody has got the present lease, but its token")
 	})
 }
 
@@ -80,7 +80,7 @@ func TestMaxAge_CapsWhatACallerIsTold(t *testing.T) {
 			w.clock.advance(10*time.Minute - 5*time.Second)
 			require.LessOrEqual(t, w.answers(oneOnly, crmSync).ExpiresIn, 600)
 		}
-		require.Empty(t, w.vault.rejected)
+		require.Empty(t, w.vault.rejections())
 		w.vault.set(func() { w.vault.down = true })
 		w.clock.advance(time.Minute)
 		present := w.answers("uid=1 pid=1", crmSync)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,6 +175,25 @@ func (v *fakeVault) isLeased(token string) bool {
 		}
 	}
 	return false
+}
+
+// living are the leases that were not given back, with their tokens.
+func (v *fakeVault) living() map[string]string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.leases)
+}
+
+func (v *fakeVault) rejections() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.rejected)
+}
+
+func (v *fakeVault) mints() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.tokens
 }
 
 func (v *fakeVault) readings() int {

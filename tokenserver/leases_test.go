@@ -13,7 +13,7 @@ import (
 func TestLeases_AThousandCallersAtOnceShareOneReading(t *testing.T) {
 	inBubble(t, func(w *world) {
 		hang := make(chan struct{})
-		w.vault.hang = hang
+		w.vault.set(func() { w.vault.hang = hang })
 		var wg sync.WaitGroup
 		tokens := make(chan string, 1000)
 		for range 1000 {
@@ -38,7 +38,7 @@ func TestLeases_ALeaseIsReadAgainByTimeAndTheFormerOneOnTheSameTokenIsGivenBack(
 		w.clock.advance(maxUntilRead)
 		synctest.Wait()
 		require.Equal(t, 2, w.vault.readings())
-		require.Len(t, w.vault.leases, 1, "the former lease was given back")
+		require.Len(t, w.vault.living(), 1, "the former lease was given back")
 		again := w.takes()
 		require.Equal(t, first.Token, again.Token)
 		require.NotEqual(t, first.ID, again.ID)
@@ -59,7 +59,7 @@ func TestLeases_AReplacedTokenStaysAliveForThoseWhoHaveIt(t *testing.T) {
 			w.clock.advance(time.Minute)
 		}
 		require.NoError(t, w.closes(true))
-		require.Empty(t, w.vault.leases, "the end gives back former leases, too")
+		require.Empty(t, w.vault.living(), "the end gives back former leases, too")
 	})
 }
 
@@ -162,7 +162,7 @@ func TestLeases_ACallerDoesNotWaitLongForAHangingVaultWhileThereIsAToken(t *test
 func TestLeases_ACallerThatLeavesDoesNotEndTheReadingForTheOthers(t *testing.T) {
 	inBubble(t, func(w *world) {
 		hang := make(chan struct{})
-		w.vault.hang = hang
+		w.vault.set(func() { w.vault.hang = hang })
 		ctx, leave := context.WithCancel(w.t.Context())
 		left := make(chan error, 1)
 		go func() { _, err := w.leases.Token(ctx, "crm-sync", ""); left <- err }()

@@ -22,9 +22,9 @@ func TestLeases_ARefusedRoleIsNotServedAndItsLeaseIsGivenBackAtTheEnd(t *testing
 		synctest.Wait()
 		w.fails(Refused)
 		w.vault.set(func() { w.vault.status = 0 })
-		require.Len(t, w.vault.leases, 1)
+		require.Len(t, w.vault.living(), 1)
 		require.NoError(t, w.closes(true))
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 	})
 }
 
@@ -40,7 +40,7 @@ func TestLeases_WhatVaultAnswersHasAKind(t *testing.T) {
 	} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				w.vault.status, w.vault.message = status, "no\n\tnot crm-sync"
+				w.vault.set(func() { w.vault.status, w.vault.message = status, "no\n\tnot crm-sync" })
 				w.fails(kind)
 				_, err := w.leases.Token(w.t.Context(), "crm-sync", "")
 				require.NotContains(t, err.Error(), "crm-sync")
@@ -52,14 +52,14 @@ func TestLeases_WhatVaultAnswersHasAKind(t *testing.T) {
 
 func TestLeases_WithoutAVaultTokenAnOlderVaultIsUnderstood(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.status, w.vault.message = http.StatusBadRequest, "missing client token"
+		w.vault.set(func() { w.vault.status, w.vault.message = http.StatusBadRequest, "missing client token" })
 		w.fails(NotLetIn)
 	})
 }
 
 func TestLeases_AnAnswerThatIsNoLeasedTokenIsABadAnswer(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.life = 0 // so that the lease has no duration
+		w.vault.set(func() { w.vault.life = 0 }) // so that the lease has no duration
 		w.fails(BadAnswer)
 	})
 }
@@ -75,7 +75,7 @@ func TestLeases_AnotherVaultTokenInTheFileIsTakenAtOnce(t *testing.T) {
 			require.NoError(t, os.Chtimes(file, at, at))
 		}
 		keep("first", w.clock.Now())
-		w.vault.accepted = []string{"first"}
+		w.vault.set(func() { w.vault.accepted = []string{"first"} })
 		former := w.takes()
 
 		w.vault.set(func() { w.vault.accepted, w.vault.leases = []string{"second"}, map[string]string{} })
@@ -112,7 +112,7 @@ func TestLeases_ATokenOutlivesTheVaultTokenThatItWasReadWith(t *testing.T) {
 		keep("second", w.clock.Now().Add(time.Second))
 		w.clock.advance(tokenCheck)
 		synctest.Wait()
-		require.NotContains(t, w.vault.leases, inUse.ID, "the lease of the former Vault token is replaced")
+		require.NotContains(t, w.vault.living(), inUse.ID, "the lease of the former Vault token is replaced")
 		require.True(t, w.vault.isLeased(inUse.Token.Reveal()))
 		w.clock.advance(10 * tokenCheck)
 		synctest.Wait()
@@ -126,13 +126,13 @@ func TestLeases_ATokenOutlivesTheVaultTokenThatItWasReadWith(t *testing.T) {
 // The cache of a Vault Agent answers with the same lease, and its first duration.
 func TestLeases_ALeaseFromTheCacheOfAnAgentIsNotGivenBackAndCountsFromItsBeginning(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.cached = "zoho/creds/crm-sync/cached"
+		w.vault.set(func() { w.vault.cached = "zoho/creds/crm-sync/cached" })
 		first := w.takes()
 		w.clock.advance(maxUntilRead)
 		synctest.Wait()
 		require.Equal(t, 2, w.vault.readings())
 		require.Same(t, first, w.takes())
-		require.Len(t, w.vault.leases, 1)
+		require.Len(t, w.vault.living(), 1)
 		require.NotContains(t, w.vault.requests(), "PUT /v1/sys/leases/revoke")
 	})
 }
@@ -144,7 +144,7 @@ func TestLeases_ALeaseThatACacheRepeatsAlthoughACallerHasRevokedItIsHandedOutToN
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				w.vault.cached = "zoho/creds/crm-sync/cached"
+				w.vault.set(func() { w.vault.cached = "zoho/creds/crm-sync/cached" })
 				l := w.takes()
 				w.vault.set(func() { away(w.vault, true) })
 				_, err := w.leases.RevokeToken(w.t.Context(), l.Token)
@@ -152,7 +152,7 @@ func TestLeases_ALeaseThatACacheRepeatsAlthoughACallerHasRevokedItIsHandedOutToN
 				w.fails(Unavailable)
 				w.vault.set(func() { away(w.vault, false) })
 				require.NotEqual(t, l.Token, w.takes().Token)
-				require.NotContains(t, w.vault.leases, l.ID)
+				require.NotContains(t, w.vault.living(), l.ID)
 			})
 		})
 	}
@@ -161,7 +161,7 @@ func TestLeases_ALeaseThatACacheRepeatsAlthoughACallerHasRevokedItIsHandedOutToN
 // The role was refused for a while.
 func TestLeases_ALeaseThatACacheRepeatsAfterARefusalIsNotGivenBack(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.cached = "zoho/creds/crm-sync/cached"
+		w.vault.set(func() { w.vault.cached = "zoho/creds/crm-sync/cached" })
 		l := w.takes()
 		w.vault.set(func() { w.vault.status = http.StatusBadRequest })
 		w.clock.advance(maxUntilRead)
@@ -171,7 +171,7 @@ func TestLeases_ALeaseThatACacheRepeatsAfterARefusalIsNotGivenBack(t *testing.T)
 		synctest.Wait()
 		require.Equal(t, l.ID, w.takes().ID)
 		require.NoError(t, w.closes(true))
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 	})
 }
 

@@ -47,7 +47,7 @@ func TestReady_NotWithoutAVaultTokenThatVaultAccepts(t *testing.T) {
 	for name, roles := range map[string][]string{"a role is named": {crmSync}, "none is": nil} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				w.vault.accepted = []string{"another"}
+				w.vault.set(func() { w.vault.accepted = []string{"another"} })
 				w.leases.Start(roles)
 				synctest.Wait()
 				w.readies(http.StatusServiceUnavailable, "Vault answers HTTP 403: permission denied")
@@ -89,7 +89,7 @@ func TestReady_HoweverOftenItIsAskedForCostsVaultLittle(t *testing.T) {
 		for range 1000 {
 			w.readies(http.StatusOK)
 		}
-		require.Equal(t, 1, w.vault.lookups)
+		w.vault.set(func() { require.Equal(t, 1, w.vault.lookups) })
 		require.Zero(t, w.vault.readings())
 	})
 }
@@ -97,7 +97,7 @@ func TestReady_HoweverOftenItIsAskedForCostsVaultLittle(t *testing.T) {
 // A named role stays, however often it is refused.
 func TestStart_TriesANamedRoleAgainUntilItHasWorkedOnce(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.down = true
+		w.vault.set(func() { w.vault.down = true })
 		w.leases.Start([]string{crmSync})
 		w.clock.advance(time.Hour)
 		asked := len(w.vault.requests())

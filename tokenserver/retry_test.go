@@ -27,7 +27,7 @@ func TestRetry_ACallerWhoseTokenIsDeadGetsAnother(t *testing.T) {
 				w.clock.advance(soonDead)
 				another := w.answers(process, crmSync)
 				require.NotEqual(t, dead.TokenID, another.TokenID)
-				require.Equal(t, []string{dead.TokenID}, w.vault.rejected)
+				require.Equal(t, []string{dead.TokenID}, w.vault.rejections())
 				require.Equal(t, 3590, another.ExpiresIn)
 				require.Contains(t, w.log.String(), "may be dead")
 
@@ -110,7 +110,7 @@ func TestRetry_OfManyCostsOneTokenRequest(t *testing.T) {
 		for pid := range 20 {
 			require.NotEqual(t, dead.TokenID, w.answers(fmt.Sprintf("uid=0 pid=%d", pid), crmSync).TokenID)
 		}
-		require.Equal(t, 2, w.vault.tokens)
+		require.Equal(t, 2, w.vault.mints())
 	})
 }
 
@@ -120,8 +120,8 @@ func TestRetry_AProcessThatAsksOnceAtItsStartIsNone(t *testing.T) {
 			w.answers(fmt.Sprintf("uid=1000 pid=%d", pid), crmSync)
 			w.clock.advance(2 * time.Second)
 		}
-		require.Empty(t, w.vault.rejected)
-		require.Equal(t, 1, w.vault.tokens)
+		require.Empty(t, w.vault.rejections())
+		require.Equal(t, 1, w.vault.mints())
 	})
 }
 
@@ -132,7 +132,7 @@ func TestRetry_ProcessesThatStartTogetherAreNoneAlsoOverTCP(t *testing.T) {
 			w.answers(overTCP, crmSync)
 			w.clock.advance(settled / 17)
 		}
-		require.Empty(t, w.vault.rejected)
+		require.Empty(t, w.vault.rejections())
 	})
 }
 
@@ -145,7 +145,7 @@ func TestRetry_ThreadsOfAProcessThatAskTogetherAreNone(t *testing.T) {
 			}
 			w.clock.advance(time.Minute)
 		}
-		require.Empty(t, w.vault.rejected)
+		require.Empty(t, w.vault.rejections())
 	})
 }
 
@@ -179,7 +179,7 @@ func TestRetry_AHabitualRefreshIsNone(t *testing.T) {
 						}
 						w.clock.advance(5 * time.Minute)
 					}
-					require.Empty(t, w.vault.rejected)
+					require.Empty(t, w.vault.rejections())
 				})
 			})
 		}
@@ -205,10 +205,10 @@ func TestRetry_TheHabitualRefreshesOfManyOverTCPAreNoneOnceEachHasStarted(t *tes
 			}
 		}
 		day()
-		began := len(w.vault.rejected)
+		began := len(w.vault.rejections())
 		require.LessOrEqual(t, began, 4, "each start looks like a retry, and the pauses bound what that costs")
 		day()
-		require.Len(t, w.vault.rejected, began)
+		require.Len(t, w.vault.rejections(), began)
 	})
 }
 
@@ -218,11 +218,11 @@ func TestRetry_AProgramThatKeepsNoTokenCostsLittle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				requests := func(d time.Duration) int {
-					before := len(w.vault.rejected)
+					before := len(w.vault.rejections())
 					for end := w.clock.Now().Add(d); w.clock.Now().Before(end); w.clock.advance(10 * time.Second) {
 						w.answers(process, crmSync)
 					}
-					return len(w.vault.rejected) - before
+					return len(w.vault.rejections()) - before
 				}
 				require.LessOrEqual(t, requests(10*time.Minute), 2)
 				require.LessOrEqual(t, requests(50*time.Minute), 2)
@@ -258,10 +258,10 @@ func TestRetry_WithoutAnotherTokenTheCallerGetsWhatThereIs(t *testing.T) {
 				w.clock.advance(soonDead)
 				require.Equal(t, had.TokenID, w.answers(oneOnly, crmSync).TokenID)
 				require.Contains(t, w.log.String(), "there is no other")
-				require.Len(t, w.vault.rejected, 1)
+				require.Len(t, w.vault.rejections(), 1)
 				w.clock.advance(soonDead)
 				w.answers(oneOnly, crmSync)
-				require.Len(t, w.vault.rejected, 1, "Vault is not asked at each visit")
+				require.Len(t, w.vault.rejections(), 1, "Vault is not asked at each visit")
 
 				w.vault.set(func() { w.vault.rejects = 0 })
 				w.clock.advance(maxRetry)
@@ -285,13 +285,13 @@ func TestRetry_ThatFindsTheVaultTokenDeadSaysSo(t *testing.T) {
 func TestRetry_AnEngineThatRepeatsTheTokenIsAskedOnceInAWhile(t *testing.T) {
 	inBubble(t, func(w *world) {
 		had := w.answers(oneOnly, crmSync)
-		w.vault.ignores = true
+		w.vault.set(func() { w.vault.ignores = true })
 		for range 3 {
 			w.clock.advance(soonDead)
 			require.Equal(t, had.TokenID, w.answers(oneOnly, crmSync).TokenID)
 		}
-		require.Len(t, w.vault.rejected, 1)
-		require.Len(t, w.vault.leases, 1, "the former lease on it is given back")
+		require.Len(t, w.vault.rejections(), 1)
+		require.Len(t, w.vault.living(), 1, "the former lease on it is given back")
 	})
 }
 
@@ -327,18 +327,18 @@ func TestRetry_DuringAReadingIsNotLost(t *testing.T) {
 		synctest.Wait()
 		close(hang)
 		require.NotEqual(t, dead.TokenID, (<-got).TokenID)
-		require.Equal(t, 2, w.vault.tokens)
+		require.Equal(t, 2, w.vault.mints())
 	})
 }
 
 func TestRetry_ATokenThatLivesForSecondsIsReplacedByTimeAlone(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.life = 40 * time.Second
+		w.vault.set(func() { w.vault.life = 40 * time.Second })
 		for range 600 {
 			w.answers(overTCP, crmSync)
 			w.clock.advance(time.Second)
 		}
-		require.Empty(t, w.vault.rejected)
+		require.Empty(t, w.vault.rejections())
 	})
 }
 
@@ -393,7 +393,9 @@ func TestRetry_ProcessesAreKnownByTheKernelAlone(t *testing.T) {
 
 func TestVault_WarnsAndTheServerPassesItOnOnceAndToWhoeverMonitors(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.warnings = []string{"Zoho has refused the credentials of crm-sync (invalid_code) since this token was minted."}
+		w.vault.set(func() {
+			w.vault.warnings = []string{"Zoho has refused the credentials of crm-sync (invalid_code) since this token was minted."}
+		})
 		health := func() string {
 			return w.send(probe("/healthz")).Body.String()
 		}

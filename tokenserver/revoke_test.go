@@ -31,13 +31,13 @@ func TestRevoke_OfATokenGivesItsLeasesBackAndTheNextCallerGetsAnotherToken(t *te
 
 func TestRevoke_OfATokenThatTwoRolesShareGivesTheLeasesOfBothBack(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.roles = []string{"crm-sync", "books"}
+		w.vault.set(func() { w.vault.roles = []string{"crm-sync", "books"} })
 		l := w.takes()
 		require.Equal(t, l.Token, w.takesFrom("books").Token)
 		found, err := w.leases.RevokeToken(w.t.Context(), l.Token)
 		require.NoError(t, err)
 		require.True(t, found)
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 	})
 }
 
@@ -60,11 +60,11 @@ func TestRevoke_OfARoleGivesAllItsLeasesBack(t *testing.T) {
 		w.takes()
 		w.clock.advance(40 * time.Minute)
 		w.takes()
-		require.Len(t, w.vault.leases, 2)
+		require.Len(t, w.vault.living(), 2)
 		found, err := w.leases.RevokeRole(w.t.Context(), "crm-sync")
 		require.NoError(t, err)
 		require.True(t, found)
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 		found, err = w.leases.RevokeRole(w.t.Context(), "no-such-role")
 		require.NoError(t, err)
 		require.False(t, found)
@@ -79,7 +79,7 @@ func TestRevoke_IsNotFollowedByAReadingThatNobodyAsksFor(t *testing.T) {
 		require.NoError(t, err)
 		w.clock.advance(time.Hour)
 		require.Equal(t, 1, w.vault.readings())
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 		require.Empty(t, w.clock.timers)
 	})
 }
@@ -93,12 +93,12 @@ func TestRevoke_ThatVaultDoesNotTakeIsTriedAgainUntilItDoesOrTheLeaseIsOver(t *t
 			_, err := w.leases.RevokeRole(w.t.Context(), "crm-sync")
 			require.Error(t, err)
 			w.clock.advance(10 * time.Minute)
-			require.Len(t, w.vault.leases, 1)
+			require.Len(t, w.vault.living(), 1)
 		}
 		revoke()
 		w.vault.set(func() { w.vault.down = false })
 		w.clock.advance(maxRetry)
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 		require.Equal(t, 1, w.vault.readings(), "nobody has asked for a token")
 		require.Empty(t, w.clock.timers)
 
@@ -118,14 +118,14 @@ func TestRevoke_ThatVaultDoesNotTakeIsTriedAgainAfterTheNextReading(t *testing.T
 		w.vault.set(func() { w.vault.down = false })
 		w.takes()
 		synctest.Wait()
-		require.NotContains(t, w.vault.leases, l.ID)
+		require.NotContains(t, w.vault.living(), l.ID)
 	})
 }
 
 func TestClose_GivesBackALeaseThatIsBeingReadAndLetsNobodyIn(t *testing.T) {
 	inBubble(t, func(w *world) {
 		hang := make(chan struct{})
-		w.vault.hang = hang
+		w.vault.set(func() { w.vault.hang = hang })
 		got := make(chan error, 1)
 		go func() { _, err := w.leases.Token(w.t.Context(), "crm-sync", ""); got <- err }()
 		synctest.Wait()
@@ -139,7 +139,7 @@ func TestClose_GivesBackALeaseThatIsBeingReadAndLetsNobodyIn(t *testing.T) {
 			require.ErrorContains(t, err, "ending")
 		}
 		require.Equal(t, 1, w.vault.readings())
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 		w.clock.advance(time.Hour)
 		synctest.Wait()
 		require.Equal(t, 1, w.vault.readings(), "no timer is left")
@@ -148,7 +148,7 @@ func TestClose_GivesBackALeaseThatIsBeingReadAndLetsNobodyIn(t *testing.T) {
 
 func TestClose_GivesTheLeasesOfOtherRolesBackWhileAReadingHangs(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.roles = []string{"crm-sync", "a", "b", "c", "d", "e", "f", "g"}
+		w.vault.set(func() { w.vault.roles = []string{"crm-sync", "a", "b", "c", "d", "e", "f", "g"} })
 		for _, role := range w.vault.roles {
 			w.takesFrom(role)
 		}
@@ -161,7 +161,7 @@ func TestClose_GivesTheLeasesOfOtherRolesBackWhileAReadingHangs(t *testing.T) {
 		defer cancel()
 		_, err := w.leases.Close(ctx, true)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, []string{"zoho/creds/crm-sync/1"}, slices.Collect(maps.Keys(w.vault.leases)))
+		require.Equal(t, []string{"zoho/creds/crm-sync/1"}, slices.Collect(maps.Keys(w.vault.living())))
 	})
 }
 
@@ -180,7 +180,7 @@ func TestClose_GivesALeaseBackWhoseRoleHangsInAReading(t *testing.T) {
 		synctest.Wait()
 		w.clock.advance(patience)
 		require.NoError(t, <-closed)
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 	})
 }
 

@@ -195,7 +195,7 @@ func TestServer_SaysInZohosWordsWhyThereIsNoToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				w.vault.status, w.vault.message, w.vault.down = c.vault, "no", c.vault == 0
+				w.vault.set(func() { w.vault.status, w.vault.message, w.vault.down = c.vault, "no", c.vault == 0 })
 				got := w.send(form("/oauth/v2/token", refresh()))
 				require.Equal(t, c.status, got.Code)
 				require.Equal(t, c.body, got.Body.String())
@@ -209,7 +209,7 @@ func TestServer_SaysInZohosWordsWhyThereIsNoToken(t *testing.T) {
 
 func TestServer_SaysThatVaultDoesNotLetItIn(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.accepted = []string{"another"}
+		w.vault.set(func() { w.vault.accepted = []string{"another"} })
 		got := w.send(form("/oauth/v2/token", refresh()))
 		require.Equal(t, http.StatusServiceUnavailable, got.Code)
 		require.Contains(t, got.Body.String(), "The token server is not let in")
@@ -218,7 +218,9 @@ func TestServer_SaysThatVaultDoesNotLetItIn(t *testing.T) {
 
 func TestServer_SaysWhenVaultExpectsTheNextAttempt(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.status, w.vault.message = http.StatusTooManyRequests, "The budget is used up. The next attempt makes sense at 2030-01-01T12:05:00Z."
+		w.vault.set(func() {
+			w.vault.status, w.vault.message = http.StatusTooManyRequests, "The budget is used up. The next attempt makes sense at 2030-01-01T12:05:00Z."
+		})
 		w.clock.advance(500 * time.Millisecond)
 		got := w.send(form("/oauth/v2/token", refresh()))
 		require.Equal(t, "300", got.Header().Get("Retry-After"))
@@ -267,13 +269,13 @@ func TestServer_RevokeTakesTheTokenItselfOrTheRoleWithThePair(t *testing.T) {
 			got := w.send(form(path, v))
 			require.Equal(t, http.StatusOK, got.Code)
 			require.Equal(t, `{"status":"success"}`, got.Body.String())
-			require.Empty(t, w.vault.leases)
+			require.Empty(t, w.vault.living())
 		}
 		refused(url.Values{"token": {"crm-sync"}, "client_id": {pairID}, "client_secret": {pairSecret}})
 		l := w.takes()
 		refused(url.Values{})
 		refused(url.Values{"token": {"crm-sync"}}) // anybody on this machine may know the name
-		require.Len(t, w.vault.leases, 1)
+		require.Len(t, w.vault.living(), 1)
 		done(url.Values{"token": {l.Token.Reveal()}})
 		refused(url.Values{"token": {l.Token.Reveal()}})
 		w.takes()
@@ -301,7 +303,7 @@ func TestServer_ARevocationThatFailedIsNotTakenForDone(t *testing.T) {
 				require.Equal(t, "5", got.Header().Get("Retry-After"))
 				w.vault.set(func() { w.vault.keeps = false })
 				require.Equal(t, http.StatusOK, w.send(form(path, v)).Code, "it can be sent again")
-				require.Empty(t, w.vault.leases)
+				require.Empty(t, w.vault.living())
 			})
 		})
 	}
@@ -333,22 +335,22 @@ func TestServer_TheNewerRevokeWantsThePairAndTheTokensType(t *testing.T) {
 			{pairID, pairSecret, url.Values{"token": {"../x"}}, 400, noSuch},
 			{pairID, pairSecret, url.Values{"token": {token}, "token_type": {"access_token"}}, 200, done},
 		} {
-			require.Len(t, w.vault.leases, 1)
+			require.Len(t, w.vault.living(), 1)
 			status, body := ask(c.id, c.secret, c.v)
 			require.Equal(t, c.status, status)
 			require.Equal(t, c.body, body)
 		}
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 		w.takes()
 		status, body := ask("1000%2ECALLER", pairSecret, url.Values{"token": {crmSync}})
 		require.Equal(t, http.StatusOK, status, body)
-		require.Empty(t, w.vault.leases)
+		require.Empty(t, w.vault.living())
 	})
 }
 
 func TestServer_HealthNeedsNoPairAndDoesNotAskVault(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.vault.down = true
+		w.vault.set(func() { w.vault.down = true })
 		got := w.send(httptest.NewRequest(http.MethodGet, "/healthz", nil))
 		require.Equal(t, http.StatusOK, got.Code)
 		require.JSONEq(t, `{"status":"ok","version":"v1.2.3","vault":"not asked yet"}`, got.Body.String())

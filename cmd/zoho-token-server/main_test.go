@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,6 +83,20 @@ func (v *fakeVault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
+// givenBack are the leases that were given back so far.
+func (v *fakeVault) givenBack() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.revoked)
+}
+
+// header is one of the latest reading.
+func (v *fakeVault) header(name string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.headers.Get(name)
+}
+
 // setPair puts the pair of goodForm into the environment.
 func setPair(t *testing.T) {
 	t.Helper()
@@ -127,7 +142,7 @@ func TestRun_ItsEndTakesNoTokenFromItsCallers(t *testing.T) {
 	require.Contains(t, answer, `"expires_in":1200`)
 	require.Contains(t, answer, `"api_domain":"https://www.zohoapis.eu"`)
 	require.NoError(t, stop())
-	require.Empty(t, vault.revoked)
+	require.Empty(t, vault.givenBack())
 	require.Contains(t, log.String(), "promised_until=")
 }
 
@@ -152,7 +167,7 @@ func TestRun_CheckReadyFailsWhereCallersWouldGetNoToken(t *testing.T) {
 	require.NoError(t, ask("crm-sync", "-check", "-ready"))
 	require.NoError(t, ask("crm-snyc", "-check"), "it answers")
 	require.ErrorContains(t, ask("crm-snyc", "-check", "-ready"), "role crm-snyc: Vault")
-	require.Equal(t, []string{"zoho-eu/creds/crm-sync/1"}, vault.revoked, "nobody has asked for that token")
+	require.Equal(t, []string{"zoho-eu/creds/crm-sync/1"}, vault.givenBack(), "nobody has asked for that token")
 }
 
 func TestRun_RevokesEveryLeaseAtItsEndIfItIsTold(t *testing.T) {
@@ -169,11 +184,11 @@ func TestRun_RevokesEveryLeaseAtItsEndIfItIsTold(t *testing.T) {
 		"grant_type=refresh_token&refresh_token=crm-sync"
 	answer := post(t, http.DefaultClient, url+"/oauth/v2/token", form)
 	require.Contains(t, answer, `"access_token":"1000.a.b"`)
-	require.Equal(t, "the-vault-token", vault.headers.Get("X-Vault-Token"))
-	require.Equal(t, "team", strings.Trim(vault.headers.Get("X-Vault-Namespace"), "/"))
+	require.Equal(t, "the-vault-token", vault.header("X-Vault-Token"))
+	require.Equal(t, "team", strings.Trim(vault.header("X-Vault-Namespace"), "/"))
 
 	require.NoError(t, stop())
-	require.Equal(t, []string{"zoho-eu/creds/crm-sync/1"}, vault.revoked)
+	require.Equal(t, []string{"zoho-eu/creds/crm-sync/1"}, vault.givenBack())
 	require.NotContains(t, log.String(), "1000.a.b")
 	require.NotContains(t, log.String(), "the-vault-token")
 	_, id, _ := strings.Cut(string(content), "SECRET=")
