@@ -85,7 +85,7 @@ func newReader(t *testing.T, kind zohosim.ClientKind) *reader {
 func (r *reader) types(command string) string {
 	r.t.Helper()
 	out, err := r.tries(command)
-	if command == listPlugins && cannotListPlugins(r.server) {
+	if strings.HasPrefix(command, "vault plugin list ") && cannotListPlugins(r.server) {
 		require.Contains(r.t, out, "data from server response is empty", "it cannot, which is why the next release mended it")
 		return ""
 	}

@@ -18,10 +18,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Except for External Secrets', which make test-kubernetes applies, these manifests
-// are not applied: their controllers cannot be had from the Go module proxy, nor can
-// Terraform's provider. What is checked is that they parse, have no field that their
-// kind does not have, and those that it needs.
+// Except for External Secrets', which make test-kubernetes applies, and that of the CSI
+// driver, these manifests are not applied. What is checked is that they parse, have no
+// field that their kind does not have, and those that it needs.
 
 // The kinds, with the fields that the examples use. A field that is not here is
 // an error: look it up in the definition before you add it.
@@ -37,12 +36,17 @@ type (
 
 		Annotations map[string]string `yaml:"annotations"`
 	}
+	vaultConnection struct {
+		Address string `yaml:"address"`
+	}
 	vaultAuth struct {
-		Method     string `yaml:"method"`
-		Mount      string `yaml:"mount"`
-		Kubernetes struct {
-			Role           string `yaml:"role"`
-			ServiceAccount string `yaml:"serviceAccount"`
+		VaultConnectionRef string `yaml:"vaultConnectionRef"`
+		Method             string `yaml:"method"`
+		Mount              string `yaml:"mount"`
+		Kubernetes         struct {
+			Role           string   `yaml:"role"`
+			ServiceAccount string   `yaml:"serviceAccount"`
+			Audiences      []string `yaml:"audiences"`
 		} `yaml:"kubernetes"`
 	}
 	operatorSecret struct {
@@ -75,7 +79,8 @@ type (
 					MountPath         string `yaml:"mountPath"`
 					Role              string `yaml:"role"`
 					ServiceAccountRef struct {
-						Name string `yaml:"name"`
+						Name      string   `yaml:"name"`
+						Audiences []string `yaml:"audiences"`
 					} `yaml:"serviceAccountRef"`
 				} `yaml:"kubernetes"`
 			} `yaml:"auth"`
@@ -103,9 +108,9 @@ type (
 	secretProviderClass struct {
 		Provider   string `yaml:"provider"`
 		Parameters struct {
-			VaultAddress string `yaml:"vaultAddress"`
-			RoleName     string `yaml:"roleName"`
-			Objects      string `yaml:"objects"`
+			RoleName string `yaml:"roleName"`
+			Audience string `yaml:"audience"`
+			Objects  string `yaml:"objects"`
 		} `yaml:"parameters"`
 	}
 	csiObject struct {
@@ -175,12 +180,21 @@ type (
 	}
 )
 
+// vaultAudience is that of the auth method's role in using.md, for which the manifests ask Kubernetes for a token.
+const vaultAudience = "vault"
+
+func TestUsing_TheRoleOfTheKubernetesAuthMethodHasTheAudienceOfTheManifests(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, strings.Join(section(t, using, "External Secrets"), "\n"), "audience="+vaultAudience+" ")
+}
+
 // manifests returns the specs of a file's documents, each in its kind's type.
 func manifests(t *testing.T, name string) map[string]any {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(examplesDir, "kubernetes", name))
 	require.NoError(t, err)
 	kinds := map[string]func() any{
+		"secrets.hashicorp.com/v1beta1 VaultConnection":              func() any { return &vaultConnection{} },
 		"secrets.hashicorp.com/v1beta1 VaultAuth":                    func() any { return &vaultAuth{} },
 		"secrets.hashicorp.com/v1beta1 VaultDynamicSecret":           func() any { return &operatorSecret{} },
 		"generators.external-secrets.io/v1alpha1 VaultDynamicSecret": func() any { return &generator{} },
@@ -225,8 +239,13 @@ func strictly(t *testing.T, from *yaml.Node, into any) {
 func TestExamples_VaultSecretsOperatorsManifestIsWellFormed(t *testing.T) {
 	t.Parallel()
 	specs := manifests(t, "vault-secrets-operator.yaml")
+	connection, ok := specs["VaultConnection"].(*vaultConnection)
+	require.True(t, ok)
+	require.NotEmpty(t, connection.Address)
 	auth, ok := specs["VaultAuth"].(*vaultAuth)
 	require.True(t, ok)
+	require.Equal(t, "vault", auth.VaultConnectionRef, "the name of the VaultConnection")
+	require.Equal(t, []string{vaultAudience}, auth.Kubernetes.Audiences)
 	require.Equal(t, "kubernetes", auth.Method)
 	require.NotEmpty(t, auth.Kubernetes.Role)
 	require.NotEmpty(t, auth.Kubernetes.ServiceAccount)
@@ -246,6 +265,7 @@ func TestExamples_ExternalSecretsManifestIsWellFormed(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "zoho/creds/crm-sync", from.Path)
 	require.NotEmpty(t, from.Provider.Server)
+	require.Equal(t, []string{vaultAudience}, from.Provider.Auth.Kubernetes.ServiceAccountRef.Audiences)
 	require.NotEmpty(t, from.Provider.Auth.Kubernetes.MountPath)
 	require.NotEmpty(t, from.Provider.Auth.Kubernetes.Role)
 	secret, ok := specs["ExternalSecret"].(*externalSecret)
@@ -268,13 +288,15 @@ func TestExamples_SecretsStoreManifestIsWellFormed(t *testing.T) {
 	class, ok := specs["SecretProviderClass"].(*secretProviderClass)
 	require.True(t, ok)
 	require.Equal(t, "vault", class.Provider)
+	require.Equal(t, vaultAudience, class.Parameters.Audience)
 	var objects []csiObject
 	decoder := yaml.NewDecoder(strings.NewReader(class.Parameters.Objects))
 	decoder.KnownFields(true)
 	require.NoError(t, decoder.Decode(&objects))
 	var fields []string
 	for _, object := range objects {
-		require.Equal(t, "zoho/creds/crm-sync", object.SecretPath)
+		require.Equal(t, objects[0].SecretPath, object.SecretPath, "all files are of one read")
+		require.Equal(t, "zoho/creds/crm-sync?min_ttl=30m", object.SecretPath)
 		fields = append(fields, object.SecretKey)
 	}
 	requireAnswered(t, fields)
@@ -299,8 +321,8 @@ func requireAnswered(t *testing.T, fields []string) {
 func terraformResources() map[string][]string {
 	return map[string][]string{
 		"vault_plugin":           {"type", "name", "command", "version", "sha256"},
-		"vault_mount":            {"path", "type", "audit_non_hmac_response_keys"},
-		"vault_generic_endpoint": {"path", "data_json", "disable_read", "ignore_absent_fields", "depends_on"},
+		"vault_mount":            {"path", "type", "plugin_version", "audit_non_hmac_response_keys"},
+		"vault_generic_endpoint": {"path", "data_json", "ignore_absent_fields", "depends_on"},
 		"vault_policy":           {"name", "policy"},
 	}
 }
@@ -329,7 +351,9 @@ func TestExamples_TerraformIsWellFormed(t *testing.T) {
 		for attribute := range block.Body.Attributes {
 			require.Contains(t, known, attribute, block.Labels)
 		}
-		require.Empty(t, block.Body.Blocks, block.Labels)
+		for _, nested := range block.Body.Blocks {
+			require.Equal(t, "lifecycle", nested.Type, block.Labels)
+		}
 	}
 	bin, err := exec.LookPath("terraform")
 	if err != nil {
@@ -351,6 +375,9 @@ func requireDeclared(t *testing.T, block *hclsyntax.Block, declared map[string]b
 			root := reference.RootName()
 			if root == "path" {
 				continue // of the module
+			}
+			if kind, ok := reference[1].(hcl.TraverseAttr); ok && root == "ephemeral" {
+				root, reference = kind.Name, reference[1:]
 			}
 			second, ok := reference[1].(hcl.TraverseAttr)
 			require.True(t, ok)
