@@ -77,7 +77,7 @@ func newTreacherous(t *testing.T, prefix string) (vault, *lockedBuffer) {
 
 func TestPanic_WhereverItHappensArrivesInVaultAsA500AndIsInTheLog(t *testing.T) {
 	t.Parallel()
-	for prefix, path := range map[string]string{"config": "config", "roles/": "roles/crm-sync", "grants/": "creds/crm-sync", "quotas/": "creds/crm-sync", "salt": "creds/crm-sync"} {
+	for prefix, path := range map[string]string{"config": "config", "roles/": "roles/crm-sync", "refresh-tokens/": "creds/crm-sync", "salt": "creds/crm-sync"} {
 		t.Run(prefix, func(t *testing.T) {
 			t.Parallel()
 			v, log := newTreacherous(t, prefix)

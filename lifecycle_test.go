@@ -77,6 +77,7 @@ func TestSealWrap_EveryWrittenKeyIsCovered(t *testing.T) {
 	note()
 	z.sim.SetDown(false)
 	require.NoError(t, m.tick())
+	require.Equal(t, http.StatusBadRequest, m.write("roles/crm-sync", fields{"refresh_token": "1000.0123456789abcdef.0123456789abcdef"}).status, "Zoho does not know it")
 	m.delete("roles/crm-sync").done(t)
 	note()
 

@@ -226,6 +226,9 @@ it; a patch keeps the pairs that it does not name, and takes away those that it
 names with null.
 
 Deleting a role leaves the leases on its tokens as they are: they can still be
-revoked. The refresh token lives on at Zoho: write "roles/<name>/deauthorize"
-before, if nobody else needs it.
+revoked. A refresh token that Zoho gave to this mount, for a code or a consent, is
+revoked with its last role, as soon as nobody leases its access tokens. One that was
+written to the role lives on at Zoho, where something else may use it: write
+"roles/<name>/deauthorize" before, if nothing does. The same goes for a refresh
+token in whose place another one is written.
 `

@@ -35,6 +35,7 @@ func TestState_AfterANewClientSecretIsNotThatOfARoleThatWasNeverTried(t *testing
 	m.write("roles/never-read", robot.with(fields{"scopes": "ZohoCRM.org.READ"})).done(t)
 	m.read("creds/crm-sync").done(t)
 	m.read("creds/robot").done(t)
+	m.inner.engine.Settle() // who got a token is written behind
 
 	m.write("config", fields{"client_secret": z.client.RegenerateSecret("us"), "verify": false}).done(t)
 	m.write("roles/new", fields{"refresh_token": "1000.a.b", "verify": false}).done(t)

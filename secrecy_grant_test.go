@@ -73,7 +73,7 @@ func TestNoSecretOfAGrantInLogsErrorsWarningsPagesOrKeys(t *testing.T) {
 	heard := e.said()
 	for _, says := range []string{
 		"a role was authorized", "an authorization failed", "revoked a refresh token", "can close this window", "This link is not valid",
-		"consents/", "revocations/", "write either code or refresh_token",
+		"consents/", "refresh-tokens/", "write either code or refresh_token",
 	} {
 		require.True(t, strings.Contains(heard, says), "%s: not heard, so this scenario is too small", says)
 	}

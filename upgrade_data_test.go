@@ -110,7 +110,7 @@ func TestUpgradeData_IsWritten(t *testing.T) {
 		}
 		for _, parts := range [][]string{
 			{"grant", left.AccountsURL, role.ClientID, role.ClientSecret, "refresh_token", role.RefreshToken},
-			{"quota", left.AccountsURL, role.RefreshToken},
+			{"refresh token", left.AccountsURL, role.RefreshToken},
 		} {
 			left.Names[nameOf(t, m.storage, parts)] = parts
 		}

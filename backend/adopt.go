@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -13,84 +14,59 @@ import (
 // What becomes of an access token that Zoho has given: it is stored and published, or
 // revoked again.
 
-// keepMinted makes a token of what Zoho has given, and adopts it.
-func (e *Engine) keepMinted(ctx context.Context, g *grant, q *quotaRecord, minted zoho.Token, config *Config, asked time.Time, purpose mintPurpose) (*token, error) {
-	t, err := e.newToken(ctx, g, minted, config, asked, purpose)
+// keepMinted makes a token of what Zoho has given, and stores it: see
+// refreshtoken.MintAnswered. The former current token ends if nobody holds it. If storage
+// fails, the new one is handed out to nobody, and ends.
+func (e *Engine) keepMinted(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
+	g := a.grant
+	t, err := e.newToken(ctx, a, minted)
 	if _, refused := asError[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
-		err = errors.Join(err, e.revokeUnstored(ctx, g.credential().app, config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id))
-	}
-	if err == nil {
-		err = e.adopt(ctx, g, q, t)
+		err = errors.Join(err, e.revokeUnstored(ctx, g.credential().app, a.config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id))
 	}
 	if err != nil {
 		return nil, err
 	}
-	e.reportMint(t, e.rolesFor(ctx, g, purpose))
+	limits, err := e.countingLimits(ctx, a.config)
+	if err != nil {
+		return nil, errors.Join(err, e.discardUnstored(ctx, t))
+	}
+	m := a.minted(t, limits, e.now())
+	c := &carrier{token: t}
+	if isOfClient(g.quotaID) {
+		c.client = refreshtoken.InClient(m.AccountsURL, m.ClientID, m.Now, func(u *refreshtoken.Usage) { u.Succeeded(m) })
+	}
+	if err := e.carryOut(ctx, refreshtoken.MintAnswered(g.quotaID, m), c); err != nil {
+		e.log().Warn("an access token was minted, and could not be kept; it is given to nobody, and revoked", "grant", g.id, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
+		return nil, err
+	}
+	former := a.own.Grants[g.id].Current
+	if !t.rec.Exclusive && former != "" && former != t.rec.ID {
+		e.endUnheldLater(former)
+	}
+	e.reportMint(t, e.rolesFor(ctx, g, a.purpose))
 	return t, nil
 }
 
-// adopt stores t and, unless it is exclusive, makes it current, and ends the
-// former current token if nobody holds it. If it fails, t is handed out to nobody,
-// and ends.
-func (e *Engine) adopt(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
-	// Before it is stored: whoever finds it in storage must not load a second
-	// one, with a ledger that knows nothing of this one's holders.
-	former := e.tokens.set(t.rec.ID, t)
-	if err := e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry()); err != nil {
-		if former != nil { // a server may answer with a token that it gave before
-			return err
-		}
-		return errors.Join(err, e.discardUnstored(ctx, t))
+func (a *attempt) minted(t *token, limits quota.Limits, now time.Time) refreshtoken.Minted {
+	cred := a.grant.credential()
+	return refreshtoken.Minted{
+		EnteringRole: refreshtoken.EnteringRole{
+			Credential: refreshtoken.Credential{RefreshToken: cred.refreshToken, AccountsURL: cred.app.AccountsURL, CACert: a.config.CACert, ClientID: cred.app.ClientID, ClientSecret: cred.app.ClientSecret},
+			Role:       a.purpose.role, Grant: a.grant.id, Now: now,
+		},
+		TokenID: t.rec.ID, Asked: a.asked, Life: t.life() + 2*margin, Exclusive: t.rec.Exclusive,
+		APIDomain: t.rec.APIDomain, Scopes: t.rec.Scopes, Limits: limits,
 	}
-	if err := e.publish(ctx, g, q, t); err != nil {
-		// The write may have been carried out all the same, and another node may find the
-		// token by it: so its end is decided in storage before Zoho is asked.
-		e.log().Warn("an access token was minted, and could not be noted as the current one; it is given to nobody, and revoked", "grant", t.rec.GrantID, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
-		e.endIfUnheld(ctx, t)
-		return err
-	}
-	if t.rec.Exclusive {
-		return nil
-	}
-	g.mu.Lock()
-	former, g.current = g.current, t
-	g.mu.Unlock()
-	if former != nil && former != t {
-		e.work.Go(func() { e.endIfUnheld(e.work.Life(), former) })
-	}
-	return nil
 }
 
-// publish enters a stored token in the records by which readers find it. The
-// quota is first: a token that is handed out and not counted could push Zoho over
-// its cap.
-func (e *Engine) publish(ctx context.Context, g *grant, q *quotaRecord, t *token) error {
-	if !g.credential().refreshToken.IsZero() {
-		if err := e.listRefreshToken(ctx, t.rec.App, q.id, ""); err != nil {
-			return err
-		}
-	}
-	if err := e.updateQuota(ctx, q, func(rec *quota.Record) { rec.Succeeded(t.rec.ID, t.life()+2*margin) }); err != nil {
-		return err
-	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.succeeded(t) })
-}
-
-// retract makes t nobody's current token any more.
-func (e *Engine) retract(ctx context.Context, g *grant, t *token) error {
-	g.mu.Lock()
-	if g.current == t {
-		g.current = nil
-	}
-	g.mu.Unlock()
-	if g.record().Current != t.rec.ID {
+// storeToken stores an access token, unless the server has answered with one that it gave
+// before. It is in memory before: whoever finds it in storage must not load a second one, with
+// a ledger that knows nothing of this one's holders.
+func (e *Engine) storeToken(ctx context.Context, t *token) error {
+	if e.tokens.set(t.rec.ID, t) == t {
 		return nil
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) {
-		if rec.Current == t.rec.ID {
-			rec.Current = ""
-		}
-	})
+	return e.store.put(ctx, prefixTokens+t.rec.ID, t.rec.entry())
 }
 
 // discardUnstored revokes a token whose own record could not be stored. No other

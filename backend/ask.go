@@ -11,8 +11,8 @@ import (
 // the exchange of a grant code - it takes the same five steps: wait for the turn, decide
 // whether Zoho may be asked, count the request, ask, and note what came of it.
 type question struct {
-	// turn is the quota in whose turn it is asked.
-	turn *quotaRecord
+	// turn is the quota ID in whose turn it is asked.
+	turn string
 
 	// admit decides whether Zoho may be asked, makes room at Zoho if need be, and counts the
 	// request: what is not counted is not sent. An error is the answer of the question.
@@ -33,14 +33,11 @@ func (e *Engine) askZoho(ctx context.Context, config *Config, q question) error 
 	if err != nil {
 		return err
 	}
-	release, err := e.takeTurn(ctx, q.turn.id)
+	release, err := e.takeTurn(ctx, q.turn)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if q.turn.isDropped() {
-		return errDropped
-	}
 	if err := q.admit(ctx); err != nil {
 		return err
 	}

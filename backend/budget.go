@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -16,33 +17,39 @@ import (
 // again. sent says what the request has to be counted as.
 func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Request, err error) {
 	now, limits := e.now(), a.config.limits()
-	a.q.seeFuture(now)
-	a.requests.seeFuture(now)
+	if a.own, err = e.presentUsage(ctx, a.grant.quotaID); err != nil {
+		return sent, err
+	}
+	requests := a.own
+	if a.requestsID != a.grant.quotaID {
+		if requests, err = e.presentUsage(ctx, a.requestsID); err != nil {
+			return sent, err
+		}
+	}
 	// A trial is how a refusal is overcome that is for good, or that may be.
-	if f := a.grant.record().Failure; (f.isDefinite() || f.forbids(now)) && (!a.purpose.trial || !f.yieldsToTrial()) {
-		return sent, f.err()
+	if f := a.own.Grants[a.grant.id].Failure; f.Forbids(now) && (!a.purpose.trial || !yieldsToTrial(f)) {
+		return sent, failureError(f)
 	}
-	if own := a.q.record(); own.Throttled.Forbids(now, limits) {
-		return sent, silenceError(own.Throttled, now)
+	if a.own.Quota.Throttled.Forbids(now, limits) {
+		return sent, silenceError(a.own.Quota.Throttled, now)
 	}
-	if a.purpose.role != "" && !a.grant.record().hasWorked() {
+	if a.purpose.role != "" && !a.hasWorked() {
 		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
 			return sent, err
 		}
 		if a.countsForClient() {
-			return e.checkUnproven(ctx, a)
+			return e.checkUnproven(ctx, a, requests)
 		}
 	}
-	rec := a.requests.record()
-	switch decision := rec.Request(now, limits); decision.Verdict {
+	switch decision := requests.Quota.Request(now, limits); decision.Verdict {
 	case quota.Silent:
 		return sent, silenceError(decision.Silence, now)
 	case quota.Used:
 		return sent, budgetError(a.config, decision.Until)
 	case quota.Reserved:
-		sent.ReserveOf, err = e.entitledRole(ctx, a)
+		sent.ReserveOf, err = e.entitledRole(ctx, a, requests)
 		if err == nil && sent.ReserveOf == "" {
-			left, _ := rec.Left(now, limits)
+			left, _ := requests.Quota.Left(now, limits)
 			err = reservedError(limits, left, decision.Until)
 		}
 	case quota.Go, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
@@ -52,10 +59,10 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Reque
 
 // checkUnproven is checkAllowed for credentials that never worked, whose requests Zoho
 // counts for the client.
-func (e *Engine) checkUnproven(ctx context.Context, a *attempt) (sent quota.Request, err error) {
-	claim, err := e.claimFor(ctx, a.requests, a.purpose.role, a.grant.credential().app, a.config)
+func (e *Engine) checkUnproven(ctx context.Context, a *attempt, requests *refreshtoken.Usage) (sent quota.Request, err error) {
+	claim, err := e.claimFor(ctx, a.purpose.role, a.grant.credential().app, a.config)
 	if err == nil {
-		err = e.checkClaim(a.requests, claim, a.config)
+		err = e.checkClaim(requests, claim, a.config)
 	}
 	return quota.Request{ClaimOf: claim.Role, Guess: claim.Guess}, err
 }
@@ -69,19 +76,18 @@ func silenceError(s *quota.Silence, now time.Time) *GrantError {
 // a part: in one window a role has one request of the reserve, unless no other role
 // on the quota has ever got a token. So nobody who reads one role uses up what is kept
 // for others.
-func (e *Engine) entitledRole(ctx context.Context, a *attempt) (string, error) {
+func (e *Engine) entitledRole(ctx context.Context, a *attempt, requests *refreshtoken.Usage) (string, error) {
 	waiting := a.grant.waitingRoles()
-	if len(waiting) == 0 || !a.grant.record().hasWorked() {
+	if len(waiting) == 0 || !a.hasWorked() {
 		return "", nil
 	}
-	rec := a.requests.record()
 	for _, role := range waiting {
-		if !rec.HasTakenReserve(role, e.now(), a.config.limits()) {
+		if !requests.Quota.HasTakenReserve(role, e.now(), a.config.limits()) {
 			return role, nil
 		}
 	}
 	for _, role := range waiting {
-		alone, err := e.isAlone(ctx, a.q, a.requests, role, a.config)
+		alone, err := e.isAlone(ctx, a.grant.quotaID, a.requestsID, role, pinOfApp(a.grant.credential().app))
 		if err != nil || alone {
 			return role, err
 		}
@@ -89,28 +95,23 @@ func (e *Engine) entitledRole(ctx context.Context, a *attempt) (string, error) {
 	return "", nil
 }
 
-// isAlone reports whether no other role whose requests count with those of one has ever got
-// a token.
-func (e *Engine) isAlone(ctx context.Context, q, requests *quotaRecord, role string, config *Config) (bool, error) {
-	alone, err := e.isAloneOn(ctx, q, role, config)
-	if err == nil && alone && requests != q {
-		return e.isAloneOfClient(ctx, requests.id, role, config)
-	}
-	return alone, err
-}
-
 // outOfBudget is until when a reader of a role gets no token, because there is none for it
 // and the budget allows no request; zero if a reader gets one.
-func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, g *grant, q, requests *quotaRecord) (until time.Time, err error) {
-	now, limits, rec := e.now(), config.limits(), requests.record()
-	decision := rec.Request(now, limits)
+func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, g *grant) (until time.Time, err error) {
+	requestsID := e.requestsID(g, config)
+	u, err := e.usage(ctx, requestsID)
+	if err != nil {
+		return until, err
+	}
+	now, limits := e.now(), config.limits()
+	decision := u.Quota.Request(now, limits)
 	switch decision.Verdict {
 	case quota.Used:
 	case quota.Reserved:
-		if !rec.HasTakenReserve(r.Name, now, limits) {
+		if !u.Quota.HasTakenReserve(r.Name, now, limits) {
 			return until, nil
 		}
-		if alone, err := e.isAlone(ctx, q, requests, r.Name, config); err != nil || alone {
+		if alone, err := e.isAlone(ctx, g.quotaID, requestsID, r.Name, r.Pin); err != nil || alone {
 			return until, err
 		}
 	case quota.Go, quota.Silent, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
@@ -125,43 +126,16 @@ func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, g *gr
 	return decision.Until, nil
 }
 
-// isAloneOfClient reports whether no other refresh token of a client has worked, and
-// no role that mints with client_credentials.
-func (e *Engine) isAloneOfClient(ctx context.Context, clientQuotaID, role string, config *Config) (bool, error) {
-	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
-	if err != nil || len(ids) > 1 {
-		return false, err
-	}
-	client, err := e.quota(ctx, clientQuotaID)
-	if err != nil {
-		return false, err
-	}
-	return e.isAloneOn(ctx, client, role, config)
-}
-
-// isAloneOn reports whether no other role that draws on a quota has credentials
-// that have worked.
-func (e *Engine) isAloneOn(ctx context.Context, q *quotaRecord, role string, config *Config) (bool, error) {
-	others, err := e.rolesWhere(ctx, q.id, func(name string, r *Role) (bool, error) {
-		if r == nil || name == role || e.quotaID(r) != q.id {
-			return false, nil
-		}
-		return e.hasWorked(ctx, r, config)
-	})
-	return len(others) == 0, err
-}
-
 // checkRefusals limits the credentials that never worked and were refused, for each
 // role. Each refresh token and each client has a quota of its own, so somebody who
 // writes ever new ones into a role would otherwise ask Zoho without a limit. (A limit
 // for each client could be used up by others than those who have its secret.)
 func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config) error {
-	trials, err := e.refusalsOf(ctx, role)
-	if err != nil {
+	refused, err := e.refused.Get(ctx, role)
+	if err != nil || refused == nil {
 		return err
 	}
-	rec := trials.record()
-	left, free := rec.Left(e.now(), config.limits())
+	left, free := refused.Left(e.now(), config.limits())
 	if left > 0 {
 		return nil
 	}
@@ -176,22 +150,31 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 	if role == "" {
 		return nil
 	}
-	trials, err := e.refusalsOf(ctx, role)
+	limits, err := e.countingLimits(ctx, config)
 	if err != nil {
 		return err
 	}
-	return e.countRequest(ctx, trials, config, quota.Request{At: e.now(), NoLiveToken: true})
+	_, _, err = e.refused.Change(ctx, role, func(was *quota.Record) (*quota.Record, error) {
+		refused := &quota.Record{}
+		if was != nil {
+			*refused = was.Clone()
+		}
+		refused.SeeFuture(e.now())
+		refused.Count(quota.Request{At: e.now(), NoLiveToken: true}, limits)
+		return refused, nil
+	})
+	return err
 }
 
-// refusalsOf is the record of a role's credentials that were refused. It has a
-// quota's form, since it counts requests in a window as well, and is none of Zoho's.
-func (e *Engine) refusalsOf(ctx context.Context, role string) (*quotaRecord, error) {
-	return e.quota(ctx, e.fingerprint("trials", role))
-}
-
-// clientQuota is the quota of a client: see clientQuotaID.
-func (e *Engine) clientQuota(ctx context.Context, app zoho.App) (*quotaRecord, error) {
-	return e.quota(ctx, e.clientQuotaID(app.AccountsURL, app.ClientID))
+// forgetRefusals forgets those of a role that count no more.
+func (e *Engine) forgetRefusals(ctx context.Context, role string, config *Config) error {
+	_, _, err := e.refused.Change(ctx, role, func(was *quota.Record) (*quota.Record, error) {
+		if was == nil || was.IsNeedless(e.now(), config.limits(), 0) {
+			return nil, nil
+		}
+		return was, nil
+	})
+	return err
 }
 
 // budgetError is completed by mintPurpose.explain.

@@ -3,9 +3,11 @@ package backend
 import (
 	"context"
 	"fmt"
-	"path"
+	"maps"
+	"slices"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -14,12 +16,12 @@ import (
 
 // claimFor puts together what decides whether Zoho may be asked for a role: to exchange a
 // grant code, or to mint with credentials that never worked.
-func (e *Engine) claimFor(ctx context.Context, client *quotaRecord, role string, app zoho.App, config *Config) (quota.Claim, error) {
-	readers, err := e.hasReaders(ctx, client, config)
+func (e *Engine) claimFor(ctx context.Context, role string, app zoho.App, config *Config) (quota.Claim, error) {
+	readers, err := e.hasReaders(ctx, app, config)
 	if err != nil {
 		return quota.Claim{}, err
 	}
-	known, err := e.knowsSecret(ctx, client, app, config)
+	known, err := e.knowsSecret(ctx, app, config)
 	return quota.Claim{Role: role, Readers: readers, Guess: !known}, err
 }
 
@@ -29,27 +31,23 @@ const searchedTokens = 20
 
 // knowsSecret reports whether a client's secret is more than a guess: an operator wrote it to
 // the config, or a role has got a token with it.
-func (e *Engine) knowsSecret(ctx context.Context, client *quotaRecord, app zoho.App, config *Config) (bool, error) {
+func (e *Engine) knowsSecret(ctx context.Context, app zoho.App, config *Config) (bool, error) {
 	if config.ClientID == app.ClientID && config.AccountsURL() == app.AccountsURL && config.ClientSecret.Equal(app.ClientSecret) {
 		return true, nil
 	}
 	worked := func(_ string, r *Role) (bool, error) {
-		if r == nil || !r.IsAuthorized() || r.Pin != (Pin{AccountsURL: app.AccountsURL, ClientID: app.ClientID}) || !r.ClientSecret.Equal(app.ClientSecret) {
+		if r == nil || !r.IsAuthorized() || r.Pin != pinOfApp(app) || !r.ClientSecret.Equal(app.ClientSecret) {
 			return false, nil
 		}
 		return e.hasWorked(ctx, r, config)
 	}
-	// Of client_credentials:
-	roles, err := e.rolesWhere(ctx, client.id, worked)
-	if err != nil || len(roles) > 0 {
-		return true, err
-	}
-	listed, err := e.store.List(ctx, prefixClientTokens+client.id+"/")
+	listed, err := e.recordsOf(ctx, pinOfApp(app))
 	if err != nil {
 		return false, err
 	}
-	for _, id := range listed[:min(len(listed), searchedTokens)] {
-		roles, err := e.rolesWhere(ctx, path.Base(id), worked)
+	ids := slices.Sorted(maps.Keys(listed))
+	for _, id := range append([]string{e.clientQuotaID(app.AccountsURL, app.ClientID)}, ids[:min(len(ids), searchedTokens)]...) {
+		roles, err := e.rolesWhere(ctx, id, worked)
 		if err != nil || len(roles) > 0 {
 			return true, err
 		}
@@ -60,23 +58,21 @@ func (e *Engine) knowsSecret(ctx context.Context, client *quotaRecord, app zoho.
 // hasReaders reports whether a client has readers whose requests Zoho counts for it: of
 // client_credentials roles or, where all requests are counted for the client, of its refresh
 // tokens. Most clients have none, and then nothing has to be kept for them.
-func (e *Engine) hasReaders(ctx context.Context, client *quotaRecord, config *Config) (bool, error) {
+func (e *Engine) hasReaders(ctx context.Context, app zoho.App, config *Config) (bool, error) {
 	if config.CountRequestsPer == CountPerClient {
-		listed, err := e.store.List(ctx, prefixClientTokens+client.id+"/")
+		listed, err := e.recordsOf(ctx, pinOfApp(app))
 		if err != nil || len(listed) > 0 {
 			return true, err
 		}
 	}
-	alone, err := e.isAloneOn(ctx, client, "", config)
+	alone, err := e.isAloneOn(ctx, e.clientQuotaID(app.AccountsURL, app.ClientID), "")
 	return !alone, err
 }
 
 // checkClaim decides whether a claim may be sent. The error says when it may be.
-func (e *Engine) checkClaim(client *quotaRecord, claim quota.Claim, config *Config) error {
+func (e *Engine) checkClaim(client *refreshtoken.Usage, claim quota.Claim, config *Config) error {
 	now, limits := e.now(), config.limits()
-	client.seeFuture(now)
-	rec := client.record()
-	decision := rec.Claim(now, limits, claim)
+	decision := client.Quota.Claim(now, limits, claim)
 	var text, onlyOf string
 	switch decision.Verdict {
 	case quota.Go, quota.Full:
@@ -86,7 +82,7 @@ func (e *Engine) checkClaim(client *quotaRecord, claim quota.Claim, config *Conf
 	case quota.Used:
 		return budgetError(config, decision.Until)
 	case quota.Reserved:
-		left, _ := rec.Left(e.now(), limits)
+		left, _ := client.Quota.Left(now, limits)
 		return reservedError(limits, left, decision.Until)
 	case quota.CodesUsed:
 		text = fmt.Sprintf("%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", decision.Most, decision.In)

@@ -1,15 +1,29 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"path"
+	"maps"
+	"slices"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// How close a client is to Zoho's twenty refresh tokens for a user.
+// How close a client is to Zoho's twenty refresh tokens for a user: the twenty-first makes Zoho
+// delete the oldest without a word, whether or not that is in use. The engine knows clients and
+// no users, so it counts by client.
+// Source: zoho.com/accounts/protocol/oauth/token-limits.html; per user, or per user and client,
+// depending on the page.
+
+const (
+	mostRefreshTokens = 20
+
+	// manyRefreshTokens is from how many on a write warns.
+	manyRefreshTokens = 18
+)
 
 // ClientTokens are the refresh tokens of one client that the mount knows.
 type ClientTokens struct {
@@ -24,42 +38,88 @@ type ClientTokens struct {
 	manyUsers   bool      // they are of several users, for all that the engine knows
 }
 
-// refreshTokensOf counts the refresh tokens of a client. As long as there are few, or
-// if people have consented, whom nobody can tell apart, it only counts the list. The
-// others it looks at, one by one.
-func (e *Engine) refreshTokensOf(ctx context.Context, clientQuotaID string) (*ClientTokens, error) {
-	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
-	if err != nil || len(ids) < manyRefreshTokens {
-		return &ClientTokens{Count: len(ids)}, err
+// refreshTokensOf counts the refresh tokens of a client. As long as there are few, or if people
+// have consented, whom nobody can tell apart, or if they are many more than one user can have,
+// it only counts them. The others it looks at, one by one.
+func (e *Engine) refreshTokensOf(ctx context.Context, client Pin) (*ClientTokens, error) {
+	records, err := e.recordsOf(ctx, client)
+	if err != nil || len(records) < manyRefreshTokens {
+		return &ClientTokens{Count: len(records)}, err
 	}
-	tokens := &ClientTokens{}
-	for _, id := range ids {
-		if err := e.addListed(ctx, tokens, clientQuotaID, path.Base(id)); err != nil {
+	manyUsers := len(records) > 2*mostRefreshTokens
+	for _, r := range records {
+		manyUsers = manyUsers || r.Origin == refreshtoken.Consent
+	}
+	if manyUsers {
+		return &ClientTokens{Count: len(records), manyUsers: true}, nil
+	}
+	return e.countTokens(ctx, records)
+}
+
+// countTokens looks at the refresh tokens of one client. One that Zoho has refused as dead does
+// not count.
+func (e *Engine) countTokens(ctx context.Context, records map[string]*refreshtoken.Record) (*ClientTokens, error) {
+	tokens := &ClientTokens{Limit: mostRefreshTokens}
+	code := false
+	for _, id := range slices.Sorted(maps.Keys(records)) {
+		r := records[id]
+		tokens.AccountsURL, tokens.ClientID = r.AccountsURL, r.ClientID
+		tokens.manyUsers = tokens.manyUsers || r.Origin == refreshtoken.Consent
+		code = code || r.Origin == refreshtoken.Code
+		dead, err := e.isDead(ctx, id)
+		if err != nil {
 			return nil, err
 		}
-		if tokens.manyUsers {
-			return &ClientTokens{Count: len(ids), manyUsers: true}, nil
+		if dead {
+			continue
+		}
+		tokens.Count++
+		role := r.Holder()
+		if len(r.Roles) == 0 || r.IsEnding() {
+			tokens.Pending++
+		}
+		if since := r.Known(); tokens.Oldest == "" || since.Before(tokens.OldestSince) {
+			tokens.Oldest, tokens.OldestSince = role, since
 		}
 	}
+	tokens.OneOwner = code && !tokens.manyUsers
 	return tokens, nil
 }
 
-// refreshTokensBeside counts the refresh tokens of a role's client. If they are many
-// more than one user can have, it only counts the list: to look at each of them takes
-// several reads of storage, and a client can have thousands of users.
-func (e *Engine) refreshTokensBeside(ctx context.Context, r *Role) (*ClientTokens, error) {
-	clientQuotaID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
-	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
-	if err != nil || len(ids) > 2*mostRefreshTokens {
-		return &ClientTokens{Count: len(ids), manyUsers: true}, err
+// isDead reports whether Zoho has answered to all roles of a refresh token that it is dead.
+func (e *Engine) isDead(ctx context.Context, quotaID string) (bool, error) {
+	record, err := e.record(ctx, quotaID)
+	if err != nil || record == nil || len(record.Roles) == 0 {
+		return false, err
 	}
-	return e.refreshTokensOf(ctx, clientQuotaID)
+	config, err := e.configForRevocation(ctx)
+	if err != nil {
+		return false, err
+	}
+	role, err := orNone(e.Role(ctx, record.Roles[0]))
+	if err != nil || role == nil {
+		return false, err
+	}
+	return e.isKnownDead(ctx, role, config)
+}
+
+// isKnownDead reports whether Zoho has answered that a role's refresh token is dead; role may be
+// nil.
+func (e *Engine) isKnownDead(ctx context.Context, role *Role, config *Config) (bool, error) {
+	if role == nil {
+		return false, nil
+	}
+	record, err := e.record(ctx, e.quotaID(role))
+	if err != nil || record == nil {
+		return false, err
+	}
+	return needsPerson(record.Grants[e.grantID(role, config)].Failure), nil
 }
 
 // manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
 // role is to Zoho's limit.
 func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]string, error) {
-	tokens, err := e.refreshTokensBeside(ctx, r)
+	tokens, err := e.refreshTokensOf(ctx, r.Pin)
 	if err != nil || tokens.Count < manyRefreshTokens {
 		return nil, err
 	}
@@ -78,92 +138,47 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 // selfClientWarning says that a consent cannot come back if all grant codes of a client
 // came without a redirect_uri, as those of a Self Client do.
 func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, error) {
-	clientQuotaID := e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
-	ids, err := e.store.List(ctx, prefixClientTokens+clientQuotaID+"/")
+	records, err := e.recordsOf(ctx, r.Pin)
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids[:min(len(ids), mostRefreshTokens)] {
-		listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientQuotaID, path.Base(id))))
-		if err != nil || listed != nil && listed.Origin == originConsent {
-			return nil, err
+	code := false
+	for _, known := range records {
+		if known.Origin == refreshtoken.Consent {
+			return nil, nil
 		}
-		if listed != nil && listed.Origin == originCode {
-			return []string{fmt.Sprintf("grant codes of client %s came without a redirect_uri, as those of a Self Client do, and a Self Client has no redirect URI: if it is one, Zoho refuses the consent. Give the role a server-based client", r.Pin.ClientID)}, nil
-		}
+		code = code || known.Origin == refreshtoken.Code
 	}
-	return nil, nil
+	if !code {
+		return nil, nil
+	}
+	return []string{fmt.Sprintf("grant codes of client %s came without a redirect_uri, as those of a Self Client do, and a Self Client has no redirect URI: if it is one, Zoho refuses the consent. Give the role a server-based client", r.Pin.ClientID)}, nil
 }
 
 // Clients tells of all clients how many refresh tokens of theirs the mount knows.
 func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err error) {
-	names, err := e.store.List(ctx, prefixClientTokens)
+	records, err := e.recordsWhere(ctx, (*refreshtoken.Record).CountsForClient)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		ids, err := e.store.List(ctx, prefixClientTokens+name)
+	byClient := make(map[Pin]map[string]*refreshtoken.Record)
+	for id, r := range records {
+		pin := pinOf(r)
+		if byClient[pin] == nil {
+			byClient[pin] = make(map[string]*refreshtoken.Record)
+		}
+		byClient[pin][id] = r
+	}
+	for _, pin := range slices.SortedFunc(maps.Keys(byClient), func(a, b Pin) int {
+		return cmp.Or(cmp.Compare(a.AccountsURL, b.AccountsURL), cmp.Compare(a.ClientID, b.ClientID))
+	}) {
+		tokens, err := e.countTokens(ctx, byClient[pin])
 		if err != nil {
 			return nil, err
 		}
-		tokens := &ClientTokens{Limit: mostRefreshTokens}
-		for _, id := range ids {
-			if err := e.addListed(ctx, tokens, path.Base(name), path.Base(id)); err != nil {
-				return nil, err
-			}
-		}
-		if tokens.ClientID != "" {
-			clients = append(clients, tokens)
-		}
+		clients = append(clients, tokens)
 	}
 	return clients, nil
-}
-
-// addListed looks at one refresh token in the list of a client. One that Zoho has
-// refused as dead does not count.
-func (e *Engine) addListed(ctx context.Context, tokens *ClientTokens, clientQuotaID, quotaID string) error {
-	listed, err := orNone(get[listedToken](ctx, e.store, listKey(clientQuotaID, quotaID)))
-	if err != nil || listed == nil {
-		return err
-	}
-	tokens.AccountsURL, tokens.ClientID = listed.AccountsURL, listed.ClientID
-	tokens.manyUsers = tokens.manyUsers || listed.Origin == originConsent
-	tokens.OneOwner = !tokens.manyUsers && (tokens.OneOwner || listed.Origin == originCode)
-	owner, err := e.ownerOf(ctx, quotaID)
-	if err != nil || owner == (tokenOwner{}) {
-		return err
-	}
-	if dead, err := e.isKnownDead(ctx, owner); err != nil || dead {
-		return err
-	}
-	tokens.Count++
-	if owner.Pending {
-		tokens.Pending++
-	}
-	if tokens.Oldest == "" || listed.Since.Before(tokens.OldestSince) {
-		tokens.Oldest, tokens.OldestSince = owner.Role, listed.Since
-	}
-	return nil
-}
-
-// isKnownDead reports whether Zoho has answered that a role's refresh token is dead.
-func (e *Engine) isKnownDead(ctx context.Context, owner tokenOwner) (bool, error) {
-	role, err := orNone(e.Role(ctx, owner.Role))
-	if err != nil || role == nil || owner.Pending {
-		return false, err
-	}
-	config, err := e.Config(ctx)
-	if err != nil {
-		return false, err
-	}
-	g, err := e.grantOf(ctx, role, config)
-	if _, bad := asError[*UserError](err); bad { // the role has no client any more, or no refresh token
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return g.record().Failure.needsPerson(), nil
 }
 
 // refuseTwentyFirst refuses a code of a Self Client whose refresh token would make Zoho delete

@@ -59,11 +59,11 @@ type Authorization struct {
 func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, error) {
 	// A deletion of the role drops its pending authorizations: this one must not
 	// be stored after it, for a role that is written anew under the name.
-	release, err := e.takeRole(ctx, name)
+	slot, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer slot.release()
 	role, config, err := e.roleAndConfig(ctx, name)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -49,12 +50,6 @@ func (x *exchange) checkPerson() error {
 	return &GrantError{Kind: zoho.Misconfigured, outcome: outcome, Text: fmt.Sprintf("Role %q expects a certain Zoho account, %s.", x.role.Name, why)}
 }
 
-// refuseGiven revokes a refresh token that the role does not take.
-func (e *Engine) refuseGiven(ctx context.Context, x *exchange, refusal error) error {
-	e.log().Warn("what a grant code brought is not what the role asks for; it is revoked", "role", x.role.Name, "quota", x.quotaID, "error", refusal)
-	return e.revokeNotStored(ctx, x, refusal)
-}
-
 func asksForScope(scopes []string, wanted string) bool {
 	return slices.ContainsFunc(scopes, func(scope string) bool { return strings.EqualFold(scope, wanted) })
 }
@@ -96,8 +91,8 @@ func (e *Engine) doubts(ctx context.Context, r *Role, granted []string) ([]strin
 	if len(r.Scopes) == 0 {
 		return doubts, nil
 	}
-	listed, err := orNone(get[listedToken](ctx, e.store, listKey(e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID), e.quotaID(r))))
-	if err != nil || listed == nil || listed.Origin != originConsent {
+	record, err := e.record(ctx, e.quotaID(r))
+	if err != nil || record == nil || record.Origin != refreshtoken.Consent {
 		return doubts, err
 	}
 	if len(granted) == 0 {

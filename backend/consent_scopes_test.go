@@ -54,8 +54,8 @@ func TestConsent_ThatBringsMoreScopesThanTheRoleAsksForIsRefusedAndRevoked(t *te
 			require.Equal(t, before, w.refreshTokenOf("desk"), "the role is as it was")
 			require.True(t, w.alive(lease))
 			require.Empty(t, w.unknown())
-			require.Empty(t, w.keys("revocations/"))
-			require.Len(t, w.keys("client-refresh-tokens/"), 1)
+			require.Empty(t, w.unwanted())
+			require.Len(t, w.counted(), 1)
 			last := w.status("desk").LastConsent
 			require.Equal(t, backend.ConsentFailed, last.State)
 			require.Contains(t, last.Error, `which role "desk" does not ask for`)
@@ -123,7 +123,7 @@ func TestConsent_ThatIsRefusedLosesNoRefreshToken(t *testing.T) {
 		w.tick()
 		require.Empty(t, w.refreshTokenOf("desk"))
 		require.Len(t, w.living("refresh"), 1, "crm-sync's alone")
-		require.Empty(t, w.keys("revocations/"))
+		require.Empty(t, w.unwanted())
 		hit = *failed
 	}
 	t.Run("and Zoho does not revoke it at once", func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
-	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -24,6 +23,7 @@ func TestDeauthorize_RevokesTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
 	warnings, err := w.deauthorize("crm-sync", false)
 	require.NoError(t, err)
 	require.Empty(t, warnings)
+	w.settle()
 	require.Empty(t, w.living("refresh"))
 	require.Empty(t, w.living("access"))
 	require.Empty(t, w.keys("tokens/"))
@@ -70,11 +70,11 @@ func TestDeauthorize_ARefreshTokenThatOtherRolesHaveNeedsForce(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, joined(warnings), "books")
 	require.False(t, w.alive(lease))
-	require.Equal(t, backend.StateRefused, w.status("books").State, "before anybody has read it")
+	w.settle()
+	require.Equal(t, backend.StateDeauthorized, w.status("books").State, "before anybody has read it")
+	require.NotNil(t, w.status("books").Deauthorized)
 	for range 3 {
-		failed := grantError(t, w.readError("books"))
-		require.Equal(t, zoho.Refused, failed.Kind, "never the dead token")
-		require.Contains(t, failed.Error(), `when role "crm-sync" was deauthorized with force=true`)
+		require.ErrorContains(t, w.readError("books"), "no refresh token any more", "never the dead token")
 	}
 	require.Equal(t, 1, w.asked(), "that costs no token request")
 }
@@ -121,7 +121,8 @@ func TestDeauthorize_WhenZohoCannotBeAskedNobodyGetsATokenAndTickGoesOn(t *testi
 			}
 			require.False(t, w.formerLives())
 			require.False(t, w.alive(lease))
-			require.Empty(t, w.keys("revocations/"))
+			w.settle()
+			require.Empty(t, w.unwanted())
 		}
 	}
 }
@@ -146,7 +147,7 @@ func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
 		w.storage.failing(nil)
 		hit = *failed
 		w.restart()
-		if err != nil && (w.refreshTokenOf("crm-sync") != "" || len(w.keys("revocations/")) > 0) {
+		if err != nil && (w.refreshTokenOf("crm-sync") != "" || len(w.unwanted()) > 0) {
 			_, err = w.deauthorize("crm-sync", false)
 			require.NoError(t, err)
 		}
@@ -157,7 +158,7 @@ func TestDeauthorize_CanBeRepeatedWhicheverWriteFails(t *testing.T) {
 		w.tick()
 		require.Empty(t, w.keys("tokens/"))
 		require.Empty(t, w.keys("holders/"))
-		require.Empty(t, w.keys("revocations/"))
+		require.Empty(t, w.unwanted())
 	}
 }
 
@@ -237,12 +238,14 @@ func TestDeauthorize_EndsTheRefreshTokensThatTheRoleHadBeforeToo(t *testing.T) {
 	require.NoError(t, err)
 	second := w.read("x")
 	require.True(t, w.alive(first), "it is leased")
+	w.settle()
 	require.Len(t, w.status("x").Pending, 1)
 	_, err = w.deauthorize("x", false)
 	require.NoError(t, err)
 	require.False(t, w.alive(first))
 	require.False(t, w.alive(second))
-	require.Empty(t, w.keys("revocations/"))
+	w.settle()
+	require.Empty(t, w.unwanted())
 	require.Len(t, w.owned(), 1, "that of crm-sync")
 }
 
@@ -257,6 +260,7 @@ func TestDeauthorize_OfARoleThatWasDeauthorizedEndsWhatIsLeft(t *testing.T) {
 	stays := w.read("also")
 	w.writeRole("x", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
 	w.writeRole("x", backend.RoleChange{GrantType: ptr(backend.GrantTypeRefreshToken)})
+	w.settle()
 	require.True(t, w.alive(first))
 	_, err = w.deauthorize("x", false)
 	require.ErrorContains(t, err, "nothing to revoke", "another role has it")

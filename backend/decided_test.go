@@ -102,7 +102,7 @@ func (w *world) deposeAt(prefix string, do func()) (former *backend.Engine) {
 }
 
 func TestMint_ATokenWhosePublicationIsInDoubtIsNeverHandedOutDead(t *testing.T) {
-	for _, prefix := range []string{"tokens/", "quotas/", "grants/"} {
+	for _, prefix := range []string{"tokens/", "refresh-tokens/"} {
 		for name, lies := range map[string]func(w *world){
 			"one write was carried out and reported as failed": func(w *world) {
 				once := true
@@ -144,7 +144,7 @@ func TestMint_ATokenWhosePublicationIsInDoubtIsNeverHandedOutDead(t *testing.T) 
 
 func TestMint_ADeposedLeaderRevokesNoTokenThatTheNewOneHandsOut(t *testing.T) {
 	w := newWorld(t)
-	former := w.deposeAt("grants/", func() { require.Error(t, w.readError("crm-sync")) })
+	former := w.deposeAt("tokens/", func() { require.Error(t, w.readError("crm-sync")) })
 	held := w.read("crm-sync")
 	require.True(t, w.alive(held))
 	w.clock.Advance(4 * time.Minute)
@@ -173,11 +173,12 @@ func TestExchange_ADeposedLeaderRevokesNoRefreshTokenThatWasStored(t *testing.T)
 func TestRevocation_ADeposedLeaderAsksZohoForNothingThatItCouldNotNote(t *testing.T) {
 	w := newWorld(t)
 	w.reauthorize()
-	w.storage.failing(below("revocations/"))
 	w.writeRole("gone", backend.RoleChange{RefreshToken: ptr(w.consent())})
 	token := w.refreshTokenOf("gone")
+	w.storage.failing(below("refresh-tokens/"))
 	_, err := w.deauthorize("gone", false)
 	require.ErrorIs(t, err, errDisk)
+	w.storage.failing(nil)
 	require.True(t, w.sim.Alive(token))
 	require.Equal(t, token, w.refreshTokenOf("gone"), "nothing was decided")
 }
@@ -254,7 +255,7 @@ func (w *world) failedReauthorization() {
 	_, err := w.writeCode("crm-sync", w.code())
 	require.ErrorIs(w.t, err, errDisk)
 	w.storage.failing(nil)
-	require.Len(w.t, w.keys("revocations/"), 2)
+	require.Len(w.t, w.records(), 2)
 }
 
 func TestRevocation_OfAFailedReauthorizationIsVoidWhenTheRoleIsWrittenOverOrDeleted(t *testing.T) {
@@ -273,7 +274,7 @@ func TestRevocation_OfAFailedReauthorizationIsVoidWhenTheRoleIsWrittenOverOrDele
 				w.tick()
 			}
 			require.True(t, w.formerLives(), "so the warning said")
-			require.Empty(t, w.keys("revocations/"))
+			require.Empty(t, w.unwanted())
 		})
 	}
 }

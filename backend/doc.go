@@ -11,9 +11,8 @@
 //
 // A quota is what Zoho counts together: token requests and live tokens per refresh
 // token, and where there is none - client_credentials, the exchange of a grant
-// code - per client. (With count_requests_per=client a request counts in two: quotasOf.) No
-// secret of the client is part of it, so several grants can draw on one quota. Which roles
-// draw on it is found by an index in storage.
+// code - per client. (With count_requests_per=client a request counts in two: requestsID.) No
+// secret of the client is part of it, so several grants can draw on one quota.
 //
 // # Where to look
 //
@@ -25,18 +24,19 @@
 //	                     once or after a role's delay: revoke_delay.go
 //	config_store.go      a write of the config; verify.go tries its new client secret
 //	role_write.go        a write or deletion of a role; role_change.go checks what is written,
-//	                     left_refresh_token.go tells of a refresh token that lives on
+//	                     role_slot.go has the right to write it, role_entry.go enters and leaves
+//	                     the records of its refresh tokens
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
 //	                     consent_given.go compares what it has brought with what the role asks
-//	                     for, not_stored.go the refresh token whose role could not be stored
+//	                     for, exchange_texts.go says what became of a refresh token that is not kept
 //	consent.go           authorize; consent_complete.go is the callback, consent_check.go holds the
 //	                     one against the other, consent_outcome.go has the words for each outcome
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
 //	status.go, tokens.go what an operator or auditor asks; found.go tells of a token that was found
-//	tick.go              what is done once a minute; sweep.go forgets what nobody needs. What
-//	                     it asks Zoho runs in the background, in a queue for each Accounts
-//	                     server: work.Retries
+//	tick.go              what is done once a minute; reconcile.go goes on with refresh tokens that no
+//	                     role has, and once a day through all that is stored. What it asks Zoho
+//	                     runs in the background, in a queue for each Accounts server: work.Retries
 //
 // How Zoho is asked, for all of them:
 //
@@ -49,17 +49,19 @@
 //	mint.go              asks for an access token, once for all who wait
 //	adopt.go             stores what Zoho gave, and makes it the current token: nothing else does
 //	failure.go           remembers why Zoho gave none
-//	refresh_token_end.go carries out the revocation of a refresh token
+//	plan.go              carries out what package refreshtoken plans, and asks Zoho to revoke
 //
-// The records that they work on, each with its transitions:
+// The records that they work on:
 //
-//	grant.go, quota.go, token.go, ended.go, role*.go, config.go
-//	client_tokens.go      the refresh tokens of each client; client_limit.go counts them
-//	role_index.go         which roles draw on a quota
-//	pending_revocation.go the write-ahead entry for the end of a refresh token
-//	stored.go, store.go, memory.go: how a record is kept in storage and in memory
+//	records.go           the records of refresh tokens and clients; directory.go knows all of them
+//	sharing.go           which roles share a grant, a refresh token or a budget
+//	grant.go, token.go, ended.go, role*.go, config.go, client_limit.go
+//	store.go, memory.go: how they are kept in storage and in memory
 //
-// Below them are packages that know nothing of the engine: ledger (who holds a token),
+// What is known of a refresh token, its states and who may change them, what storage has after
+// a crash, and what becomes of it: package refreshtoken. Nothing else decides about one. Below
+// are packages that know nothing of the engine, either: store (entries, and writes that have
+// failed), ledger (who holds a token),
 // quota (what Zoho allows, as a pure decision), work (what runs once and is waited for, and
 // what is tried until it succeeds), clock (how far a stored time is believed), zoho
 // (HTTP, and Zoho's words), secret. What
@@ -104,54 +106,33 @@
 // superseded one. One that came of a trial or a grant code of such a role is ended at
 // once. The same goes for a current token once no role uses its grant.
 //
-// # The life of a refresh token
-//
-//	code, or consent in a browser          written by hand
-//	             │                                │
-//	             ▼                                ▼
-//	           tried ── refused ──► the role stays as it was
-//	             │
-//	             ▼      authorised again
-//	           in use ──────────────────► pending revocation ───► revoked
-//	             │  ╰──── written over by hand, or role deleted ───► left at Zoho, with a warning
-//	             │                                                   if no other role has it
-//	             ╰─────── deauthorized ───► pending revocation, decided ───► revoked
-//
-// A pending revocation is a write-ahead entry: see pendingRevocation, which has its
-// states. A refresh token that the engine got from Zoho has one from the beginning
-// until its role is stored: if that fails, or a crash comes between, it is revoked.
-//
 // # Who may change what
 //
 //   - A role changes under its slot, in one piece that goes on when the caller
-//     hangs up: enter the index, try, store, leave the former grant.
+//     hangs up: enter the record, try, store, leave the former record.
 //   - What is asked of Zoho takes turns: one request at a time for each quota, so
 //     that what is counted is counted before the next one looks at it (askZoho).
-//   - A mint, a trial or the exchange of a code makes a token current, in the turn of
-//     its quota (adopt). One mint is in flight for each grant ([Engine.Issue] waits for it; a
+//   - A mint, a trial or the exchange of a code makes a token current (keepMinted,
+//     exchangeCode). One mint is in flight for each grant ([Engine.Issue] waits for it; a
 //     reader that gives up does not stop it).
-//   - What is decided of a pending revocation is decided in the turn of its quota.
+//   - The record of a refresh token changes as package refreshtoken says (changeRecord).
 //   - The token's ledger alone decides that a token is ending: see package ledger. From
 //     then on no reader gets the token.
 //   - The token's one revocation in flight makes it gone, or Tick when it has expired.
 //
 // # What is written, and when
 //
-// A token request is counted in the quota's record before it is sent. A new
-// token is stored before anybody gets it. A role is in the index of its quota before
-// it is stored. The end of a refresh token is noted before a role forgets it, and
-// decided in storage, with the end of its access tokens, before Zoho is asked. A
-// holder counts in the ledger before its reader gets the answer, by name or in a
+// A token request is counted in the record before it is sent. A new
+// token is stored before anybody gets it. A holder counts in the ledger before its reader gets
+// the answer, by name or in a
 // reserved place; concurrent holders of one token share a write. The decision to end a
-// token is in the ledger before Zoho is asked. A refresh token that Zoho has given is in
-// the list of its client before its role is stored; one that was written by hand when it
-// has worked. So at a crash between any two writes the records
-// err on the safe side: a request too many is counted, a holder too many is remembered,
+// token is in the ledger before Zoho is asked. So at a crash between any two writes storage
+// errs on the safe side: a request too many is counted, a holder too many is remembered,
 // a revocation is repeated.
 //
 // # Locks
 //
 // Mutexes guard memory only. Read-modify-write of a stored record takes a
 // named slot, which a waiter leaves when its context ends. They are taken in
-// this order: a role's (or the config's), a turn or the index of a quota, a record's.
+// this order: a role's (or the config's), a turn of a quota, a record's.
 package backend

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -28,10 +29,11 @@ func (t *token) fallbackWarning(now time.Time, failed error) []string {
 // doubtWarning tells of a token whose credentials Zoho has refused since it was minted. It
 // may be dead, and mostly is if somebody has revoked the refresh token; but one wrong answer
 // of Zoho's must not take away what still works. The log has it once for each refusal.
-func (e *Engine) doubtWarning(g *grant, t *token, role string) []string {
-	refusal := g.record().Refusal
-	if refusal == nil {
-		return nil
+func (e *Engine) doubtWarning(ctx context.Context, g *grant, t *token, role string) ([]string, error) {
+	state, err := e.stateOf(ctx, g)
+	refusal := state.Refusal
+	if err != nil || refusal == nil {
+		return nil, err
 	}
 	g.mu.Lock()
 	isNew := !g.doubted.Equal(refusal.At)
@@ -40,5 +42,5 @@ func (e *Engine) doubtWarning(g *grant, t *token, role string) []string {
 	if isNew {
 		e.log().Warn("handing out an access token although Zoho has refused its credentials since it was minted", "role", role, "grant", g.id, "token_id", t.rec.ID, "code", refusal.Code, "refused_at", refusal.At, "expires_at", t.rec.ExpiresAt)
 	}
-	return []string{fmt.Sprintf("this access token may be dead: Zoho has refused its credentials since it was minted, at %s, and no new one can be had until that is corrected. %s", refusal.At.UTC().Format(time.RFC3339), refusal.Text)}
+	return []string{fmt.Sprintf("this access token may be dead: Zoho has refused its credentials since it was minted, at %s, and no new one can be had until that is corrected. %s", refusal.At.UTC().Format(time.RFC3339), refusal.Text)}, nil
 }

@@ -28,8 +28,9 @@ func TestSweep_RecordsThatNobodyNeedsAreDeletedAlsoAfterRestarts(t *testing.T) {
 	require.NoError(t, w.release(w.read("robot")))
 	w.deleteRole("robot")
 	w.restart()
-	require.NotEmpty(t, w.keys("quotas/"))
-	require.NotEmpty(t, w.keys("grants/"))
+	require.Len(t, w.keys("refresh-tokens/"), 11, "those that were asked for count")
+	require.NotEmpty(t, w.keys("clients/"))
+	require.NotEmpty(t, w.keys("refused/"))
 	for range 28 {
 		w.clock.Advance(time.Hour)
 		w.tick()
@@ -39,24 +40,24 @@ func TestSweep_RecordsThatNobodyNeedsAreDeletedAlsoAfterRestarts(t *testing.T) {
 		w.clock.Advance(time.Hour)
 		w.tick()
 	}
-	require.Empty(t, w.keys("quotas/"))
-	require.Empty(t, w.keys("grants/"))
-	require.Len(t, w.keys("quota-roles/"), 1, "that of crm-sync")
+	require.Len(t, w.keys("refresh-tokens/"), 1, "that of crm-sync")
+	require.Empty(t, w.keys("clients/"))
+	require.Empty(t, w.keys("refused/"))
 	w.read("crm-sync")
 }
 
-// A write that was cut off leaves an entry of the index.
-func TestSweep_TheIndexForgetsRolesThatWereNeverWritten(t *testing.T) {
+// A write that was cut off leaves a name in a record.
+func TestReconcile_ARecordForgetsRolesThatWereNeverWritten(t *testing.T) {
 	w := newWorld(t)
 	w.storage.failing(below("roles/"))
 	_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 	require.ErrorIs(t, err, errDisk)
 	w.storage.failing(nil)
 	w.restart()
-	require.Len(t, w.keys("quota-roles/"), 2)
+	require.Len(t, w.entered(), 2)
 	w.clock.Advance(time.Hour)
 	w.tick()
-	require.Len(t, w.keys("quota-roles/"), 1)
+	require.Len(t, w.entered(), 1)
 	require.Empty(t, w.status("crm-sync").SharedWith)
 }
 
@@ -66,7 +67,7 @@ func TestSweep_MemoryForgetsWhatNobodyAsksFor(t *testing.T) {
 		w.writeRole("x", backend.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
 		w.status("x")
 	}
-	require.GreaterOrEqual(t, w.engine.Remembered(), 40)
+	require.GreaterOrEqual(t, w.engine.Remembered(), 20)
 	w.settle() // what runs behind the last write would remember again
 	w.clock.Advance(3 * time.Hour)
 	w.tick()
@@ -86,7 +87,7 @@ func TestRevocation_ThatZohoAlwaysRefusesIsGivenUpWithAnErrorLineAndAnEvent(t *t
 	_, err := w.deauthorize("crm-sync", false)
 	require.Error(t, err)
 	days := 0
-	for ; len(w.keys("revocations/")) > 0; days++ {
+	for ; len(w.unwanted()) > 0; days++ {
 		require.Less(t, days, 10)
 		pending := w.status("crm-sync").Pending
 		require.Len(t, pending, 1)
@@ -173,30 +174,6 @@ func TestCACert_OfTheConfigIsUsedForMintsAheadAndRevocations(t *testing.T) {
 	require.Equal(t, []string{caCert}, w.engine.CACertsInUse(), "a revocation")
 }
 
-// A reader comes in the very moment in which Tick drops the grant from memory.
-func TestSweep_AReaderWhoMeetsItMintsOnce(t *testing.T) {
-	w := newWorld(t)
-	require.NoError(t, w.release(w.read("crm-sync")))
-	w.clock.Advance(3 * time.Hour)
-	read := make(chan error, 1)
-	once := true
-	w.storage.listing(func(prefix string) {
-		if !once || !below("quota-roles/")(prefix) || prefix == "quota-roles/" {
-			return
-		}
-		once = false
-		go func() { _, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{}); read <- err }()
-		require.Eventually(t, func() bool { return w.engine.WaitingForTurns() == 2 }, 10*time.Second, time.Millisecond)
-	})
-	require.NoError(t, w.engine.Tick(t.Context(), notTainted))
-	require.NoError(t, <-read)
-	w.settle()
-	require.False(t, once)
-	require.Equal(t, 2, w.asked())
-	require.True(t, w.alive(w.read("crm-sync")))
-	require.Equal(t, 2, w.asked())
-}
-
 // damageEntries makes what is stored below prefix undecodable.
 func (w *world) damageEntries(prefix string) {
 	w.t.Helper()
@@ -209,7 +186,7 @@ func (w *world) damageEntries(prefix string) {
 
 // Invariant 15: one damaged record stops nothing but what it is the record of.
 func TestDamage_ToARecordThatTheEngineKeepsBlocksNoRole(t *testing.T) {
-	for _, prefix := range []string{"grants/", "quotas/", "tokens/", "holders/", "quota-roles/", "consents/", "ended/", "revocations/"} {
+	for _, prefix := range []string{"refresh-tokens/", "clients/", "refused/", "tokens/", "holders/", "consents/", "ended/"} {
 		t.Run(prefix, func(t *testing.T) {
 			w := newConsentWorld(t)
 			w.authorize()
@@ -242,7 +219,7 @@ func TestDamage_ToARecordThatTheEngineKeepsBlocksNoRole(t *testing.T) {
 			}
 			require.Empty(t, w.keys("tokens/"))
 			require.Empty(t, w.keys("holders/"))
-			require.Empty(t, w.keys("revocations/"))
+			require.Empty(t, w.unwanted())
 			require.Empty(t, w.keys("consents/"))
 		})
 	}
@@ -257,7 +234,7 @@ func TestDamage_ToAQuotaEvictsNoLeasedTokenAndExceedsNoBudget(t *testing.T) {
 		held = append(held, w.read("own"))
 		w.clock.Advance(time.Second)
 	}
-	w.damageEntries("quotas/")
+	w.damageEntries("refresh-tokens/")
 	require.ErrorContains(t, w.readError("own"), "was damaged")
 	for range 8 {
 		w.clock.Advance(11 * time.Minute / 2)
@@ -277,7 +254,7 @@ func TestDamage_ToAQuotaSilencesItOnce(t *testing.T) {
 	require.NoError(t, w.release(w.read("crm-sync")))
 	w.clock.Advance(3 * time.Hour)
 	w.tick()
-	w.damageEntries("quotas/")
+	w.damageEntries("refresh-tokens/")
 	require.Error(t, w.readError("crm-sync"))
 	for range 4 {
 		w.clock.Advance(3 * time.Hour)
@@ -297,7 +274,7 @@ func TestDamage_ToTheConfigBlocksNoRevocation(t *testing.T) {
 }
 
 func TestSweep_RecordsThatAreDamagedOrNameALostTokenAreDeleted(t *testing.T) {
-	for _, prefix := range []string{"tokens/", "grants/", "quotas/"} {
+	for _, prefix := range []string{"tokens/", "refresh-tokens/"} {
 		w := newWorld(t)
 		w.read("crm-sync")
 		w.damageEntries(prefix)
@@ -306,7 +283,6 @@ func TestSweep_RecordsThatAreDamagedOrNameALostTokenAreDeleted(t *testing.T) {
 			w.clock.Advance(30 * time.Minute)
 			w.tick()
 		}
-		require.Empty(t, w.keys("grants/"), prefix)
-		require.Empty(t, w.keys("quotas/"), prefix)
+		require.Empty(t, w.keys("refresh-tokens/"), prefix)
 	}
 }

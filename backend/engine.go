@@ -12,6 +12,9 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/salt"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/store"
 	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -28,7 +31,8 @@ type Options struct {
 
 // Engine is one mount. It is safe for concurrent use.
 type Engine struct {
-	store     store
+	storage   *store.Storage
+	store     jsonStorage // the same
 	logger    atomic.Pointer[mountLogger]
 	notify    func(Event)
 	now       func() time.Time
@@ -36,21 +40,25 @@ type Engine struct {
 
 	config *memory[Config] // one key: keyConfig
 	roles  *memory[Role]   // by name
-	grants *memory[grant]
-	quotas *memory[quotaRecord]
 	tokens *memory[token]
 
-	work   *work.Group   // what runs: flights of several callers, and work in the background
-	writes work.Slots    // by storage key: read-modify-write of one record
-	turns  work.Slots    // by quota: what is asked of Zoho that counts for it
-	retry  *work.Retries // revocations that have failed, or that nobody waits for, by Accounts server
-	salt   atomic.Pointer[salt.Salt]
+	refreshTokens *store.Entries[refreshtoken.Record] // by the fingerprint of the refresh token
+	clients       *store.Entries[refreshtoken.Client] // by the fingerprint of the client
+	refused       *store.Entries[quota.Record]        // by role: credentials that Zoho refused. It is no quota of Zoho's, and counts in a window as well
+	directory     directory
+
+	work        *work.Group   // what runs: flights of several callers, and work in the background
+	writes      work.Slots    // by storage key: read-modify-write of one record
+	turns       work.Slots    // by quota ID: what is asked of Zoho that counts for it
+	reconciling work.Slots    // by quota ID: one goes on with a refresh token at a time
+	retry       *work.Retries // revocations that have failed, or that nobody waits for, by Accounts server
+	salt        atomic.Pointer[salt.Salt]
 
 	mu       sync.Mutex
-	writing  map[string]int          // by key in the index: writes of roles that are under way
+	grants   map[string]*grant       // by their ID
 	accounts map[string]*zoho.Client // by CA certificate
 	ticking  sync.Mutex
-	sweeping sweepRound           // guarded by ticking
+	round    round                // guarded by ticking
 	failing  map[string]time.Time // by holder: since when its release fails
 	searched time.Time            // when failing was searched for old ones last
 
@@ -60,11 +68,11 @@ type Engine struct {
 // New returns an Engine. It touches neither storage nor network.
 func New(opts Options) *Engine {
 	e := &Engine{
-		store:     store{opts.Storage},
+		directory: newDirectory(),
 		notify:    opts.Notify,
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
-		writing:   make(map[string]int),
+		grants:    make(map[string]*grant),
 		accounts:  make(map[string]*zoho.Client),
 		failing:   make(map[string]time.Time),
 	}
@@ -83,11 +91,12 @@ func New(opts Options) *Engine {
 	if e.after = opts.After; e.after == nil {
 		e.after = time.After
 	}
-	e.config = newMemory[Config](e.work, e.now)
-	e.roles = newMemory[Role](e.work, e.now)
-	e.grants = newMemory[grant](e.work, e.now)
-	e.quotas = newMemory[quotaRecord](e.work, e.now)
-	e.tokens = newMemory[token](e.work, e.now)
+	e.config = newMemory[Config](e.work)
+	e.roles = newMemory[Role](e.work)
+	e.tokens = newMemory[token](e.work)
+	e.storage = store.New(opts.Storage)
+	e.store = jsonStorage{e.storage}
+	e.makeRecords(e.storage)
 	return e
 }
 
@@ -111,11 +120,6 @@ func (e *Engine) MountedAt(path string) {
 // flightLimit bounds a mint or a revocation as a whole, storage included. It
 // stays below the 90 s that Vault gives a revocation.
 const flightLimit = 75 * time.Second
-
-// leftoverAfter is the age from which something that is stored and that nothing refers to
-// is known to be a leftover of a crash: a mint or a write of a role that has just begun
-// takes no longer to put it in its place.
-const leftoverAfter = 2 * flightLimit
 
 // recovered turns a panic into an error. What it says may hold a secret, so it goes
 // to the server log alone.
@@ -151,17 +155,17 @@ func (e *Engine) Invalidate(key string) {
 		e.config.forget(keyConfig)
 	case prefixRoles:
 		e.roles.forget(rest)
-	case prefixGrants:
-		e.grants.forget(rest)
-	case prefixQuotas:
-		e.quotas.forget(rest)
+	case prefixRefreshTokens:
+		e.refreshTokens.Invalidate(key)
+		e.directory.forget(rest)
+		e.directory.unsettle(rest) // if this node is the active one next, it has to know what to go on with
+	case prefixClients:
+		e.clients.Invalidate(key)
+	case prefixRefused:
+		e.refused.Invalidate(key)
 	case prefixTokens, prefixHolders:
 		id, _, _ := strings.Cut(rest, "/")
-		if t := e.tokens.forget(id); t != nil { // its grant may point at it
-			e.grants.forget(t.rec.GrantID)
-		} else { // or one that is being read with it
-			e.grants.forgetReadings()
-		}
+		e.tokens.forget(id)
 	}
 }
 
@@ -204,7 +208,7 @@ func (e *Engine) Open(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	s, err := salt.NewSalt(ctx, e.store.Storage, &salt.Config{Location: keySalt})
+	s, err := salt.NewSalt(ctx, e.store, &salt.Config{Location: keySalt})
 	if err == nil {
 		e.salt.Store(s)
 	}

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -90,8 +93,20 @@ var errNoToken = errors.New("the new access token has ended already")
 // errClosed: the mount is being unloaded.
 var errClosed = &GrantError{Kind: zoho.Unreachable, outcome: ConsentInterrupted, Text: "The secrets engine is shutting down or being reloaded; try again."}
 
-// errDropped: the record was dropped from memory as unused, while somebody still had it.
-var errDropped = errors.New("a record was being tidied up at the same moment; try again")
+// asUserError gives a change that package refreshtoken refuses its place among the engine's
+// errors.
+func asUserError(err error) error {
+	if refused, ok := asError[*refreshtoken.RefusedError](err); ok {
+		return userErrorf("%v", refused)
+	}
+	return err
+}
+
+// sentence is a text with a capital.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
+}
 
 // isReserved reports whether a mint was not admitted because the rest of the budget, or
 // of the places for live tokens, is kept for others.

@@ -1,92 +1,68 @@
 package backend
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// exchangeCode turns the change's grant code into the refresh token of updated,
-// and stores that role. What Zoho gives is stored or revoked. A refresh token that Vault
-// does not know can live at Zoho in three cases, which no order of writes helps against:
-// a crash between Zoho's answer and the first write; an answer that was lost; and when
-// neither storage nor Zoho's revocation works. The last two are told to the operator.
-//
-// What storage has after each write, in this order:
-//
-//	noteUnstored         a pending revocation of the new refresh token
-//	listRefreshToken     its entry in the list of its client
-//	noteExchange         what came of the request, in the quota of the client
-//	prepareAuthorized    the role's entry in the index of the new quota, and a pending
-//	                     revocation of the former refresh token
-//	countRequest         the request, in the quota of the new refresh token
-//	storeRole            the role
-//	deleteRevocation     no pending revocation of the new refresh token any more
-//	adoptExchanged       the access token, in the records by which readers find it
-//
-// After a crash Tick revokes what is pending and no stored role has, and deletes the
-// entry otherwise. The rest of what is revoked goes with the daily round.
-func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
+// exchangeCode turns the change's grant code into the refresh token of updated, and stores that
+// role: see refreshtoken.Exchanged. What Zoho gives is stored or revoked. A refresh token that
+// Vault does not know can live at Zoho in three cases, which no order of writes helps against:
+// a crash between Zoho's answer and the first write; an answer that was lost; and when neither
+// storage nor Zoho's revocation works. The last two are told to the operator.
+func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	app, err := updated.app(config)
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{role: updated, app: app, code: change.grantCode(), config: config}
+	x := &exchange{role: updated, app: app, code: change.grantCode(), config: config, clientID: e.clientQuotaID(app.AccountsURL, app.ClientID)}
 	if err := e.askForRefreshToken(ctx, x); err != nil {
 		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		return nil, updated.tellWhoseClient(err)
 	}
+	// From here on nothing may stop halfway, also while the mount shuts down.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+config.RequestTimeout)
+	defer cancel()
+	updated.RefreshToken = x.RefreshToken
+	x.quotaID = e.quotaID(updated)
+	g, err := e.grantOf(updated, config)
+	if err != nil {
+		return nil, err
+	}
+	c := &carrier{role: updated, app: app, config: config, slot: slot}
+	plan, err := e.planExchanged(ctx, g, old, x, c)
+	if err != nil {
+		plan = refreshtoken.Plan{{Do: refreshtoken.AskRevokeNow, Record: x.quotaID}}
+		return nil, x.notStored(c, errors.Join(err, e.carryOut(ctx, plan, c)))
+	}
+	if err := e.carryOut(ctx, plan[:1], c); err != nil {
+		return nil, x.notStored(c, err)
+	}
 	if err := x.checkScopes(); err != nil {
-		return nil, e.refuseGiven(ctx, x, err)
+		return nil, e.refuseGiven(ctx, old, x, err)
 	}
 	updated.AuthorizedAs = e.askWhoConsented(ctx, x)
 	if err := x.checkPerson(); err != nil {
-		return nil, e.refuseGiven(ctx, x, err)
+		return nil, e.refuseGiven(ctx, old, x, err)
 	}
-	// From here on nothing may stop halfway, also while the mount shuts down.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancel()
-	defer e.beginWriting(x.quotaID, updated.Name)()
-	g, err := e.grantOf(ctx, updated, config)
-	if err == nil {
-		err = e.prepareAuthorized(ctx, old, updated, config)
+	if err := e.carryOut(ctx, plan[1:], c); err != nil {
+		// Storage may have carried the write out all the same. If it did not, Reconcile finds
+		// a refresh token that no role has.
+		return nil, appendText(asUserError(err), x.orNewCode("Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes", "Read the role then, and if need be get a new code"))
 	}
-	if err != nil {
-		return nil, e.revokeNotStored(ctx, x, err)
-	}
-	release, err := e.takeTurn(ctx, x.quotaID) // its first reader waits for the token that is here already
-	if err != nil {
-		return nil, e.revokeNotStored(ctx, x, err)
-	}
-	defer release()
-	if err := e.checkUnstored(ctx, x); err != nil {
-		return nil, err
-	}
-	// Zoho counts the exchange for the refresh token, too, and its access token.
-	q, err := e.quota(ctx, x.quotaID)
-	if err == nil {
-		err = e.countRequest(ctx, q, config, quota.Request{At: x.asked})
-	}
-	if err != nil {
-		return nil, appendText(err, x.unstoredYet())
-	}
-	stored := e.storeRole(ctx, updated)
-	if stored == nil {
-		if err := e.deleteRevocation(ctx, x.quotaID); err != nil {
-			e.log().Warn("a refresh token that is stored is still noted as not stored; the round of the next minute corrects that", "role", updated.Name, "quota", x.quotaID, "error", err)
+	slot.later(func(ctx context.Context) { e.endSilence(ctx, x) })
+	if c.token != nil {
+		e.reportMint(c.token, e.rolesFor(ctx, g, mintPurpose{}))
+		if updated.Exclusive { // its readers get tokens of their own
+			e.endUnheldLater(c.token.rec.ID)
 		}
-	}
-	if err := e.adoptExchanged(ctx, g, q, x); err != nil {
-		e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", updated.Name, "grant", g.id, "error", err)
-	}
-	if stored != nil {
-		// Storage may have carried the write out all the same, and only the active
-		// node can tell. If it did not, Tick finds a refresh token that no role has.
-		return nil, appendText(stored, x.orNewCode("Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes", "Read the role then, and if need be get a new code"))
 	}
 	if c := x.code.consent; c != nil {
 		c.account, c.granted, c.asked = updated.AuthorizedAs, x.Scopes, updated.Scopes
@@ -95,31 +71,46 @@ func (e *Engine) exchangeCode(ctx context.Context, old, updated *Role, change Ro
 	return append(warnings, domainWarnings(x.ForeignDomain)...), nil
 }
 
-// checkUnstored fails if Tick has taken the new refresh token for a leftover. Tick cannot do
-// that while the caller has the turn of its quota.
-func (e *Engine) checkUnstored(ctx context.Context, x *exchange) error {
-	pending, err := e.loadRevocation(ctx, x.quotaID)
-	switch {
-	case err != nil:
-		return appendText(err, x.unstoredYet())
-	case pending == nil || pending.Decided:
-		return &GrantError{Kind: zoho.Unreachable, outcome: ConsentInterrupted, Text: x.orNewCode("The write took so long, or the server's clock was set forward, that the refresh token which Zoho gave for the grant code was taken for a leftover, and is revoked", "To try again, get a new code") + "."}
+// planExchanged plans what follows an answer with a refresh token. An access token that is not
+// usable takes nothing from it: the next mint shows whether the refresh token works.
+func (e *Engine) planExchanged(ctx context.Context, g *grant, old *Role, x *exchange, c *carrier) (refreshtoken.Plan, error) {
+	limits, err := e.countingLimits(ctx, x.config)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	former, err := e.formerOf(ctx, x.role.Name, old)
+	if err != nil {
+		return nil, err
+	}
+	a := &attempt{grant: g, config: x.config, purpose: mintPurpose{trial: true, role: x.role.Name}, own: &refreshtoken.Usage{}, asked: x.asked}
+	given := refreshtoken.Given{Minted: refreshtoken.Minted{EnteringRole: e.entering(x.role, x.app, g.id, x.config), Asked: x.asked, Limits: limits}, Origin: x.code.origin()}
+	if !x.AccessToken.IsZero() {
+		if t, err := e.newToken(ctx, a, x.Token); err != nil {
+			if _, odd := asError[*GrantError](err); !odd { // a token that the server gave before is left alone
+				_ = e.revokeUnstored(ctx, x.app, x.config.CACert, x.AccessToken, "it could not be stored", "grant", g.id)
+			}
+			e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", x.role.Name, "grant", g.id, "error", err)
+		} else {
+			given.Minted = a.minted(t, limits, e.now())
+			given.Minted.Exclusive = x.role.Exclusive
+			c.token = t
+		}
+	}
+	return refreshtoken.Exchanged(x.quotaID, given, e.leaving(x.role.Name, x.config), former...), nil
 }
 
 // exchange is the exchange of one grant code.
 type exchange struct {
-	role   *Role // as it is to be written
-	app    zoho.App
-	code   grantCode
-	config *Config
-	client *quotaRecord // where Zoho counts the request: there is no refresh token yet
+	role     *Role // as it is to be written
+	app      zoho.App
+	code     grantCode
+	config   *Config
+	clientID string // the quota in which Zoho counts the request: there is no refresh token yet
 
 	// What came of it.
 	zoho.Exchanged
 	asked    time.Time
-	quotaID  string // of the refresh token, when it is noted; empty: it is not
+	quotaID  string // of the refresh token
 	warnings []string
 }
 
@@ -138,34 +129,17 @@ func (ch RoleChange) grantCode() grantCode {
 	return code
 }
 
-func (c grantCode) origin() string {
+func (c grantCode) origin() refreshtoken.Origin {
 	if c.redirectURI == "" {
-		return originCode
+		return refreshtoken.Code
 	}
-	return originConsent
+	return refreshtoken.Consent
 }
 
-// prepareAuthorized writes what has to be there before a role with a new refresh
-// token is stored: its entry in the index, and the note that the former one is to be
-// revoked, which nobody would know afterwards.
-func (e *Engine) prepareAuthorized(ctx context.Context, old, updated *Role, config *Config) error {
-	if err := e.enterIndex(ctx, e.quotaID(updated), updated.Name); err != nil {
-		return err
-	}
-	if old == nil || old.RefreshToken.IsZero() {
-		return nil
-	}
-	return e.noteRevocation(ctx, old, config)
-}
-
-// askForRefreshToken asks Zoho, once. Beside an error, a refresh token that Zoho has given
-// is revoked.
+// askForRefreshToken asks Zoho, once.
 func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error) {
-	if x.client, err = e.clientQuota(ctx, x.app); err != nil {
-		return err
-	}
-	err = e.askZoho(ctx, x.config, question{
-		turn: x.client,
+	return e.askZoho(ctx, x.config, question{
+		turn: x.clientID,
 		admit: func(ctx context.Context) error {
 			sent, err := e.admitExchange(ctx, x)
 			if err != nil {
@@ -176,9 +150,13 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 					return err
 				}
 			}
+			limits, err := e.countingLimits(ctx, x.config)
+			if err != nil {
+				return err
+			}
 			x.asked = e.now()
 			sent.At = x.asked
-			return e.countRequest(ctx, x.client, x.config, sent)
+			return e.changeClient(ctx, x.app, func(u *refreshtoken.Usage) { u.Quota.Count(sent, limits) })
 		},
 		ask: func(ctx context.Context, accounts *zoho.Client) (err error) {
 			x.Exchanged, err = accounts.Exchange(ctx, x.app, x.code.value, x.code.redirectURI)
@@ -192,41 +170,24 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 			if x.RefreshToken.IsZero() || x.OddRefreshToken {
 				return e.noteNotExchanged(ctx, x, failed)
 			}
-			return e.noteExchanged(ctx, x, failed)
+			if failed != nil {
+				e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", x.role.Name, "error", failed)
+				x.warnings = append(x.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
+			}
+			return nil
 		},
 	})
-	if err != nil {
-		return e.revokeNotStored(ctx, x, err)
-	}
-	return nil
-}
-
-// noteExchanged notes the refresh token that Zoho has given, before anything else can
-// fail, and lists it for its client. An access token that is not usable takes nothing
-// from it: the next mint shows whether the refresh token works.
-func (e *Engine) noteExchanged(ctx context.Context, x *exchange, failed error) error {
-	x.role.RefreshToken = x.RefreshToken
-	if err := e.noteUnstored(ctx, x.role, x.app, x.config); err != nil {
-		return err
-	}
-	x.quotaID = e.quotaID(x.role)
-	if err := e.listRefreshToken(ctx, x.app, x.quotaID, x.code.origin()); err != nil {
-		return err
-	}
-	if err := e.noteExchange(ctx, x, nil); err != nil {
-		return err
-	}
-	if failed != nil {
-		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", x.role.Name, "error", failed)
-		x.warnings = append(x.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
-	}
-	return nil
 }
 
 // noteNotExchanged notes that Zoho has given no refresh token that could be stored, and
 // explains why.
 func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error) error {
-	if err := e.noteExchange(ctx, x, failed); err != nil {
+	if refused, ok := asError[*zoho.Error](failed); ok && refused.Kind.Definite() {
+		if err := e.countRefusal(ctx, x.role.Name, x.config); err != nil {
+			return err
+		}
+	}
+	if err := e.changeUsage(ctx, x.clientID, func(u *refreshtoken.Usage) { noteExchangeAnswer(&u.Quota, e.now(), x, failed) }); err != nil {
 		return err
 	}
 	if failed == nil {
@@ -234,30 +195,41 @@ func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error
 		return x.withoutRefreshToken()
 	}
 	if x.OddRefreshToken {
-		return asGrantError(failed)
+		odd := *x.role
+		odd.RefreshToken = x.RefreshToken
+		c := &carrier{role: &odd, app: x.app, config: x.config}
+		err := e.carryOut(ctx, refreshtoken.Plan{{Do: refreshtoken.AskRevokeNow}}, c)
+		return x.notStored(c, errors.Join(asGrantError(failed), err))
 	}
 	return x.maybeExchanged(e.deniedExchange(ctx, x, failed))
 }
 
-// noteExchange notes what came of the exchange for the client.
-func (e *Engine) noteExchange(ctx context.Context, x *exchange, failed error) error {
-	if refused, ok := asError[*zoho.Error](failed); ok && refused.Kind.Definite() {
-		if err := e.countRefusal(ctx, x.role.Name, x.config); err != nil {
-			return err
-		}
+// endSilence notes that Zoho exchanges codes of the client again.
+func (e *Engine) endSilence(ctx context.Context, x *exchange) {
+	if err := e.changeUsage(ctx, x.clientID, func(u *refreshtoken.Usage) { noteExchangeAnswer(&u.Quota, e.now(), x, nil) }); err != nil {
+		e.log().Warn("could not note that Zoho denies a client no more; the next exchange does that", "quota", x.clientID, "error", err)
 	}
-	return e.updateQuota(ctx, x.client, func(rec *quota.Record) { noteExchangeAnswer(rec, e.now(), x, failed) })
 }
 
-// adoptExchanged makes the access token that came with a new refresh token the
-// current one of its grant. One that was not usable counts as a token that may live.
-func (e *Engine) adoptExchanged(ctx context.Context, g *grant, q *quotaRecord, x *exchange) error {
-	if x.AccessToken.IsZero() {
-		return nil
+// refuseGiven revokes a refresh token that the role does not take.
+func (e *Engine) refuseGiven(ctx context.Context, old *Role, x *exchange, refusal error) error {
+	e.log().Warn("what a grant code brought is not what the role asks for; it is revoked", "role", x.role.Name, "quota", x.quotaID, "error", refusal)
+	if old != nil && e.quotaID(old) == x.quotaID { // a server can repeat one
+		return refusal
 	}
-	t, err := e.keepMinted(ctx, g, q, x.Token, x.config, x.asked, mintPurpose{})
-	if err == nil && x.role.Exclusive {
-		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
+	leaving := e.leaving(x.role.Name, x.config)
+	leaving.Unsaid = true
+	err := e.carryOut(ctx, refreshtoken.Leave(x.quotaID, leaving), &carrier{})
+	if err == nil {
+		err = e.tryReconcile(ctx, x.quotaID)
 	}
-	return err
+	record, lost := e.record(ctx, x.quotaID)
+	switch {
+	case err == nil && lost == nil && record == nil:
+		return appendText(refusal, x.revokedAgain())
+	case err == nil && lost == nil && len(record.Roles) > 0 && !record.IsEnding(): // another role has it
+		return refusal
+	default:
+		return appendText(refusal, x.orNewCode(fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could not be revoked yet (%v); that is tried again in a few minutes", cmp.Or(err, lost)), "Correct the cause, and get a new code"))
+	}
 }

@@ -20,22 +20,27 @@ const codeLife = 2 * time.Minute
 // admitExchange decides whether Zoho may be asked to exchange a code, and what the request
 // has to be counted as. Everything that forbids it is here. The caller has the client's turn.
 func (e *Engine) admitExchange(ctx context.Context, x *exchange) (sent quota.Request, err error) {
-	known, err := e.refreshTokensOf(ctx, x.client.id)
+	known, err := e.refreshTokensOf(ctx, pinOfApp(x.app))
 	if err != nil {
 		return sent, err
 	}
 	if err := known.refuseTwentyFirst(x.code, x.app); err != nil {
 		return sent, err
 	}
-	claim, err := e.claimFor(ctx, x.client, x.role.Name, x.app, x.config)
+	claim, err := e.claimFor(ctx, x.role.Name, x.app, x.config)
 	if err != nil {
 		return sent, err
 	}
 	claim.Code = true
-	if err := e.checkClaim(x.client, claim, x.config); err != nil {
+	client, err := e.presentUsage(ctx, x.clientID)
+	if err != nil {
+		return sent, err
+	}
+	if err := e.checkClaim(client, claim, x.config); err != nil {
 		return sent, mintPurpose{}.explain(err)
 	}
-	return quota.Request{Exchange: true, ClaimOf: claim.Role, Guess: claim.Guess}, e.checkRefusals(ctx, x.role.Name, x.config)
+	sent = quota.Request{Exchange: true, NoLiveToken: true, ClaimOf: claim.Role, Guess: claim.Guess}
+	return sent, e.checkRefusals(ctx, x.role.Name, x.config)
 }
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
@@ -65,7 +70,6 @@ func (e *Engine) notExchanged(code grantCode, err error) error {
 // token that counts for the client, and perhaps that Zoho has throttled the client.
 func noteExchangeAnswer(rec *quota.Record, now time.Time, x *exchange, failed error) {
 	limits := x.config.limits()
-	rec.Failed(true)
 	refused, ok := asError[*zoho.Error](failed)
 	switch {
 	case failed == nil:
@@ -89,7 +93,7 @@ func (e *Engine) deniedExchange(ctx context.Context, x *exchange, failed error) 
 	if !ok || refused.Kind != zoho.Throttled {
 		return failed
 	}
-	known, err := e.refreshTokensOf(ctx, x.client.id)
+	known, err := e.refreshTokensOf(ctx, pinOfApp(x.app))
 	if err != nil {
 		return err
 	}
@@ -100,18 +104,22 @@ func (e *Engine) deniedExchange(ctx context.Context, x *exchange, failed error) 
 	limit := fmt.Sprintf("A user can have %d refresh tokens at Zoho, and Zoho may answer so when there are that many. This mount knows %d of this client%s. If it is that, deauthorize a role that is no longer needed, or remove a connection at Zoho, under Connected Apps of the user",
 		mostRefreshTokens, known.Count, oldest)
 	limit = x.orNewCode(limit, "Then get a new code")
+	client, err := e.usage(ctx, x.clientID)
+	if err != nil {
+		return err
+	}
 	if !refused.Unexplained {
 		throttled := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: refused.Error()}
-		if silence := x.client.record().Throttled; silence != nil { // otherwise a request has succeeded meanwhile
+		if silence := client.Quota.Throttled; silence != nil { // otherwise a request has succeeded meanwhile
 			throttled.RetryAt = silence.Until(e.now())
 		}
 		return appendText(throttled, "If there is no such program: "+limit)
 	}
 	text := fmt.Sprintf("Zoho denied the exchange of the grant code with Access Denied, and gave no reason. %s. If it is not, there were too many requests with this client in a short time.", limit)
 	denied := &GrantError{Kind: zoho.Throttled, Code: refused.Code, Text: text, outcome: ConsentTooManyTokens}
-	if rec := x.client.record(); rec.Denied.ForbidsMore() {
+	if denial := client.Quota.Denied; denial.ForbidsMore() {
 		denied.Text += " As this was the second such answer in a row, Vault exchanges no code of this role for a while, nor of this client if another role's was denied, too."
-		denied.RetryAt = rec.Denied.Until(e.now())
+		denied.RetryAt = denial.Until(e.now())
 	} else {
 		denied.Text += " Then wait ten minutes before the next attempt."
 	}

@@ -54,11 +54,9 @@ func (e *Engine) Deciding(tokenID string) int {
 	return t.ledger.Pending().Deciding
 }
 
-// Writing counts the writes of roles that are under way with something to mint from.
+// Writing counts the writes of roles that are under way.
 func (e *Engine) Writing() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.writing)
+	return e.writes.Waiting(func(key string) bool { return strings.HasPrefix(key, prefixRoles) })
 }
 
 // WaitingForRole counts those who wait for, or are in, the write of a role.
@@ -85,9 +83,9 @@ func (e *Engine) CanBeHeld(tokenID string) bool {
 	return t.ledger.CanBeHeld()
 }
 
-// Remembered counts the grants and quotas in memory.
+// Remembered counts the grants and records in memory.
 func (e *Engine) Remembered() int {
-	return len(e.grants.all()) + len(e.quotas.all())
+	return len(e.allGrants()) + len(e.refreshTokens.Cached()) + len(e.clients.Cached())
 }
 
 // CACertsInUse lists the CA certificates for which there is a client.
@@ -118,18 +116,17 @@ func (e *Engine) WaitingForTurns() int {
 	return e.turns.Waiting(func(string) bool { return true })
 }
 
-// WaitingForWrite counts those who change, or wait to change, a record whose key
-// begins with prefix.
-func (e *Engine) WaitingForWrite(prefix string) int {
-	return e.writes.Waiting(func(key string) bool { return strings.HasPrefix(key, prefix) })
-}
+// WaitingForRecords counts those who change, or wait to change, records of refresh tokens.
+func (e *Engine) WaitingForRecords() int { return e.refreshTokens.Waiting() }
 
 // APIDomain is where the APIs are that take a token.
 func APIDomain(said, former, accountsURL string) string { return apiDomain(said, former, accountsURL) }
 
 // WaitingRoles names the roles whose readers wait for a mint of a grant, and have no token.
 func (e *Engine) WaitingRoles(grantID string) []string {
-	g := e.grants.find(grantID)
+	e.mu.Lock()
+	g := e.grants[grantID]
+	e.mu.Unlock()
 	if g == nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -120,52 +121,40 @@ func (e *Engine) knownServers(ctx context.Context) ([]string, error) {
 	for _, dc := range zoho.DataCenters() {
 		servers = append(servers, dc.AccountsURL)
 	}
-	clients, err := e.store.List(ctx, prefixClientTokens)
-	if err != nil {
-		return nil, err
-	}
-	for _, client := range clients { // one of them tells of which server its client is
-		ids, err := e.store.List(ctx, prefixClientTokens+client)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids[:min(len(ids), 1)] {
-			listed, err := orNone(get[listedToken](ctx, e.store, prefixClientTokens+client+id))
-			if err != nil {
-				return nil, err
-			}
-			if listed != nil && !slices.Contains(servers, listed.AccountsURL) {
-				servers = append(servers, listed.AccountsURL)
-			}
+	records, err := e.recordsWhere(ctx, func(r *refreshtoken.Record) bool { return !slices.Contains(servers, r.AccountsURL) })
+	for _, r := range records {
+		if !slices.Contains(servers, r.AccountsURL) {
+			servers = append(servers, r.AccountsURL)
 		}
 	}
-	return servers, nil
+	return servers, err
 }
 
 // refreshTokenOf tells of the refresh token of a quota; nil if nobody has it and it does
 // not wait to be revoked.
 func (e *Engine) refreshTokenOf(ctx context.Context, quotaID string) (*RefreshTokenInfo, error) {
-	roles, err := e.rolesWithRefreshToken(ctx, quotaID)
-	if err != nil {
+	record, err := e.record(ctx, quotaID)
+	if err != nil || record == nil {
 		return nil, err
 	}
-	pending, err := e.loadRevocation(ctx, quotaID)
+	roles, err := e.rolesWithRefreshToken(ctx, quotaID)
+	holder := record.Holder()
 	switch {
 	case err != nil:
 		return nil, err
-	case pending != nil && pending.Decided:
+	case record.IsEnding():
 		info := &RefreshTokenInfo{State: RefreshTokenEnding, Roles: roles}
 		if len(roles) == 0 {
-			info.Roles = []string{pending.Role}
+			info.Roles = []string{holder}
 		}
-		info.Advice = fmt.Sprintf("It is being revoked at Zoho, and nobody gets its access tokens any more. The status of role %q tells how far that is, under pending_revocations. To ask Zoho now: vault write -f <mount>/roles/%s/deauthorize", pending.Role, pending.Role)
+		info.Advice = fmt.Sprintf("It is being revoked at Zoho, and nobody gets its access tokens any more. The status of role %q tells how far that is, under pending_revocations. To ask Zoho now: vault write -f <mount>/roles/%s/deauthorize", holder, holder)
 		return info, nil
 	case len(roles) > 0:
 		return e.refreshTokenInUse(ctx, roles)
-	case pending != nil:
+	case record.Revoke && len(record.Roles) == 0:
 		return &RefreshTokenInfo{
-			State: RefreshTokenLeaving, Roles: []string{pending.Role},
-			Advice: fmt.Sprintf("Role %q had it, and it is revoked at Zoho as soon as nobody leases its access tokens. To revoke it now, with the role's present one: vault write -f <mount>/roles/%s/deauthorize", pending.Role, pending.Role),
+			State: RefreshTokenLeaving, Roles: []string{holder},
+			Advice: fmt.Sprintf("Role %q had it, and it is revoked at Zoho as soon as nobody leases its access tokens. To revoke it now, with the role's present one: vault write -f <mount>/roles/%s/deauthorize", holder, holder),
 		}, nil
 	default:
 		return nil, nil
@@ -219,13 +208,10 @@ func (e *Engine) worksWithRefreshToken(ctx context.Context, name string) (works,
 	if err != nil {
 		return false, false, err
 	}
-	g, err := e.grantOf(ctx, role, config)
-	if isClientMoved(err) {
-		return false, false, nil
-	}
-	if err != nil {
+	record, err := e.record(ctx, e.quotaID(role))
+	if err != nil || record == nil {
 		return false, false, err
 	}
-	rec := g.record()
-	return rec.hasWorked(), rec.Failure.needsPerson(), nil
+	state := record.Grants[e.grantID(role, config)]
+	return record.IsProven(name), needsPerson(state.Failure), nil
 }

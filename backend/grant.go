@@ -4,8 +4,11 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -27,33 +30,19 @@ func (c credential) mint(ctx context.Context, client *zoho.Client) (zoho.Token, 
 	return client.Refresh(ctx, c.app, c.refreshToken)
 }
 
-// grant is one grant in memory.
+// grant is one grant in memory: who waits for its tokens. What is stored of it is in the
+// record of its refresh token, or in the entry of its client: see stateOf.
 type grant struct {
-	id string
-	stored[grantRecord]
+	id      string
+	quotaID string
 
-	// Guarded by mu.
-	current *token         // nil, or the token of rec.Current
+	mu      sync.Mutex
 	waiting map[string]int // readers who have no token that their role's min_ttl accepts, by role
-	cred    credential     // zero until a role that has the grant is looked at
+	cred    credential     // as of the role that was looked at last
+	used    time.Time      // when it was looked at last
 	read    time.Time      // when somebody read a token last
 	doubted time.Time      // the time of the refusal that was logged when a token was handed out in spite of it
 }
-
-// grantRecord is a grant as it is stored.
-type grantRecord struct {
-	QuotaID   string    `json:"quota_id"`
-	Current   string    `json:"current,omitempty"`    // token_id
-	Failure   *failure  `json:"failure,omitempty"`    // of the latest mint; nil after a success, or when an operator has it tried again
-	Refusal   *failure  `json:"refusal,omitempty"`    // Zoho's latest definite one; nil after a success
-	LastMint  time.Time `json:"last_mint,omitzero"`   // zero: these credentials have never worked
-	APIDomain string    `json:"api_domain,omitempty"` // for refreshes that omit it
-	Scopes    []string  `json:"scopes,omitempty"`     // likewise
-}
-
-// hasWorked reports whether an access token was ever minted with the grant's
-// credentials.
-func (rec grantRecord) hasWorked() bool { return !rec.LastMint.IsZero() }
 
 // addWaiter counts a reader of a role who waits for a mint and has no other
 // token; the function that it returns takes the reader off again.
@@ -86,11 +75,9 @@ func (g *grant) credential() credential {
 	return g.cred
 }
 
-func (g *grant) quotaID() string { return g.record().QuotaID }
-
 // grantOf finds the grant of a role: what its tokens are minted from now. The
 // error is *clientMovedError if the mount's client is no longer the role's.
-func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, error) {
+func (e *Engine) grantOf(r *Role, config *Config) (*grant, error) {
 	if !r.IsAuthorized() {
 		return nil, r.errUnauthorized()
 	}
@@ -98,13 +85,17 @@ func (e *Engine) grantOf(ctx context.Context, r *Role, config *Config) (*grant, 
 	if err != nil {
 		return nil, err
 	}
-	g, err := e.grant(ctx, e.fingerprint("grant", cred.parts()...), e.quotaID(r))
-	if err != nil {
-		return nil, err
+	id := e.fingerprint("grant", cred.parts()...)
+	e.mu.Lock()
+	g := e.grants[id]
+	if g == nil {
+		g = &grant{id: id, quotaID: e.quotaID(r)}
+		e.grants[id] = g
 	}
+	e.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.cred = cred
+	g.cred, g.used = cred, e.now()
 	return g, nil
 }
 
@@ -127,37 +118,40 @@ func (c credential) parts() []string {
 	return append(client, GrantTypeRefreshToken, c.refreshToken.Reveal())
 }
 
-// grant returns the grant of id, from storage if it is not in memory.
-func (e *Engine) grant(ctx context.Context, id, quotaID string) (*grant, error) {
-	return e.grants.get(ctx, id, func(ctx context.Context, id string) (*grant, error) { return e.loadGrant(ctx, id, quotaID) })
-}
-
-func (e *Engine) loadGrant(ctx context.Context, id, quotaID string) (*grant, error) {
-	g := &grant{id: id, stored: stored[grantRecord]{key: prefixGrants + id}}
-	rec, err := get[grantRecord](ctx, e.store, g.key)
-	switch {
-	case IsBroken(err):
-		// Tick ends the token that the record named. Nothing else is lost that the
-		// next mint does not bring again.
-		e.log().Error("the record of a grant is damaged, and begins anew", "grant", id, "error", err)
-		g.kept = true
-	case err != nil:
-		return nil, err
-	case rec != nil:
-		g.rec, g.kept = *rec, true
-		if g.current, err = e.token(ctx, rec.Current); err != nil {
-			return nil, err
-		}
-		if g.current == nil {
-			g.rec.Current = ""
-		}
+// stateOf is what is stored of a grant.
+func (e *Engine) stateOf(ctx context.Context, g *grant) (refreshtoken.Grant, error) {
+	u, err := e.usage(ctx, g.quotaID)
+	if err != nil {
+		return refreshtoken.Grant{}, err
 	}
-	g.rec.QuotaID = quotaID
-	return g, nil
+	return u.Grants[g.id], nil
 }
 
-func (e *Engine) updateGrant(ctx context.Context, g *grant, change func(*grantRecord)) error {
-	return update(ctx, e, &g.stored, change)
+func (e *Engine) allGrants() []*grant {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.grants))
+}
+
+// unusedAfter is for how long nobody asks for what then leaves memory.
+const unusedAfter = 2 * time.Hour
+
+// dropUnused drops from memory what nobody has asked for lately.
+func (e *Engine) dropUnused() {
+	e.refreshTokens.DropUnused(unusedAfter)
+	e.clients.DropUnused(unusedAfter)
+	e.refused.DropUnused(unusedAfter)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.DeleteFunc(e.grants, func(_ string, g *grant) bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		limit := unusedAfter
+		if g.read.IsZero() { // somebody has only asked for its state
+			limit = flightLimit
+		}
+		return len(g.waiting) == 0 && clock.Elapsed(e.now(), g.used) > limit
+	})
 }
 
 // freshness is what a reader sees of a grant's token.
@@ -176,13 +170,23 @@ type need struct {
 	reject string        // the token_id of one that Zoho refused; empty: none
 }
 
-// currentToken returns the current token, nil if there is none to hand out, and
+// currentToken returns the current token of a grant, nil if there is none to hand out, and
 // how fresh it is for a reader.
-func (g *grant) currentToken(now time.Time, want need) (*token, freshness) {
-	g.mu.Lock()
-	t := g.current
-	g.mu.Unlock()
-	return t.ifUsable(now, want)
+func (e *Engine) currentToken(ctx context.Context, g *grant, want need) (*token, freshness, error) {
+	u, err := e.usage(ctx, g.quotaID)
+	if err != nil {
+		return nil, invalid, err
+	}
+	id := u.Grants[g.id].Current
+	if id == "" || u.IsMisdated(id) {
+		return nil, invalid, nil
+	}
+	t, err := e.token(ctx, id)
+	if err != nil {
+		return nil, invalid, err
+	}
+	t, state := t.ifUsable(e.now(), want)
+	return t, state, nil
 }
 
 // ifUsable returns t and how fresh it is for a reader; nil if it is nil, nobody may get
@@ -206,17 +210,17 @@ func (t *token) ifUsable(now time.Time, want need) (*token, freshness) {
 // included. It is for when no new one can be had: somebody may have asked for a
 // new one because Zoho did not take the one before.
 func (e *Engine) bestToken(ctx context.Context, g *grant, want need) (best *token, state freshness, err error) {
-	q, err := e.quota(ctx, g.quotaID())
+	u, err := e.usage(ctx, g.quotaID)
 	if err != nil {
 		return nil, invalid, err
 	}
-	tokens, err := e.liveTokens(ctx, q)
+	tokens, err := e.liveTokens(ctx, u)
 	if err != nil {
 		return nil, invalid, err
 	}
 	now, rejected := e.now(), tokens[want.reject]
 	for _, t := range tokens {
-		if t.rec.GrantID != g.id || t.rec.Exclusive {
+		if t.rec.GrantID != g.id || t.rec.Exclusive || u.IsMisdated(t.rec.ID) {
 			continue
 		}
 		// Zoho ends the oldest first, and whoever rejects one after the other must not be

@@ -75,9 +75,8 @@ func TestIdentity_IsOfARefreshTokenAndGoesWithIt(t *testing.T) {
 			w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.refreshTokenOf("books")), DataCenter: ptr("eu"), ClientID: ptr("1000.EUEUEUEUEUEU"), ClientSecret: ptr("of-eu")})
 		},
 		"of a role that is deleted": func(w *identityWorld) {
-			refreshToken := w.refreshTokenOf("books")
 			w.deleteRole("books")
-			w.writeRole("books", backend.RoleChange{RefreshToken: &refreshToken})
+			w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

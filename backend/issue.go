@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -41,8 +42,13 @@ type Issued struct {
 // mints it first if need be. The error is a *UserError, a *GrantError, the
 // context's, or the storage's.
 func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
-	for {
+	for changes := 0; ; {
 		issued, err := e.tryIssue(ctx, roleName, reader)
+		if errors.Is(err, errRoleChanged) {
+			if changes++; changes == mostChanges {
+				err = userErrorf("role %q and the record of its refresh token do not fit together, as after a backup was restored in part: write its refresh_token again, or authorize it: vault write -f <mount>/roles/%s/authorize", roleName, roleName)
+			}
+		}
 		if isWorthAnotherLook(err) {
 			continue
 		}
@@ -53,10 +59,14 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 	}
 }
 
+// mostChanges is how often a read meets a role that is being changed. Who meets more of them
+// meets something else.
+const mostChanges = 50
+
 // isWorthAnotherLook reports whether a read met something that has changed by
 // now, so that it begins anew.
 func isWorthAnotherLook(err error) bool {
-	return errors.Is(err, ledger.ErrEnding) || errors.Is(err, errRoleChanged) || errors.Is(err, errNoToken) || errors.Is(err, errDropped)
+	return errors.Is(err, ledger.ErrEnding) || errors.Is(err, errRoleChanged) || errors.Is(err, errNoToken)
 }
 
 func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (*Issued, error) {
@@ -67,7 +77,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err := cmp.Or(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL), checkReject(reader.Reject)); err != nil {
 		return nil, err
 	}
-	g, err := e.grantOf(ctx, role, config)
+	g, err := e.grantOf(role, config)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +88,15 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), role.tellWhoseClient(err))
 	}
-	issued, err := e.lease(ctx, t, role, reader)
+	issued, err := e.lease(ctx, g, t, role, reader)
 	if err != nil {
 		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), err)
 	}
-	issued.Warnings = append(warnings, e.doubtWarning(g, t, role.Name)...)
+	doubts, err := e.doubtWarning(ctx, g, t, role.Name)
+	if err != nil {
+		e.log().Debug("could not look whether an access token is in doubt", "token_id", t.rec.ID, "error", err)
+	}
+	issued.Warnings = append(warnings, doubts...)
 	return issued, nil
 }
 
@@ -117,8 +131,12 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 	g.read = e.now()
 	g.mu.Unlock()
 
-	t, state := g.currentToken(e.now(), want)
+	t, state, err := e.currentToken(ctx, g, want)
+	if err != nil {
+		return nil, nil, err
+	}
 	switch state {
+	case invalid:
 	case fresh:
 		return t, t.capWarning(want.minTTL), nil
 	case stale:
@@ -145,13 +163,16 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entitled string, want need) (*token, []string, error) {
 	failed := e.mintForReader(ctx, g, role, entitled, want)
 	if failed == nil {
-		t, _ := g.currentToken(e.now(), want)
-		if t == nil {
-			return nil, nil, errNoToken
+		t, _, err := e.currentToken(ctx, g, want)
+		if err == nil && t == nil {
+			err = errNoToken
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 		return t, t.capWarning(want.minTTL), nil
 	}
-	if ctx.Err() != nil || errors.Is(failed, errDropped) {
+	if ctx.Err() != nil || errors.Is(failed, errRoleChanged) {
 		return nil, nil, failed
 	}
 	t, state, err := e.bestToken(ctx, g, want)
@@ -169,11 +190,11 @@ func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entit
 // tellGivenUp says after a failure that there would be a token, had it not been given up.
 // In an outage that is mostly what somebody has done who revoked leases to make it better.
 func (e *Engine) tellGivenUp(ctx context.Context, g *grant, failed error) error {
-	q, err := e.quota(ctx, g.quotaID())
+	u, err := e.usage(ctx, g.quotaID)
 	if err != nil {
 		return failed
 	}
-	live, err := e.liveTokens(ctx, q)
+	live, err := e.liveTokens(ctx, u)
 	if err != nil {
 		return failed
 	}
@@ -187,12 +208,16 @@ func (e *Engine) tellGivenUp(ctx context.Context, g *grant, failed error) error 
 
 // lease enters the reader as a holder of t. TTL is a whole number of seconds,
 // rounded down, so the lease never outlives the token.
-func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader) (*Issued, error) {
+func (e *Engine) lease(ctx context.Context, g *grant, t *token, role *Role, reader Reader) (*Issued, error) {
 	now := e.now()
 	holderID, err := t.ledger.Hold(ctx, ledger.Holder{
 		Role: role.Name, Requester: reader.Requester, Since: now, Until: now.Add(t.leaseTTL(now, role, reader)),
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := e.lookOnceMore(ctx, g, t, role); err != nil {
+		t.ledger.Withdraw(holderID)
 		return nil, err
 	}
 	ttl := t.leaseTTL(e.now(), role, reader)
@@ -207,6 +232,27 @@ func (e *Engine) lease(ctx context.Context, t *token, role *Role, reader Reader)
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
 		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
 	}, nil
+}
+
+// lookOnceMore fails if a role may not hand out an access token after all: what a reader has
+// looked at before it was a holder may have changed.
+func (e *Engine) lookOnceMore(ctx context.Context, g *grant, t *token, role *Role) error {
+	if isOfClient(g.quotaID) {
+		c, err := e.client(ctx, g.quotaID)
+		if err == nil && (c == nil || c.Roles[role.Name] == "" || !c.Counts(t.rec.ID) || e.hasOtherGrant(ctx, role, g)) {
+			err = errRoleChanged
+		}
+		return err
+	}
+	record, err := e.record(ctx, g.quotaID)
+	if err != nil {
+		return err
+	}
+	err = record.MayHandOut(role.Name, t.rec.ID)
+	if refused, ok := asError[*refreshtoken.RefusedError](err); ok && refused.Reason != refreshtoken.IsEnding && refused.Reason != refreshtoken.Gone {
+		return errRoleChanged
+	}
+	return cmp.Or(endingError(record), asUserError(err))
 }
 
 func (t *token) leaseTTL(now time.Time, role *Role, reader Reader) time.Duration {

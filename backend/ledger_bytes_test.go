@@ -145,6 +145,7 @@ func TestLedger_ARecordThatIsTooLargeIsRefusedAtOnceAndNotTriedAgain(t *testing.
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t)
 			issued := prepare(w)
+			w.settle()
 			before := len(w.engine.Holding(issued.TokenID))
 			w.storage.written()
 			_, err := w.engine.Hold(t.Context(), issued.TokenID, ledger.Holder{Role: strings.Repeat("x", largestEntry)})
@@ -179,6 +180,7 @@ func TestLedger_ARecordThatIsTooLargeAndThatNobodyWaitsForIsDropped(t *testing.T
 // addToLedger adds to the first segment of a token's stored ledger.
 func (w *world) addToLedger(of *backend.Issued, lines string) {
 	w.t.Helper()
+	w.settle()
 	key := w.keys("holders/" + of.TokenID + "/")[0]
 	entry, err := w.storage.Get(w.t.Context(), key)
 	require.NoError(w.t, err)

@@ -19,6 +19,7 @@ import (
 // what it knew.
 func (w *world) damage(of *backend.Issued, change func(segment []byte) []byte) {
 	w.t.Helper()
+	w.settle()
 	key := w.keys("holders/" + of.TokenID + "/")[0]
 	entry, err := w.storage.Get(w.t.Context(), key)
 	require.NoError(w.t, err)

@@ -60,6 +60,7 @@ func TestPlaces_ThatCouldNotBeGivenBackAreGivenBackLater(t *testing.T) {
 func TestPlaces_NobodyIsLetGoWhoIsLeftOverFromAFullWrite(t *testing.T) {
 	w := newWorld(t)
 	tokenID := w.read("crm-sync").TokenID
+	w.allNamed(tokenID)
 	w.pauses.lasting(true)
 	finish, done := w.holdBack(below("holders/"), func() error {
 		_, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
@@ -121,6 +122,7 @@ func TestPlaces_NobodyTakesOneAfterADecisionThatMayBeStored(t *testing.T) {
 func TestPlaces_OtherWritesInBetweenDoNotMakeACrowd(t *testing.T) {
 	w := newWorld(t)
 	first := w.hurry(1)[0]
+	w.allNamed(first.TokenID)
 	finish, second := w.holdBack(below("holders/"), func() error {
 		_, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
 		return err

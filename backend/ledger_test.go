@@ -59,6 +59,7 @@ func TestLedger_ConcurrentReadsShareAWriteAndSoDoConcurrentRevocations(t *testin
 // crowd holds the write of a read back until n calls of do wait for theirs.
 func (w *world) crowd(tokenID string, n int, do func(i int) error) {
 	w.t.Helper()
+	w.allNamed(tokenID)
 	w.storage.written()
 	finish, done := w.holdBack(below("holders/"), func() error {
 		_, err := w.engine.Issue(w.t.Context(), "crm-sync", backend.Reader{})
@@ -81,7 +82,7 @@ func TestLedger_ATokenHasOnlyOneAlsoWhenItIsFoundInStorageWhileItIsAdopted(t *te
 	w := newWorld(t)
 	var first *backend.Issued
 	adopt, adopted := w.holdBack(func(key string) bool {
-		return below("grants/")(key) && w.sim.MintCount(w.refreshToken) == 1
+		return below("refresh-tokens/")(key) && w.sim.MintCount(w.refreshToken) == 1
 	}, func() (err error) {
 		first, err = w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
 		return err
@@ -160,4 +161,10 @@ func TestLedger_AReaderWhoGivesUpDoesNotStayAHolder(t *testing.T) {
 	require.Equal(t, 1, w.tokenInfo(held).Holders)
 	require.NoError(t, w.release(held))
 	require.False(t, w.alive(held))
+}
+
+// allNamed waits until the ledger of a token has written all that it knows.
+func (w *world) allNamed(tokenID string) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool { return w.engine.Queued(tokenID) == 0 }, 10*time.Second, time.Millisecond)
 }

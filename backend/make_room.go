@@ -12,19 +12,22 @@ import (
 // says which. The caller has the turn of q.
 func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
 	limits := a.config.limits()
-	room, worked := limits.MaxLive, a.grant.record().hasWorked()
+	room, worked := limits.MaxLive, a.hasWorked()
 	if worked && !a.purpose.rotation && len(a.grant.waitingRoles()) == 0 {
 		room = limits.UnreservedLive() // a part is kept for readers who have no token
 	}
 	app := a.grant.credential().app
 	staying := make(map[string]bool) // somebody holds it by now, or Zoho could not be made to end it
 	for {
-		live, err := e.liveTokens(ctx, a.q)
+		u, err := e.usage(ctx, a.grant.quotaID)
 		if err != nil {
 			return err
 		}
-		rec := a.q.record()
-		decision := rec.Room(e.now(), limits, room, func(id string) (exists, held bool) {
+		live, err := e.liveTokens(ctx, u)
+		if err != nil {
+			return err
+		}
+		decision := u.Quota.Room(e.now(), limits, room, func(id string) (exists, held bool) {
 			t := live[id]
 			if t == nil {
 				return false, false

@@ -2,11 +2,8 @@ package backend
 
 import (
 	"context"
-	"math"
 	"sync"
-	"time"
 
-	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/work"
 )
 
@@ -19,17 +16,10 @@ import (
 // reads again.
 type memory[T any] struct {
 	work *work.Group
-	now  func() time.Time
 
 	mu       sync.Mutex
-	values   map[string]*remembered[T]
+	values   map[string]*T
 	readings map[string]*reading[T] // that are under way, and were not forgotten since
-}
-
-// remembered is one value in memory.
-type remembered[T any] struct {
-	value *T
-	used  time.Time // when somebody asked for it last
 }
 
 // reading is a value that is being read.
@@ -40,24 +30,15 @@ type reading[T any] struct {
 	forgotten bool // guarded by mu
 }
 
-func newMemory[T any](group *work.Group, now func() time.Time) *memory[T] {
-	return &memory[T]{work: group, now: now, values: make(map[string]*remembered[T]), readings: make(map[string]*reading[T])}
+func newMemory[T any](group *work.Group) *memory[T] {
+	return &memory[T]{work: group, values: make(map[string]*T), readings: make(map[string]*reading[T])}
 }
 
 // find returns the value of id if it is in memory; nil if it is not.
 func (m *memory[T]) find(id string) *T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.findLocked(id)
-}
-
-func (m *memory[T]) findLocked(id string) *T {
-	r := m.values[id]
-	if r == nil {
-		return nil
-	}
-	r.used = m.now() // in the same step: see dropIfUnused
-	return r.value
+	return m.values[id]
 }
 
 // get returns the value of id from memory, or else from load, which runs once for all who
@@ -65,7 +46,7 @@ func (m *memory[T]) findLocked(id string) *T {
 // goes on.
 func (m *memory[T]) get(ctx context.Context, id string, load func(context.Context, string) (*T, error)) (*T, error) {
 	m.mu.Lock()
-	if value := m.findLocked(id); value != nil {
+	if value := m.values[id]; value != nil {
 		m.mu.Unlock()
 		return value, nil
 	}
@@ -97,10 +78,10 @@ func (m *memory[T]) finish(id string, r *reading[T]) {
 	if r.err != nil {
 		r.value = nil
 	}
-	if known := m.findLocked(id); known != nil { // somebody has set it, or read it after it was written
+	if known := m.values[id]; known != nil { // somebody has set it, or read it after it was written
 		r.value, r.err = known, nil
 	} else if r.value != nil && !r.forgotten {
-		m.values[id] = &remembered[T]{r.value, m.now()}
+		m.values[id] = r.value
 	}
 	if !r.forgotten {
 		delete(m.readings, id)
@@ -111,20 +92,9 @@ func (m *memory[T]) finish(id string, r *reading[T]) {
 func (m *memory[T]) set(id string, value *T) (former *T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.values[id]; r != nil {
-		former = r.value
-	}
-	m.values[id] = &remembered[T]{value, m.now()}
+	former = m.values[id]
+	m.values[id] = value
 	return former
-}
-
-// replace puts another value in the place of one that is in memory.
-func (m *memory[T]) replace(id string, former, value *T) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r := m.values[id]; r != nil && r.value == former {
-		r.value = value
-	}
 }
 
 // forget drops a value from memory, also one that is being read, and returns the one
@@ -132,9 +102,7 @@ func (m *memory[T]) replace(id string, former, value *T) {
 func (m *memory[T]) forget(id string) (former *T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.values[id]; r != nil {
-		former = r.value
-	}
+	former = m.values[id]
 	delete(m.values, id)
 	m.forgetReadingLocked(id)
 	return former
@@ -147,39 +115,13 @@ func (m *memory[T]) forgetReadingLocked(id string) {
 	}
 }
 
-// forgetReadings drops all that is being read.
-func (m *memory[T]) forgetReadings() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id := range m.readings {
-		m.forgetReadingLocked(id)
-	}
-}
-
-// unused returns the values that nobody has asked for within their limit.
-func (m *memory[T]) unused(limit func(*T) time.Duration) (values []*T) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range m.values {
-		if clock.Elapsed(m.now(), r.used) > limit(r.value) {
-			values = append(values, r.value)
-		}
-	}
-	return values
-}
-
 // all returns everything that is in memory.
 func (m *memory[T]) all() []*T {
-	return m.unused(func(*T) time.Duration { return math.MinInt64 })
-}
-
-// dropIfUnused drops a value unless somebody has asked for it within limit. It calls drop
-// before.
-func (m *memory[T]) dropIfUnused(id string, limit time.Duration, drop func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.values[id]; r != nil && clock.Elapsed(m.now(), r.used) > limit {
-		drop()
-		delete(m.values, id)
+	values := make([]*T, 0, len(m.values))
+	for _, value := range m.values {
+		values = append(values, value)
 	}
+	return values
 }

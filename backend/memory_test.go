@@ -17,7 +17,7 @@ func newTestMemory() (*memory[string], *work.Group) {
 		Limit: time.Minute, Closed: errClosed,
 		Recovered: func(any, []byte) error { return errClosed }, Failed: func(error) {},
 	})
-	return newMemory[string](group, time.Now), group
+	return newMemory[string](group), group
 }
 
 // Invariant 15: however many ask for what is not there, storage is read once for all who

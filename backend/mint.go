@@ -1,11 +1,14 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -17,14 +20,14 @@ const margin = time.Second
 
 // mintPurpose is what a token is minted for.
 type mintPurpose struct {
-	exclusive bool          // for one lease, not to become the grant's current token
-	rotation  bool          // the other tokens of the grant end when this one is there
-	trial     bool          // to try the credential: a refusal is told, not remembered
-	role      string        // whose credentials these are; empty: nobody waits for the token
-	want      need          // of the read, with the min_ttl of its role or mount
-	ttl       time.Duration // of the role
-	config    *Config       // of a trial: the one that is being written; nil: the stored one
-	needed    func() bool   // asked when it is the mint's turn; nil: needed
+	exclusive bool                                // for one lease, not to become the grant's current token
+	rotation  bool                                // the other tokens of the grant end when this one is there
+	trial     bool                                // to try the credential: a refusal is told, not remembered
+	role      string                              // whose credentials these are; empty: nobody waits for the token
+	want      need                                // of the read, with the min_ttl of its role or mount
+	ttl       time.Duration                       // of the role
+	config    *Config                             // of a trial: the one that is being written; nil: the stored one
+	needed    func(context.Context) (bool, error) // asked when it is the mint's turn; nil: needed
 }
 
 // mintForReader waits for a new access token, unless the grant's token is what the
@@ -35,9 +38,9 @@ func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitl
 	if entitled != "" {
 		defer g.addWaiter(entitled)()
 	}
-	purpose := mintPurpose{role: role.Name, ttl: role.TTL, want: want, needed: func() bool {
-		_, state := g.currentToken(e.now(), want)
-		return state == invalid
+	purpose := mintPurpose{role: role.Name, ttl: role.TTL, want: want, needed: func(ctx context.Context) (bool, error) {
+		_, state, err := e.currentToken(ctx, g, want)
+		return state == invalid, err
 	}}
 	err := e.mintOnce(ctx, g, purpose)
 	if entitled != "" && isReserved(err) || isOfAnotherRole(err, role.Name) {
@@ -60,9 +63,9 @@ func (e *Engine) mintOnce(ctx context.Context, g *grant, purpose mintPurpose) er
 // failure is remembered and logged by the mint.
 func (e *Engine) mintAhead(g *grant) {
 	e.work.Go(func() {
-		_ = e.mintOnce(e.work.Life(), g, mintPurpose{needed: func() bool {
-			_, state := g.currentToken(e.now(), need{})
-			return state != fresh
+		_ = e.mintOnce(e.work.Life(), g, mintPurpose{needed: func(ctx context.Context) (bool, error) {
+			_, state, err := e.currentToken(ctx, g, need{})
+			return state != fresh, err
 		}})
 	})
 }
@@ -77,18 +80,46 @@ func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*tok
 
 // attempt is one mint that is under way.
 type attempt struct {
-	grant    *grant
-	q        *quotaRecord // of its live tokens
-	requests *quotaRecord // of its token requests: q, or the client's
-	config   *Config
-	purpose  mintPurpose
-	asked    time.Time // when Zoho was asked
+	grant      *grant
+	requestsID string // the quota of its token requests: the grant's, or the client's
+	config     *Config
+	purpose    mintPurpose
+	own        *refreshtoken.Usage // of the grant's quota, as it was in its turn
+	asked      time.Time           // when Zoho was asked
+}
+
+// requestsID is the quota in which the token requests of a grant count: its own, or with
+// count_requests_per=client that of the client.
+func (e *Engine) requestsID(g *grant, config *Config) string {
+	if config.CountRequestsPer != CountPerClient {
+		return g.quotaID
+	}
+	app := g.credential().app
+	return e.clientQuotaID(app.AccountsURL, app.ClientID)
 }
 
 // countsForClient reports whether Zoho counts the request for the client.
-func (a *attempt) countsForClient() bool {
-	return a.requests != a.q || a.grant.credential().refreshToken.IsZero()
+func (a *attempt) countsForClient() bool { return isOfClient(a.requestsID) }
+
+// readers is how many readers wait for the token at least.
+func (a *attempt) readers() int {
+	if a.purpose.trial || a.purpose.rotation || a.purpose.role == "" {
+		return 0
+	}
+	if a.purpose.exclusive {
+		return 1
+	}
+	a.grant.mu.Lock()
+	defer a.grant.mu.Unlock()
+	n := 0
+	for _, waiting := range a.grant.waiting {
+		n += waiting
+	}
+	return max(n, 1)
 }
+
+// hasWorked reports whether an access token was ever minted with the grant's credentials.
+func (a *attempt) hasWorked() bool { return !a.own.Grants[a.grant.id].LastMint.IsZero() }
 
 // errNotNeeded: a token that was to be minted is there by now.
 var errNotNeeded = errors.New("no access token was needed any more")
@@ -102,13 +133,10 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *to
 			return nil, err
 		}
 	}
-	a := &attempt{grant: g, config: config, purpose: purpose}
-	if a.q, a.requests, err = e.quotasOf(ctx, g, config); err != nil {
-		return nil, err
-	}
+	a := &attempt{grant: g, config: config, purpose: purpose, requestsID: e.requestsID(g, config)}
 	var minted zoho.Token
 	err = e.askZoho(ctx, config, question{
-		turn:  a.q,
+		turn:  g.quotaID,
 		admit: func(ctx context.Context) error { return e.admitMint(ctx, a) },
 		ask: func(ctx context.Context, client *zoho.Client) (err error) {
 			minted, err = g.credential().mint(ctx, client)
@@ -134,17 +162,16 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *to
 // counted for the client, other refresh tokens of it wait until this one has been
 // counted.
 func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
-	if a.grant.isDropped() || a.requests.isDropped() {
-		return errDropped
+	if a.purpose.needed != nil {
+		if needed, err := a.purpose.needed(ctx); err != nil || !needed {
+			return cmp.Or(err, errNotNeeded)
+		}
 	}
-	if a.purpose.needed != nil && !a.purpose.needed() {
-		return errNotNeeded
+	if record, err := e.record(ctx, a.grant.quotaID); err != nil || record.IsEnding() {
+		return cmp.Or(err, endingError(record))
 	}
-	if err := e.checkNotEnding(ctx, a.q.id); err != nil {
-		return err
-	}
-	if a.requests != a.q {
-		release, err := e.takeTurn(ctx, a.requests.id)
+	if a.requestsID != a.grant.quotaID {
+		release, err := e.takeTurn(ctx, a.requestsID)
 		if err != nil {
 			return err
 		}
@@ -159,22 +186,57 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 	}
 	a.asked = e.now()
 	sent.At = a.asked
-	if a.requests != a.q {
-		elsewhere := sent
-		elsewhere.NoLiveToken = true // its token lives in the other quota
-		if err := e.countRequest(ctx, a.requests, a.config, elsewhere); err != nil {
+	return e.countMint(ctx, a, sent)
+}
+
+// countMint counts the request of a mint, before it is sent.
+func (e *Engine) countMint(ctx context.Context, a *attempt, sent quota.Request) error {
+	limits, err := e.countingLimits(ctx, a.config)
+	if err != nil {
+		return err
+	}
+	app := a.grant.credential().app
+	if a.countsForClient() {
+		forClient := sent
+		forClient.NoLiveToken = a.requestsID != a.grant.quotaID // then its token lives in the other quota
+		if err := e.changeClient(ctx, app, func(u *refreshtoken.Usage) { u.Quota.Count(forClient, limits) }); err != nil {
 			return err
 		}
 	}
-	return e.countRequest(ctx, a.q, a.config, sent)
+	if isOfClient(a.grant.quotaID) {
+		return nil
+	}
+	count := refreshtoken.Mint(a.grant.quotaID, refreshtoken.Sending{Role: a.purpose.role, Sent: sent, Limits: limits})[:1]
+	err = e.carryOut(ctx, count, &carrier{})
+	if refused, ok := asError[*refreshtoken.RefusedError](err); ok {
+		return a.refusedBy(refused)
+	}
+	return err
+}
+
+// refusedBy is what a reader gets if the record of the refresh token does not allow a mint.
+func (a *attempt) refusedBy(refused *refreshtoken.RefusedError) error {
+	if refused.Reason == refreshtoken.NotNamed {
+		return errRoleChanged
+	}
+	return &GrantError{Kind: zoho.Refused, Text: sentence(refused.Error())}
+}
+
+// endingError is what readers get of a refresh token whose end is decided; nil if it is not.
+func endingError(record *refreshtoken.Record) error {
+	if !record.IsEnding() {
+		return nil
+	}
+	return &GrantError{Kind: zoho.Refused, Text: fmt.Sprintf(
+		"The refresh token is being revoked at Zoho: that was decided for role %q at %s. Authorize the role again, or write another code or refresh_token to it.", record.Ending.Role, record.Ending.At.UTC().Format(time.RFC3339))}
 }
 
 // noteMint stores a new access token, and publishes it.
 func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
-	t, err := e.keepMinted(ctx, a.grant, a.q, minted, a.config, a.asked, a.purpose)
-	if err == nil && a.requests != a.q && a.requests.record().Throttled != nil {
-		if err := e.updateQuota(ctx, a.requests, func(rec *quota.Record) { rec.EndSilence(a.asked) }); err != nil {
-			e.log().Warn("could not note that Zoho throttles a client no more; the next mint does that", "quota", a.requests.id, "error", err)
+	t, err := e.keepMinted(ctx, a, minted)
+	if err == nil && a.requestsID != a.grant.quotaID {
+		if err := e.changeUsage(ctx, a.requestsID, func(u *refreshtoken.Usage) { u.Quota.EndSilence(a.asked) }); err != nil {
+			e.log().Warn("could not note that Zoho throttles a client no more; the next mint does that", "quota", a.requestsID, "error", err)
 		}
 	}
 	return t, err

@@ -1,12 +1,7 @@
 package backend
 
 import (
-	"context"
 	"fmt"
-	"slices"
-
-	"vault-plugin-secrets-zoho/backend/ledger"
-	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
 // A moved role uses the mount's client, and was written for another one than the config
@@ -34,33 +29,4 @@ func (r *Role) consentPin(config *Config) (Pin, error) {
 func (r *Role) isAt(asked Pin, config *Config) bool {
 	pin, err := r.consentPin(config)
 	return err == nil && pin == asked
-}
-
-// appForRevocation is the client with which the role's refresh token can be revoked, and
-// whether the role's credentials are known to have got an access token. Of a moved role a
-// live access token has the former client's secret, if the role has handed it out. Without
-// one there is none; Zoho's older endpoint wants none.
-func (e *Engine) appForRevocation(ctx context.Context, r *Role, config *Config) (app zoho.App, worked bool, err error) {
-	g, err := e.grantOf(ctx, r, config)
-	if err == nil {
-		return g.credential().app, g.record().hasWorked(), nil
-	}
-	if !isClientMoved(err) {
-		return zoho.App{}, false, err
-	}
-	q, err := e.quota(ctx, e.quotaID(r))
-	if err != nil {
-		return zoho.App{}, false, err
-	}
-	live, err := e.liveTokens(ctx, q)
-	if err != nil {
-		return zoho.App{}, false, err
-	}
-	for _, t := range live {
-		pin := Pin{AccountsURL: t.rec.App.AccountsURL, ClientID: t.rec.App.ClientID}
-		if pin == r.Pin && slices.Contains(ledger.Roles(t.ledger.Readership()), r.Name) {
-			return t.rec.App, true, nil
-		}
-	}
-	return zoho.App{AccountsURL: r.Pin.AccountsURL, ClientID: r.Pin.ClientID}, false, nil
 }

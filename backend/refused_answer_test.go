@@ -104,7 +104,7 @@ func TestExchange_ARefreshTokenOfAnotherFormIsRevokedAndNotStored(t *testing.T) 
 		require.NoError(t, err)
 		require.NotContains(t, string(entry.Value), "touch", key)
 	}
-	require.Subset(t, append(before, w.keys("quotas/")...), w.keys(""), "only the request is counted")
+	require.Subset(t, append(before, w.keys("clients/")...), w.keys(""), "only the request is counted")
 	require.Empty(t, w.unknown())
 }
 

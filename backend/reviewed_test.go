@@ -237,7 +237,7 @@ func TestQuota_ARecordKeepsOnlyRequestsThatStillCount(t *testing.T) {
 		w.clock.Advance(300 * time.Millisecond)
 	}
 	size := 0
-	for _, record := range w.stored("quotas/") {
+	for _, record := range w.stored("refresh-tokens/") {
 		size = max(size, len(record))
 	}
 	require.Less(t, size, 1<<16)

@@ -44,8 +44,8 @@ func (e *Engine) keepsOf(ctx context.Context, t *token) ledger.Keeps {
 	if len(keeps) == 0 {
 		return nil
 	}
-	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
-	if err != nil || g.record().Current != t.rec.ID || t.isOfWrongClock(e.now()) {
+	u, err := e.usage(ctx, t.rec.QuotaID)
+	if err != nil || u.Grants[t.rec.GrantID].Current != t.rec.ID || t.isOfWrongClock(e.now()) {
 		return nil
 	}
 	return keeps

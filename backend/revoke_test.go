@@ -194,7 +194,7 @@ func TestTick_EndsATokenThatNoGrantKnows(t *testing.T) {
 	w := newWorld(t)
 	// The crash between storing a token and making it current.
 	w.storage.failing(func(key string) bool {
-		return below("grants/")(key) && w.sim.MintCount(w.refreshToken) > 0
+		return below("refresh-tokens/")(key) && w.sim.MintCount(w.refreshToken) > 0
 	})
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultClose, Count: 1})
 	require.ErrorIs(t, w.readError("crm-sync"), errDisk)
@@ -222,6 +222,7 @@ func TestTick_ForgetsAHolderWhoseLeaseWasLost(t *testing.T) {
 func TestTick_EndsATokenWhoseLastHolderLeftWhileAnotherCouldNotBeWritten(t *testing.T) {
 	w := newWorld(t)
 	first := w.read("crm-sync")
+	w.allNamed(first.TokenID)
 	second, done := w.holdBack(below("holders/"), func() error {
 		_, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{})
 		return err
@@ -244,6 +245,7 @@ func TestTick_EndsATokenWhoseLastHolderLeftWhileAnotherCouldNotBeWritten(t *test
 func TestRevoke_ZohoIsNotAskedBeforeTheDecisionIsStoredWhoeverAsks(t *testing.T) {
 	w := newWorld(t)
 	issued := w.read("crm-sync")
+	w.allNamed(issued.TokenID)
 	finish, first := w.holdBack(below("holders/"), func() error { return w.release(issued) })
 	asked := map[string]chan error{"the same lease again": make(chan error, 1), "tick": make(chan error, 1)}
 	go func() { asked["the same lease again"] <- w.release(issued) }()

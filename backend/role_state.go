@@ -7,6 +7,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/quota"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 )
 
 // GrantState is what an operator sees of a grant at a glance.
@@ -54,29 +55,54 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config, last *L
 	if !r.IsAuthorized() {
 		return r.unauthorizedState(last), nil, nil
 	}
-	g, err := e.grantOf(ctx, r, config)
+	g, err := e.grantOf(r, config)
 	if isClientMoved(err) {
 		return StateRefused, nil, nil // a read says so in full
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	q, requests, err := e.quotasOf(ctx, g, config)
+	seen, err := e.seeGrant(ctx, g, config)
 	if err != nil {
 		return "", nil, err
 	}
-	state, _, err = e.grantState(ctx, r, config, g, q, requests)
-	return state, g.record().Scopes, err
+	state, _, err = e.grantState(ctx, r, config, seen)
+	return state, seen.state.Scopes, err
+}
+
+// seenGrant is what decides about the state of a grant.
+type seenGrant struct {
+	*grant
+	state         refreshtoken.Grant
+	own, requests *refreshtoken.Usage
+	silence       *quota.Silence // see latestSilence
+	ending        error          // the end of the refresh token is decided; nil: it is not
+}
+
+func (e *Engine) seeGrant(ctx context.Context, g *grant, config *Config) (*seenGrant, error) {
+	record, err := e.record(ctx, g.quotaID)
+	if err != nil {
+		return nil, err
+	}
+	s := &seenGrant{grant: g, ending: endingError(record)}
+	if s.own, err = e.usage(ctx, g.quotaID); err != nil {
+		return nil, err
+	}
+	if s.requests, err = e.usage(ctx, e.requestsID(g, config)); err != nil {
+		return nil, err
+	}
+	s.state = s.own.Grants[g.id]
+	s.silence = s.latestSilence(e.now(), config.limits())
+	return s, nil
 }
 
 // grantState is the state of a role's grant. If that is out of budget, retryAt is when it
 // is no longer.
-func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, g *grant, q, requests *quotaRecord) (state GrantState, retryAt time.Time, err error) {
-	state = g.state(q, requests, e.now(), config.limits())
-	switch state {
+func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, seen *seenGrant) (state GrantState, retryAt time.Time, err error) {
+	switch state = seen.stateNow(); state {
 	case StateReady:
 	case StateNeverTried:
-		worked, err := e.hasWorkedBefore(ctx, r, q)
+		worked, err := e.hasWorkedBefore(ctx, r, seen.own)
 		if err != nil {
 			return state, retryAt, err
 		}
@@ -86,7 +112,7 @@ func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, g *gra
 	default:
 		return state, retryAt, nil
 	}
-	if retryAt, err = e.outOfBudget(ctx, r, config, g, q, requests); !retryAt.IsZero() {
+	if retryAt, err = e.outOfBudget(ctx, r, config, seen.grant); !retryAt.IsZero() {
 		state = StateOutOfBudget
 	}
 	return state, retryAt, err
@@ -95,11 +121,11 @@ func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, g *gra
 // hasWorkedBefore reports whether a role whose present credentials have minted nothing has
 // worked with former ones: a refresh token is the same with another secret of the client. Of
 // client_credentials only the living access tokens tell.
-func (e *Engine) hasWorkedBefore(ctx context.Context, r *Role, q *quotaRecord) (bool, error) {
+func (e *Engine) hasWorkedBefore(ctx context.Context, r *Role, own *refreshtoken.Usage) (bool, error) {
 	if r.GrantType == GrantTypeRefreshToken {
-		return q.record().HasWorked, nil
+		return own.Quota.HasWorked, nil
 	}
-	live, err := e.liveTokens(ctx, q)
+	live, err := e.liveTokens(ctx, own)
 	for _, t := range live {
 		if slices.Contains(ledger.Roles(t.ledger.Readership()), r.Name) {
 			return true, nil
@@ -108,16 +134,16 @@ func (e *Engine) hasWorkedBefore(ctx context.Context, r *Role, q *quotaRecord) (
 	return false, err
 }
 
-// state tells how the latest mint went. Zoho may have throttled either quota: see quotasOf.
-func (g *grant) state(q, requests *quotaRecord, now time.Time, limits quota.Limits) GrantState {
-	switch rec := g.record(); {
-	case rec.isRefused():
+// stateNow tells how the latest mint went.
+func (s *seenGrant) stateNow() GrantState {
+	switch {
+	case s.ending != nil, s.isRefused():
 		return StateRefused
-	case rec.latestSilence(q, requests, now, limits) != nil:
+	case s.silence != nil:
 		return StateThrottled
-	case rec.Failure != nil:
+	case s.state.Failure != nil:
 		return StateUnreachable
-	case !rec.hasWorked():
+	case s.state.LastMint.IsZero():
 		return StateNeverTried
 	default:
 		return StateReady
@@ -126,18 +152,18 @@ func (g *grant) state(q, requests *quotaRecord, now time.Time, limits quota.Limi
 
 // isRefused reports whether Zoho's latest answer was that it does not take the
 // credentials.
-func (rec grantRecord) isRefused() bool {
-	return rec.Failure.isDefinite() || rec.Failure == nil && rec.Refusal != nil
+func (s *seenGrant) isRefused() bool {
+	return s.state.Failure != nil && s.state.Failure.Definite || s.state.Failure == nil && s.state.Refusal != nil
 }
 
-// latestSilence is Zoho's latest throttle answer; nil if there is none, or if it is over and
-// the latest mint has failed since, in another way.
-func (rec grantRecord) latestSilence(q, requests *quotaRecord, now time.Time, limits quota.Limits) *quota.Silence {
-	latest := requests.record().Throttled
-	if own := q.record().Throttled; latest == nil || own != nil && own.At.After(latest.At) {
+// latestSilence is Zoho's latest throttle answer, to the grant's requests or to the client's;
+// nil if there is none, or if it is over and the latest mint has failed since, in another way.
+func (s *seenGrant) latestSilence(now time.Time, limits quota.Limits) *quota.Silence {
+	latest := s.requests.Quota.Throttled
+	if own := s.own.Quota.Throttled; latest == nil || own != nil && own.At.After(latest.At) {
 		latest = own
 	}
-	if latest != nil && !latest.Forbids(now, limits) && rec.Failure != nil && !latest.At.After(rec.Failure.At) {
+	if failure := s.state.Failure; latest != nil && !latest.Forbids(now, limits) && failure != nil && !latest.At.After(failure.At) {
 		return nil
 	}
 	return latest

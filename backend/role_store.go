@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 )
@@ -45,6 +46,20 @@ func (e *Engine) storeRole(ctx context.Context, r *Role) error {
 		r.Deauthorized = nil
 	}
 	return e.store.put(ctx, prefixRoles+r.Name, roleEntry{*r, r.ClientSecret.Reveal(), r.RefreshToken.Reveal()})
+}
+
+// dropRole deletes the entry of a role.
+func (e *Engine) dropRole(ctx context.Context, name string) error {
+	defer e.roles.forget(name)
+	return e.store.Delete(ctx, prefixRoles+name)
+}
+
+// peekRole is Role for those who go through all of them, and keep none in memory.
+func (e *Engine) peekRole(ctx context.Context, name string) (*Role, error) {
+	if r := e.roles.find(name); r != nil {
+		return r, nil
+	}
+	return e.loadRole(ctx, strings.TrimSuffix(name, "/"))
 }
 
 // roleEntry is a role as it is stored: with its secrets.

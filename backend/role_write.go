@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/work"
 )
 
@@ -13,9 +14,9 @@ import (
 // cannot be made, a *GrantError if Zoho refuses the credentials or could not
 // exchange the code, and then nothing has changed.
 //
-// The order is: enter the role in the index of its quota, try the credentials,
-// store the role, leave the former grant. So a crash leaves the former role or
-// the new one, and an index that names all roles of a quota.
+// The order is: enter the record of the refresh token, try the credentials, store the role,
+// leave the record of the former refresh token. So a crash leaves the former role or the new
+// one, and records that name all roles that have a refresh token.
 func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
@@ -27,11 +28,11 @@ func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) 
 }
 
 func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
-	release, err := e.takeRole(ctx, name)
+	slot, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer slot.release()
 	config, err := e.Config(ctx)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	if err := e.checkIsNew(ctx, change, updated); err != nil {
 		return nil, err
 	}
-	more, err := e.replaceRole(ctx, old, updated, change, config)
+	more, err := e.replaceRole(ctx, slot, old, updated, change, config)
 	if err != nil && change.consent == nil {
 		err = prependText(fmt.Sprintf("Role %q was not written. ", name), err)
 	}
@@ -72,14 +73,6 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		return nil, err
 	}
 	return append(warnings, more...), nil
-}
-
-// takeRole waits until nobody else writes or deletes the role of a name.
-func (e *Engine) takeRole(ctx context.Context, name string) (release func(), err error) {
-	if err := CheckRoleName(name); err != nil {
-		return nil, err
-	}
-	return e.writes.Acquire(ctx, prefixRoles+name)
 }
 
 // acceptConsent makes the callback's code the change's, if what came back is what the role
@@ -97,16 +90,17 @@ func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Ro
 }
 
 // replaceRole puts updated in the place of old, which is nil for a new role.
-func (e *Engine) replaceRole(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
+func (e *Engine) replaceRole(ctx context.Context, slot *roleSlot, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
 	if change.Code != nil {
-		warnings, err = e.exchangeCode(ctx, old, updated, change, config)
+		warnings, err = e.exchangeCode(ctx, slot, old, updated, change, config)
 	} else {
 		warnings, err = e.tryAndStore(ctx, old, updated, change, config)
 	}
 	if err != nil {
 		return nil, err
 	}
-	e.leaveFormerGrant(ctx, old, updated)
+	e.leaveFormerClient(ctx, old, updated, config)
+	e.endUnused(slot, old, updated, config)
 	more, err := e.warningsOf(ctx, old, updated, change, config)
 	if err != nil { // the role is written, which an error would deny
 		e.log().Warn("could not look what a role that was written shares with others", "role", updated.Name, "error", err)
@@ -130,16 +124,18 @@ func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange
 }
 
 func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	defer e.beginWriting(e.quotaID(updated), updated.Name)()
-	noted := false
-	if old == nil || change.RefreshToken != nil || e.quotaID(old) != e.quotaID(updated) { // otherwise it is in the index
-		if noted, err = e.enterQuota(ctx, updated); err != nil {
+	former, err := e.formerOf(ctx, updated.Name, old)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil || change.namesCredential() || e.quotaID(old) != e.quotaID(updated) || e.grantID(old, config) != e.grantID(updated, config) {
+		if err := e.enterQuota(ctx, updated, config); err != nil { // otherwise it is named already
 			return nil, err
 		}
 	}
 	if change.wantsTrial(old, updated, config) {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
-			e.leaveFormerGrant(ctx, updated, old) // it was not written, so it leaves what it has entered
+			e.leaveQuota(ctx, old, updated, config) // it was not written, so it leaves what it has entered
 			return nil, err
 		}
 	}
@@ -148,24 +144,16 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 			return nil, err
 		}
 	}
-	alone := false
-	if old != nil && !old.RefreshToken.IsZero() && !updated.RefreshToken.Equal(old.RefreshToken) {
-		var release func()
-		if alone, release, err = e.leaveAtZoho(ctx, old); err != nil {
-			return nil, err
-		}
-		defer release()
-		if alone {
-			warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
-		}
+	id := e.quotaID(updated)
+	if isOfClient(id) {
+		id = ""
 	}
-	if err := e.storeRole(ctx, updated); err != nil {
-		return nil, perhapsLost(err, alone)
+	c := &carrier{role: updated}
+	if err := e.carryOut(ctx, refreshtoken.Write(id, e.enteringRole(updated, config), e.leaving(updated.Name, config), former...), c); err != nil {
+		return nil, e.perhapsLost(ctx, asUserError(err), updated.Name, id, former)
 	}
-	if noted {
-		if err := e.cancelRevocation(ctx, updated); err != nil {
-			e.log().Warn("a refresh token that is in use again is still noted for revocation; it is kept while a role has it", "role", updated.Name, "error", err)
-		}
+	if c.livesOn {
+		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
 	}
 	return warnings, nil
 }
@@ -188,7 +176,7 @@ func (e *Engine) forgiveRole(ctx context.Context, r *Role, config *Config) error
 	if !r.canMint(config) {
 		return nil
 	}
-	g, err := e.grantOf(ctx, r, config)
+	g, err := e.grantOf(r, config)
 	if err != nil {
 		return err
 	}
@@ -196,10 +184,11 @@ func (e *Engine) forgiveRole(ctx context.Context, r *Role, config *Config) error
 }
 
 func (e *Engine) forgive(ctx context.Context, g *grant) error {
-	if !g.record().Failure.yieldsToTrial() {
-		return nil
+	state, err := e.stateOf(ctx, g)
+	if err != nil || !yieldsToTrial(state.Failure) {
+		return err
 	}
-	return e.updateGrant(ctx, g, func(rec *grantRecord) { rec.forgiven() })
+	return e.changeUsage(ctx, g.quotaID, func(u *refreshtoken.Usage) { u.Forgive(g.id) })
 }
 
 // sharingWarning names the other roles of the same grant.
@@ -220,8 +209,9 @@ func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([
 }
 
 // DeleteRole forgets a role. Leases on its tokens stay, and stay revocable; a
-// token that nobody holds and no other role hands out is ended. A refresh token
-// that no other role has is lost to Vault, of which it warns.
+// token that nobody holds and no other role hands out is ended. A refresh token that no other
+// role has is revoked when nobody leases its access tokens, if Zoho gave it to this mount. One
+// that was written by hand lives on, of which it warns.
 func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.deleteRole(ctx, name)
@@ -231,11 +221,11 @@ func (e *Engine) DeleteRole(ctx context.Context, name string) (warnings []string
 }
 
 func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string, err error) {
-	release, err := e.takeRole(ctx, name)
+	slot, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer slot.release()
 	role, err := e.Role(ctx, name)
 	if role == nil && err == nil {
 		return nil, nil
@@ -243,16 +233,17 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 	if role, err = orNone(role, err); err != nil {
 		return nil, err
 	}
-	alone := false
-	if role != nil && !role.RefreshToken.IsZero() {
-		var release func()
-		if alone, release, err = e.leaveAtZoho(ctx, role); err != nil {
-			return nil, err
-		}
-		defer release()
-		if dead, err := e.isKnownDead(ctx, tokenOwner{Role: name}); alone && (err != nil || !dead) { // in doubt it lives on
-			warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
-		}
+	config, err := e.configForRevocation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	former, err := e.formerOf(ctx, name, role)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := e.isKnownDead(ctx, role, config)
+	if err != nil {
+		dead = false // in doubt it lives on
 	}
 	// A consent that was begun must not complete a role of the same name.
 	if err := e.store.deleteWhere(ctx, e.consentPrefix(name), func(string) bool { return true }); err != nil {
@@ -261,10 +252,14 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {
 		return nil, err
 	}
-	err = e.store.Delete(ctx, prefixRoles+name)
-	if e.roles.forget(name); err != nil {
-		return nil, perhapsLost(err, alone)
+	c := &carrier{role: &Role{Name: name}}
+	if err := e.carryOut(ctx, refreshtoken.Delete(e.leaving(name, config), former...), c); err != nil {
+		return nil, e.perhapsLost(ctx, err, name, "", former)
 	}
-	e.leaveFormerGrant(ctx, role, nil)
+	e.leaveFormerClient(ctx, role, nil, config)
+	e.endUnused(slot, role, nil, config)
+	if c.livesOn && !dead {
+		warnings = []string{fmt.Sprintf("the refresh token of role %q lives on at Zoho, and Vault no longer knows it: remove it there, under Connected Apps of the user who consented. Next time, deauthorize the role before it is deleted", name)}
+	}
 	return warnings, nil
 }

@@ -38,11 +38,14 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 	if role.Exclusive {
 		return nil, userErrorf("role %q is exclusive: each lease has an access token of its own, so there is none to rotate. Revoke leases instead, or read a token under <mount>/tokens/ and delete it", name)
 	}
-	g, err := e.grantOf(ctx, role, config)
+	g, err := e.grantOf(role, config)
 	if err != nil {
 		return nil, err
 	}
-	former, _ := g.currentToken(e.now(), need{})
+	former, _, err := e.currentToken(ctx, g, need{})
+	if err != nil {
+		return nil, err
+	}
 	t, failed := e.mintAnother(ctx, g, name, former)
 	if failed != nil && !force {
 		return nil, prependText(fmt.Sprintf("No new access token for role %q, and so none was revoked: readers keep what they have. If a token has leaked, write force=true, or delete it below <mount>/tokens/; readers then get none until one can be minted. ", name), failed)
@@ -104,11 +107,7 @@ func (e *Engine) handedOutBy(ctx context.Context, t *token, role string) (had bo
 	if !slices.Contains(readers, role) {
 		return false, nil, nil
 	}
-	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
-	if err != nil {
-		return true, nil, err
-	}
-	users, err := e.users(ctx, g)
+	users, err := e.users(ctx, t.rec.GrantID, t.rec.QuotaID)
 	also = others(append(readers, users...), role)
 	slices.Sort(also)
 	return true, slices.Compact(also), err
@@ -124,9 +123,9 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 	}
 	const tries = 3 // a reader's mint may be under way, find that none is needed, or may do less
 	for try := range tries {
-		err := e.mintOnce(ctx, g, mintPurpose{rotation: true, role: role, needed: func() bool {
-			t, _ := g.currentToken(e.now(), need{})
-			return t == nil || t == former
+		err := e.mintOnce(ctx, g, mintPurpose{rotation: true, role: role, needed: func(ctx context.Context) (bool, error) {
+			t, _, err := e.currentToken(ctx, g, need{})
+			return t == nil || t == former, err
 		}})
 		if try+1 < tries && (isReserved(err) || isOfAnotherRole(err, role)) {
 			continue
@@ -134,8 +133,8 @@ func (e *Engine) mintAnother(ctx context.Context, g *grant, role string, former 
 		if err != nil {
 			return nil, err
 		}
-		if t, _ := g.currentToken(e.now(), need{}); t != nil && t != former {
-			return t, nil
+		if t, _, err := e.currentToken(ctx, g, need{}); err != nil || t != nil && t != former {
+			return t, err
 		}
 	}
 	return nil, errors.New("the new access token was revoked as soon as it was there; try again")

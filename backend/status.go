@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
@@ -55,7 +54,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err
 	}
-	tokens, err := e.refreshTokensBeside(ctx, role)
+	tokens, err := e.refreshTokensOf(ctx, role.Pin)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +62,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if !status.Authorized {
 		return status, nil
 	}
-	g, err := e.grantOf(ctx, role, config)
+	g, err := e.grantOf(role, config)
 	if isClientMoved(err) {
 		status.State, status.LastError = StateRefused, err.Error()
 		return status, nil
@@ -74,23 +73,20 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if status.SharedWith, err = e.otherUsers(ctx, role, config); err != nil {
 		return nil, err
 	}
-	q, requests, err := e.quotasOf(ctx, g, config)
+	if status.BudgetWith, err = e.rolesCountedTogether(ctx, role, config); err != nil {
+		return nil, err
+	}
+	seen, err := e.seeGrant(ctx, g, config)
 	if err != nil {
 		return nil, err
 	}
-	if status.BudgetWith, err = e.rolesCountedTogether(ctx, name, q, requests); err != nil {
-		return nil, err
-	}
-	q.seeFuture(e.now())
-	requests.seeFuture(e.now())
 	status.GrantID = g.id
 	var outUntil time.Time
-	if status.State, outUntil, err = e.grantState(ctx, role, config, g, q, requests); err != nil {
+	if status.State, outUntil, err = e.grantState(ctx, role, config, seen); err != nil {
 		return nil, err
 	}
-	status.tellFailure(g.record(), g.record().latestSilence(q, requests, e.now(), config.limits()), e.now())
-	counted := requests.record()
-	left, free := counted.Left(e.now(), config.limits())
+	status.tellFailure(seen, e.now())
+	left, free := seen.requests.Quota.Left(e.now(), config.limits())
 	if status.RequestsLeft = left; left == 0 && status.RetryAt.Before(free) {
 		status.RetryAt = free
 	}
@@ -100,7 +96,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	if status.Doubts, err = e.doubts(ctx, role, status.Granted); err != nil {
 		return nil, err
 	}
-	return status, e.tellTokens(ctx, status, g, q, config)
+	return status, e.tellTokens(ctx, status, seen, config)
 }
 
 // tellConsent tells of a role that has nothing to mint from.
@@ -110,23 +106,25 @@ func (s *Status) tellConsent(role *Role) {
 	}
 }
 
-func (s *Status) tellFailure(rec grantRecord, t *quota.Silence, now time.Time) {
-	s.LastSuccess, s.Granted = rec.LastMint, rec.Scopes
-	failed := rec.Failure
-	if rec.isRefused() {
-		failed = rec.Refusal
+func (s *Status) tellFailure(seen *seenGrant, now time.Time) {
+	s.LastSuccess, s.Granted = seen.state.LastMint, seen.state.Scopes
+	failed, t := seen.state.Failure, seen.silence
+	if seen.isRefused() {
+		failed = seen.state.Refusal
 	}
-	if t != nil && !failed.isDefinite() {
+	switch {
+	case seen.ending != nil:
+		s.LastError = seen.ending.Error()
+	case t != nil && (failed == nil || !failed.Definite):
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = t.Text, t.At, t.Code, t.Until(now)
-	} else if failed != nil {
+	case failed != nil:
 		s.LastError, s.LastErrorAt, s.ErrorCode, s.RetryAt = failed.Text, failed.At, failed.Code, failed.RetryAt
 	}
 }
 
-func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quotaRecord, config *Config) error {
-	rec := q.record()
-	s.LiveTokens = len(rec.Live(e.now())) // also those of which nothing is known but the request
-	live, err := e.liveTokens(ctx, q)
+func (e *Engine) tellTokens(ctx context.Context, s *Status, g *seenGrant, config *Config) error {
+	s.LiveTokens = len(g.own.Quota.Live(e.now())) // also those of which nothing is known but the request
+	live, err := e.liveTokens(ctx, g.own)
 	if err != nil {
 		return err
 	}
@@ -136,9 +134,9 @@ func (e *Engine) tellTokens(ctx context.Context, s *Status, g *grant, q *quotaRe
 			s.Holders += holders
 		}
 	}
-	t, _ := g.currentToken(e.now(), need{})
-	if t == nil {
-		return nil
+	t, _, err := e.currentToken(ctx, g.grant, need{})
+	if err != nil || t == nil {
+		return err
 	}
 	s.TokenID, s.ExpiresAt = t.rec.ID, t.rec.ExpiresAt
 	if config.RefreshAhead {

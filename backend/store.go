@@ -12,35 +12,33 @@ import (
 // Where things are in Vault's storage: one entry per thing. SealWrapped names
 // all of them.
 const (
-	keyConfig          = "config"
-	keySalt            = "salt"
-	prefixRoles        = "roles/"
-	prefixGrants       = "grants/"
-	prefixQuotas       = "quotas/"
-	prefixQuotaRoles   = "quota-roles/"           // which roles draw on a quota
-	prefixClientTokens = "client-refresh-tokens/" // which refresh tokens a client has
-	prefixTokens       = "tokens/"
-	prefixHolders      = "holders/"
-	prefixLastConsents = "last-consents/" // the latest authorization of each role that has not succeeded
-	prefixConsent      = "consents/"      // begun in a browser, and not yet come back
-	prefixEnded        = "ended/"         // what is known of access tokens that are dead
-	prefixRevocations  = "revocations/"   // refresh tokens to be revoked when nobody needs them
+	keyConfig           = "config"
+	keySalt             = "salt"
+	prefixRoles         = "roles/"
+	prefixRefreshTokens = "refresh-tokens/" // the record of each refresh token
+	prefixClients       = "clients/"        // what is known of each client beside that
+	prefixRefused       = "refused/"        // credentials of each role that Zoho has refused lately
+	prefixTokens        = "tokens/"
+	prefixHolders       = "holders/"
+	prefixLastConsents  = "last-consents/" // the latest authorization of each role that has not succeeded
+	prefixConsent       = "consents/"      // begun in a browser, and not yet come back
+	prefixEnded         = "ended/"         // what is known of access tokens that are dead
 )
 
 // SealWrapped lists every key and prefix that the engine writes, for
 // logical.Paths.SealWrapStorage: an exact key, or a prefix with its slash.
 func SealWrapped() []string {
 	return []string{
-		keyConfig, keySalt, prefixRoles, prefixGrants, prefixQuotas, prefixQuotaRoles, prefixClientTokens, prefixTokens, prefixHolders,
-		prefixConsent, prefixLastConsents, prefixEnded, prefixRevocations,
+		keyConfig, keySalt, prefixRoles, prefixRefreshTokens, prefixClients, prefixRefused, prefixTokens, prefixHolders,
+		prefixConsent, prefixLastConsents, prefixEnded,
 	}
 }
 
-// store reads and writes JSON entries. Its errors are not wrapped: Vault
+// jsonStorage reads and writes JSON entries. Its errors are not wrapped: Vault
 // recognises a read-only storage by the error's text.
-type store struct{ logical.Storage }
+type jsonStorage struct{ logical.Storage }
 
-func (s store) put(ctx context.Context, key string, value any) error {
+func (s jsonStorage) put(ctx context.Context, key string, value any) error {
 	entry, err := logical.StorageEntryJSON(key, value)
 	if err != nil {
 		return err
@@ -49,7 +47,7 @@ func (s store) put(ctx context.Context, key string, value any) error {
 }
 
 // deleteWhere deletes the entries below prefix whose names match.
-func (s store) deleteWhere(ctx context.Context, prefix string, match func(name string) bool) error {
+func (s jsonStorage) deleteWhere(ctx context.Context, prefix string, match func(name string) bool) error {
 	names, err := s.List(ctx, prefix)
 	if err != nil {
 		return err
@@ -64,7 +62,7 @@ func (s store) deleteWhere(ctx context.Context, prefix string, match func(name s
 }
 
 // get decodes the entry of key; nil if there is none.
-func get[T any](ctx context.Context, s store, key string) (*T, error) {
+func get[T any](ctx context.Context, s jsonStorage, key string) (*T, error) {
 	entry, err := s.Get(ctx, key)
 	if err != nil || entry == nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -35,12 +37,12 @@ func (e *Engine) Tick(ctx context.Context, tainted func() bool) error {
 		return nil // Vault has given up waiting for one that goes on
 	}
 	defer e.ticking.Unlock()
-	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.sweepMemory(ctx), e.sweepStored(ctx))
+	e.dropUnused()
+	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.goRound(ctx))
 	tokens, tended := e.tendTokens(ctx, tainted)
-	refreshTokens, looked := e.pendingTasks(ctx)
 	refreshed := e.refreshInUse(ctx)
-	e.retry.Round(append(tokens, refreshTokens...))
-	return errors.Join(swept, tended, looked, refreshed)
+	e.retry.Round(append(tokens, e.reconcileTasks()...))
+	return errors.Join(swept, tended, refreshed)
 }
 
 // tendTokens does for each token what is due, and returns the revocations that are.
@@ -88,14 +90,12 @@ func (e *Engine) tend(ctx context.Context, id string, tainted func() bool) (endi
 			return nil, err
 		}
 	}
-	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
-	if err != nil {
-		return nil, err
+	if t.isOfWrongClock(now) {
+		if err := e.noteWrongClock(ctx, t); err != nil {
+			return nil, err
+		}
 	}
-	if seen := t.rec.SeenInFuture; t.isOfWrongClock(now) && (seen.IsZero() || clock.IsFuture(now, seen)) {
-		return nil, e.noteWrongClock(ctx, g, t)
-	}
-	needless, err := e.isNeedless(ctx, g, t)
+	needless, err := e.isNeedless(ctx, t)
 	if err != nil || !needless && !e.isDue(ctx, t, tainted) && !t.ledger.IsEnding() {
 		return nil, err
 	}
@@ -117,45 +117,56 @@ func (e *Engine) dropDamagedToken(ctx context.Context, id string) error {
 	if !IsBroken(err) {
 		return err
 	}
-	holders, err := e.newLedger(id)
+	holders, err := e.newLedger(id, ledger.Reservation{})
 	if err != nil {
 		return err
 	}
-	if err := holders.Erase(ctx); err != nil {
-		return err
-	}
-	return e.store.Delete(ctx, prefixTokens+id)
+	return holders.Erase(ctx, func(ctx context.Context) error { return e.store.Delete(ctx, prefixTokens+id) })
 }
 
-// noteWrongClock stores that the times of a token were seen in the future. From
-// then on it is nobody's current token, and lives for those who hold it.
-func (e *Engine) noteWrongClock(ctx context.Context, g *grant, t *token) error {
-	noted := &token{rec: t.rec, ledger: t.ledger}
-	noted.rec.SeenInFuture = e.now()
-	noted.ofWrongClock.Store(true)
-	if err := e.store.put(ctx, prefixTokens+t.rec.ID, noted.rec.entry()); err != nil {
+// noteWrongClock stores that a wrong clock dated a token. From then on it is nobody's current
+// token, and lives for those who hold it.
+func (e *Engine) noteWrongClock(ctx context.Context, t *token) error {
+	u, err := e.usage(ctx, t.rec.QuotaID)
+	if seen := u.Misdated[t.rec.ID]; err != nil || !seen.IsZero() && !clock.IsFuture(e.now(), seen) {
 		return err
 	}
-	e.log().Warn("an access token was dated by a wrong clock; it is handed out no more", "grant", g.id, "token_id", t.rec.ID, "issued_at", t.rec.IssuedAt, "expires_at", t.rec.ExpiresAt)
-	e.tokens.replace(t.rec.ID, t, noted)
-	return e.retract(ctx, g, t)
+	if clock.IsFuture(e.now(), time.Unix(0, t.misdated.Load())) {
+		t.misdated.Store(e.now().UnixNano())
+	}
+	at := time.Unix(0, t.misdated.Load()).UTC()
+	if err := e.changeUsage(ctx, t.rec.QuotaID, func(u *refreshtoken.Usage) { u.Misdate(t.rec.ID, at) }); err != nil {
+		return err
+	}
+	e.log().Warn("an access token was dated by a wrong clock; it is handed out no more", "grant", t.rec.GrantID, "token_id", t.rec.ID, "issued_at", t.rec.IssuedAt, "expires_at", t.rec.ExpiresAt)
+	return nil
 }
 
-// isNeedless reports whether no role can hand out t any more. A crash can leave
-// such a token behind.
-func (e *Engine) isNeedless(ctx context.Context, g *grant, t *token) (bool, error) {
+// isNeedless reports whether nobody can get t any more: it was superseded, no role has its
+// grant, or a crash came before it was counted.
+func (e *Engine) isNeedless(ctx context.Context, t *token) (bool, error) {
+	if t.ledger.IsHeld() { // its last holder will end it
+		return false, nil
+	}
+	release, free := e.turns.TryAcquire(t.rec.QuotaID)
+	if !free {
+		return false, nil // it may be about to be counted
+	}
+	defer release()
+	u, err := e.usage(ctx, t.rec.QuotaID)
 	switch {
-	case t.ledger.IsHeld(): // its last holder will end it
-		return false, nil
-	case !t.rec.SeenInFuture.IsZero():
-		return true, nil
-	case clock.Elapsed(e.now(), t.rec.IssuedAt) <= leftoverAfter:
-		return false, nil
-	case g.record().Current != t.rec.ID:
+	case err != nil:
+		return false, err
+	case t.rec.Exclusive && u.Counts(t.rec.ID) && clock.Elapsed(e.now(), t.rec.IssuedAt) <= flightLimit:
+		return false, nil // its reader is on the way
+	case !u.Keeps(t.rec.ID):
 		return true, nil
 	}
-	users, err := e.users(ctx, g)
-	return len(users) == 0, err
+	if record, err := e.record(ctx, t.rec.QuotaID); err != nil || record.IsEnding() {
+		return err == nil, err
+	}
+	used, err := e.isUsed(ctx, t.rec.GrantID, t.rec.QuotaID)
+	return !used, err
 }
 
 // refreshInUse mints ahead for grants that had a reader within a token's life, unless the
@@ -167,14 +178,19 @@ func (e *Engine) refreshInUse(ctx context.Context) error {
 	}
 	now := e.now()
 	var failed []error
-	for _, g := range e.grants.all() {
+	for _, g := range e.allGrants() {
 		g.mu.Lock()
 		read := !g.read.IsZero() && clock.Elapsed(now, g.read) < zoho.MaxLife
 		g.mu.Unlock()
-		if t, state := g.currentToken(now, need{}); !read || t == nil || state == fresh || t.ledger.IsIdle() {
+		if !read {
 			continue
 		}
-		users, err := e.users(ctx, g)
+		t, state, err := e.currentToken(ctx, g, need{})
+		if err != nil || t == nil || state == fresh || t.ledger.IsIdle() {
+			failed = append(failed, err)
+			continue
+		}
+		users, err := e.users(ctx, g.id, g.quotaID)
 		failed = append(failed, err)
 		if len(users) > 0 {
 			e.mintAhead(g)

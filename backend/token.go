@@ -15,23 +15,21 @@ import (
 )
 
 // tokenRecord is one access token with all that is needed to revoke it after
-// its role and the config are gone. Nothing of it changes but SeenInFuture.
+// its role and the config are gone. It is written once, and never changed.
 type tokenRecord struct {
-	ID        string `json:"-"` // fingerprint of the access token
-	GrantID   string `json:"grant_id"`
-	QuotaID   string `json:"quota_id"`            // where Zoho counts it among the live tokens
-	Exclusive bool   `json:"exclusive,omitempty"` // minted for one lease
-	// SeenInFuture is when its times were first seen in the future: nobody gets it
-	// any more. Zero: they were not.
-	SeenInFuture time.Time    `json:"seen_in_future,omitzero"`
-	AccessToken  secret.Value `json:"-"`
+	ID          string       `json:"-"` // fingerprint of the access token
+	GrantID     string       `json:"grant_id"`
+	QuotaID     string       `json:"quota_id"`            // where Zoho counts it among the live tokens
+	Exclusive   bool         `json:"exclusive,omitempty"` // minted for one lease
+	AccessToken secret.Value `json:"-"`
 	zoho.App
-	CACert    string    `json:"ca_cert,omitempty"`
-	TokenType string    `json:"token_type,omitempty"`
-	APIDomain string    `json:"api_domain,omitempty"`
-	Scopes    []string  `json:"scopes,omitempty"`
-	IssuedAt  time.Time `json:"issued_at"`
-	ExpiresAt time.Time `json:"expires_at"` // whole seconds; margin is off already
+	CACert    string             `json:"ca_cert,omitempty"`
+	Places    ledger.Reservation `json:"places,omitzero"` // of its first readers
+	TokenType string             `json:"token_type,omitempty"`
+	APIDomain string             `json:"api_domain,omitempty"`
+	Scopes    []string           `json:"scopes,omitempty"`
+	IssuedAt  time.Time          `json:"issued_at"`
+	ExpiresAt time.Time          `json:"expires_at"` // whole seconds; margin is off already
 }
 
 // tokenEntry is a token as it is stored: with its secrets.
@@ -56,13 +54,16 @@ type token struct {
 	rec           tokenRecord
 	ledger        *ledger.Ledger // who holds it
 	foreignDomain bool           // see zoho.Token; known to the one who minted it alone
-	ofWrongClock  atomic.Bool
+
+	// misdated is when it was first seen that a wrong clock dated the token, in Unix
+	// nanoseconds: nobody gets it any more. Zero: it was not. The record has it, too.
+	misdated atomic.Int64
 }
 
 // newLedger returns the ledger of a token, without what is stored of it.
-func (e *Engine) newLedger(tokenID string) (*ledger.Ledger, error) {
+func (e *Engine) newLedger(tokenID string, first ledger.Reservation) (*ledger.Ledger, error) {
 	return ledger.New(ledger.Options{
-		Storage: e.store, Prefix: prefixHolders + tokenID + "/", TokenID: tokenID, Log: e.log,
+		Storage: e.store, Prefix: prefixHolders + tokenID + "/", TokenID: tokenID, First: first, Log: e.log,
 		Go: e.work.Go, Now: e.now, After: e.after, Closing: e.work.Closing(), Closed: errClosed,
 	})
 }
@@ -112,9 +113,9 @@ func (t *token) comfortable(now time.Time) bool {
 // times look right again later.
 func (t *token) isOfWrongClock(now time.Time) bool {
 	if t.isInFuture(now) {
-		t.ofWrongClock.Store(true)
+		t.misdated.CompareAndSwap(0, now.UnixNano())
 	}
-	return t.ofWrongClock.Load()
+	return t.misdated.Load() != 0
 }
 
 func (t *token) isInFuture(now time.Time) bool {
@@ -125,14 +126,16 @@ func (t *token) isInFuture(now time.Time) bool {
 // they say nothing, and it is over a token's life after that was seen. When they are
 // past again, it was the clock of that moment that was wrong, and they count.
 func (t *token) isOver(now time.Time) bool {
-	if !t.isInFuture(now) || t.rec.SeenInFuture.IsZero() {
+	seen := t.misdated.Load()
+	if !t.isInFuture(now) || seen == 0 {
 		return !t.rec.ExpiresAt.After(now)
 	}
-	return !clock.IsFuture(now, t.rec.SeenInFuture) && now.Sub(t.rec.SeenInFuture) >= zoho.MaxLife
+	at := time.Unix(0, seen)
+	return !clock.IsFuture(now, at) && now.Sub(at) >= zoho.MaxLife
 }
 
-func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, config *Config, asked time.Time, purpose mintPurpose) (*token, error) {
-	app := g.credential().app
+func (e *Engine) newToken(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
+	g, purpose, app := a.grant, a.purpose, a.grant.credential().app
 	id := e.fingerprint("token", minted.AccessToken.Reveal())
 	known, err := e.token(ctx, id)
 	switch {
@@ -149,20 +152,22 @@ func (e *Engine) newToken(ctx context.Context, g *grant, minted zoho.Token, conf
 	case known != nil:
 		return known, nil // a server may answer with the token that it gave before
 	}
-	holders, err := e.newLedger(id)
+	holders, err := e.newLedger(id, ledger.Reservation{})
 	if err != nil {
 		return nil, err
 	}
 	rec := tokenRecord{
-		ID: id, GrantID: g.id, QuotaID: g.quotaID(), Exclusive: purpose.exclusive, AccessToken: minted.AccessToken, App: app, CACert: config.CACert,
+		ID: id, GrantID: g.id, QuotaID: g.quotaID, Exclusive: purpose.exclusive, AccessToken: minted.AccessToken, App: app, CACert: a.config.CACert,
 		TokenType: minted.TokenType, Scopes: minted.Scopes,
-		IssuedAt: asked, ExpiresAt: asked.Add(minted.Life - margin).Truncate(time.Second),
+		IssuedAt: a.asked, ExpiresAt: a.asked.Add(minted.Life - margin).Truncate(time.Second),
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	rec.APIDomain = apiDomain(minted.APIDomain, g.rec.APIDomain, app.AccountsURL)
+	if readers := a.readers(); readers > 0 {
+		rec.Places = holders.Reserve(readers)
+	}
+	former := a.own.Grants[g.id]
+	rec.APIDomain = apiDomain(minted.APIDomain, former.APIDomain, app.AccountsURL)
 	if rec.Scopes == nil {
-		rec.Scopes = g.rec.Scopes
+		rec.Scopes = former.Scopes
 	}
 	if minted.ForeignDomain {
 		e.log().Warn("Zoho's answer named an API domain that is none of Zoho's; it was dropped", "grant", g.id, "token_id", id, "api_domain", rec.APIDomain)
@@ -197,9 +202,15 @@ func (e *Engine) loadToken(ctx context.Context, id string) (*token, error) {
 		return nil, err
 	}
 	t := &token{rec: entry.record(id)}
-	if t.ledger, err = e.newLedger(id); err != nil {
+	if t.ledger, err = e.newLedger(id, t.rec.Places); err != nil {
 		return nil, err
 	}
-	t.ofWrongClock.Store(!t.rec.SeenInFuture.IsZero())
+	u, err := e.usage(ctx, t.rec.QuotaID)
+	if err != nil {
+		return nil, err
+	}
+	if seen := u.Misdated[id]; !seen.IsZero() {
+		t.misdated.Store(seen.UnixNano())
+	}
 	return t, t.ledger.Load(ctx)
 }

@@ -71,19 +71,23 @@ func (e *Engine) Token(ctx context.Context, id string) (*TokenInfo, error) {
 	if err != nil || t == nil || t.isOver(e.now()) {
 		return nil, err
 	}
-	g, err := e.grant(ctx, t.rec.GrantID, t.rec.QuotaID)
+	u, err := e.usage(ctx, t.rec.QuotaID)
 	if err != nil {
 		return nil, err
 	}
-	users, err := e.users(ctx, g)
+	record, err := e.record(ctx, t.rec.QuotaID)
+	if err != nil {
+		return nil, err
+	}
+	users, err := e.users(ctx, t.rec.GrantID, t.rec.QuotaID)
 	if err != nil {
 		return nil, err
 	}
 	info := t.info()
 	switch {
-	case t.ledger.IsEnding():
+	case t.ledger.IsEnding() || record.IsEnding():
 		info.State = TokenEnding
-	case g.record().Current == id && len(users) > 0:
+	case u.Grants[t.rec.GrantID].Current == id && len(users) > 0:
 		info.State = TokenCurrent
 	case t.rec.Exclusive:
 		info.State = TokenExclusive

@@ -256,6 +256,7 @@ func TestLookup_KnowsATokenForADayAfterItsEnd(t *testing.T) {
 		"its refresh token was revoked": {func(w *world, _ *backend.Issued) {
 			_, err := w.engine.Deauthorize(w.t.Context(), "crm-sync", false, backend.Requester{})
 			require.NoError(w.t, err)
+			w.settle()
 		}, "its refresh token was revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 func TestExchange_ThatTookLongAndStoredNoRoleLosesNoRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	w.storage.holding(func(key string) error {
-		if strings.HasPrefix(key, "client-refresh-tokens/") {
+		if strings.HasPrefix(key, "refresh-tokens/") {
 			w.clock.Advance(10 * time.Second) // the time that Zoho may take to say whose account it is
 		}
 		return nil
@@ -54,15 +54,9 @@ func TestExchange_AnAccessTokenThatCannotBeKeptIsRevoked(t *testing.T) {
 // Invariant 9: the code is used up, and the operator has to know.
 func TestExchange_AnErrorAfterItSaysWhatBecomesOfTheRefreshToken(t *testing.T) {
 	w := newWorld(t)
-	w.storage.holding(func(key string) error {
-		if strings.HasPrefix(key, "quota-roles/") { // what is read from here on
-			w.storage.unreadable(below("revocations/"))
-		}
-		return nil
-	})
+	w.storage.failing(below("roles/"))
 	_, err := w.writeCode("books", w.code())
-	w.storage.holding(nil)
-	w.storage.unreadable(nil)
+	w.storage.failing(nil)
 	require.ErrorIs(t, err, errDisk)
 	require.ErrorContains(t, err, "is revoked by itself in a few minutes")
 	for range 4 {
@@ -79,7 +73,7 @@ func TestExchange_OfARoleThatCannotBeStoredLeavesTheRefreshTokenThatItHas(t *tes
 		Kind: zohosim.FaultAnswer, Count: 1,
 		Body: fmt.Sprintf(`{"access_token":"1000.aaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbb","refresh_token":%q,"expires_in":3600}`, w.refreshToken),
 	})
-	w.storage.failing(below("quota-roles/"))
+	w.storage.failing(below("refresh-tokens/"))
 	_, err := w.writeCode("crm-sync", w.code())
 	w.storage.failing(nil)
 	require.ErrorIs(t, err, errDisk)
@@ -109,10 +103,8 @@ func TestMint_ThatSucceededIsNoErrorIfTheEndOfAThrottleIsNotStored(t *testing.T)
 	require.Error(t, w.readError("own"))
 	w.clock.Advance(20 * time.Minute)
 	client := ""
-	for key, record := range w.stored("quotas/") {
-		if strings.Contains(record, "throttled") {
-			client = key
-		}
+	for key := range w.stored("clients/") {
+		client = key
 	}
 	require.NotEmpty(t, client)
 	writes := 0
@@ -128,15 +120,18 @@ func TestMint_ThatSucceededIsNoErrorIfTheEndOfAThrottleIsNotStored(t *testing.T)
 }
 
 // Invariants 4 and 5: the daily round comes to a damaged record before any reader.
-func TestDamage_ToAGrantThatTheDailyRoundMeetsFirstLeavesItsTokensCounted(t *testing.T) {
+func TestDamage_ToARecordThatTheDailyRoundMeetsFirstLeavesItsTokensCounted(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.release(w.read("crm-sync")))
-	quotas := w.keys("quotas/")
-	w.damageEntries("grants/")
+	records := w.keys("refresh-tokens/")
+	held := w.read("crm-sync")
+	w.damageEntries("refresh-tokens/")
 	w.tick()
-	w.read("crm-sync")
+	require.Equal(t, held.TokenID, w.read("crm-sync").TokenID)
 	require.Equal(t, 1, w.status("crm-sync").LiveTokens)
-	require.Equal(t, quotas, w.keys("quotas/"))
+	require.True(t, w.alive(held))
+	require.Equal(t, records, w.keys("refresh-tokens/"))
+	require.Equal(t, []string{"crm-sync"}, w.entered())
 }
 
 // Invariant 7: neither record is needed to revoke.
@@ -144,7 +139,7 @@ func TestDamage_ToTheConfigAndAQuotaBlocksNoRevocation(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
 	w.damageEntries("config")
-	w.damageEntries("quotas/")
+	w.damageEntries("refresh-tokens/")
 	require.NoError(t, w.release(lease))
 	require.False(t, w.alive(lease))
 }
@@ -159,7 +154,7 @@ func TestDamage_ToAPendingRevocationHoldsUpNoOther(t *testing.T) {
 		require.NoError(t, err)
 	}
 	w.settle()
-	notes := w.keys("revocations/")
+	notes := w.unwanted()
 	require.Len(t, notes, 2)
 	slices.Sort(notes)
 	first := notes[0] // the other one comes after it
@@ -184,18 +179,18 @@ func TestDamage_ToAPendingRevocationHoldsUpNoOther(t *testing.T) {
 	}
 	w.storage.failing(nil)
 	w.tick()
-	require.Empty(t, w.keys("revocations/"))
+	require.Empty(t, w.unwanted())
 }
 
 // Zoho has revoked it, whatever is left in storage.
 func TestDeauthorize_ThatZohoHasCarriedOutIsNoErrorIfItIsNotForgotten(t *testing.T) {
 	w := newWorld(t)
-	w.storage.failing(func(key string) bool { return strings.HasPrefix(key, "revocations/") && !w.formerLives() })
+	w.storage.failing(func(key string) bool { return strings.HasPrefix(key, "refresh-tokens/") && !w.formerLives() })
 	_, err := w.deauthorize("crm-sync", false)
 	require.NoError(t, err)
 	w.storage.failing(nil)
 	w.tick()
-	require.Empty(t, w.keys("revocations/"))
+	require.Empty(t, w.unwanted())
 }
 
 // Of roles that give up one refresh token, one is told that it lives on at Zoho.

@@ -12,7 +12,7 @@ import (
 // definite refusal is an error; whatever else goes wrong says nothing about
 // them, and becomes a warning.
 func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings []string, err error) {
-	g, err := e.grantOf(ctx, r, config)
+	g, err := e.grantOf(r, config)
 	if err != nil {
 		return nil, err
 	}
@@ -53,18 +53,19 @@ func (r *Role) tellWhoseClient(err error) error {
 // or a new one, which is there for the first reader then.
 func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*token, error) {
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
-	purpose := mintPurpose{trial: true, role: r.Name, config: config, needed: func() bool {
-		if !g.record().Failure.isDefinite() {
-			proof, _ = g.currentToken(e.now(), need{})
+	purpose := mintPurpose{trial: true, role: r.Name, config: config, needed: func(ctx context.Context) (bool, error) {
+		state, err := e.stateOf(ctx, g)
+		if err == nil && (state.Failure == nil || !state.Failure.Definite) {
+			proof, _, err = e.currentToken(ctx, g, need{})
 		}
-		return proof == nil
+		return proof == nil, err
 	}}
 	t, err := e.mint(ctx, g, purpose)
 	if err != nil || proof != nil {
 		return proof, purpose.explain(err)
 	}
 	if r.Exclusive { // its readers get tokens of their own
-		e.work.Go(func() { e.endIfUnheld(e.work.Life(), t) })
+		e.endUnheldLater(t.rec.ID)
 	}
 	return t, nil
 }
@@ -97,7 +98,7 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 	}
 	var refused error
 	for _, role := range roles {
-		g, err := e.grantOf(ctx, role, config)
+		g, err := e.grantOf(role, config)
 		if err != nil {
 			return nil, err
 		}
@@ -155,9 +156,6 @@ func (e *Engine) rolesToTry(ctx context.Context, former, config *Config) ([]*Rol
 
 // hasWorked reports whether the credentials of a role have ever got a token.
 func (e *Engine) hasWorked(ctx context.Context, role *Role, config *Config) (bool, error) {
-	g, err := e.grantOf(ctx, role, config)
-	if isClientMoved(err) {
-		return false, nil
-	}
-	return err == nil && g.record().hasWorked(), err
+	u, err := e.usage(ctx, e.quotaID(role))
+	return err == nil && !u.Grants[e.grantID(role, config)].LastMint.IsZero(), err
 }

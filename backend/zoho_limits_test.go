@@ -197,10 +197,10 @@ func TestRefreshTokens_TheListForgetsWhatTheMountKnowsNoLonger(t *testing.T) {
 			w := hardest(t)
 			_, err := w.writeCode("x", w.code())
 			require.NoError(t, err)
-			require.Len(t, w.keys("client-refresh-tokens/"), 1)
+			require.Len(t, w.counted(), 1)
 			end(w)
 			w.settle()
-			require.Empty(t, w.keys("client-refresh-tokens/"))
+			require.Empty(t, w.counted())
 		})
 	}
 }
@@ -220,7 +220,7 @@ func TestRefreshTokens_ThatWaitToBeRevokedCount(t *testing.T) {
 	w.sim.SetDown(false)
 	w.clock.Advance(5 * time.Minute)
 	w.tick()
-	require.Empty(t, w.keys("client-refresh-tokens/"))
+	require.Empty(t, w.counted())
 }
 
 // A crash can leave an entry behind; the daily round takes it out.
@@ -233,7 +233,7 @@ func TestRefreshTokens_TheDailyRoundTakesOutWhatACrashLeft(t *testing.T) {
 	w.restart()
 	w.clock.Advance(25 * time.Hour)
 	w.tick()
-	require.Empty(t, w.keys("client-refresh-tokens/"))
+	require.Empty(t, w.counted())
 }
 
 func TestExchange_AccessDeniedNamesTheLimitOfTwentyAndSilencesNobody(t *testing.T) {
@@ -348,7 +348,7 @@ func TestExchange_ARefreshTokenWithoutAnAccessTokenIsKept(t *testing.T) {
 			require.Len(t, w.owned(), 1)
 			require.Equal(t, 1, w.mountKnows())
 			require.True(t, w.alive(w.read("x")))
-			require.Empty(t, w.keys("revocations/"))
+			require.Empty(t, w.unwanted())
 		})
 	}
 }
@@ -359,8 +359,8 @@ func TestExchange_ARefreshTokenBesideAnErrorWordIsNotTaken(t *testing.T) {
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Body: `{"error":"invalid_code","refresh_token":"1000.aa.bb"}`, Count: 1})
 	_, err := w.writeCode("x", w.code())
 	require.Equal(t, zoho.Refused, grantError(t, err).Kind)
-	require.Empty(t, w.keys("revocations/"))
-	require.Empty(t, w.keys("client-refresh-tokens/"))
+	require.Empty(t, w.unwanted())
+	require.Empty(t, w.counted())
 }
 
 // Invariant 4, for whom Zoho counts for the client.

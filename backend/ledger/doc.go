@@ -21,7 +21,8 @@
 //	held, named ◄──────────────────────────╯ write   │
 //	     ╰───────────────────────────────────────────╯
 //
-// Places are reserved when three or more readers come in writes that follow closely on
+// The entry of a new token reserves places for those who wait for it ([Ledger.Reserve]). More
+// are reserved when three or more readers come in writes that follow closely on
 // each other: a write that all of them would wait for tells storage how many more
 // readers may come before the next write, which has their names. After a crash a place
 // that was reserved and has no name counts as held, since a lease may be in it. If a

@@ -17,8 +17,9 @@ var ErrEnding = errors.New("the access token is being revoked")
 // Options are what a ledger is made of.
 type Options struct {
 	Storage logical.Storage
-	Prefix  string // of its entries in storage, with a slash at the end
-	TokenID string // for log lines
+	Prefix  string      // of its entries in storage, with a slash at the end
+	TokenID string      // for log lines
+	First   Reservation // what the token's entry has: see Ledger.Reserve
 	Log     func() hclog.Logger
 
 	// Go starts a goroutine that is waited for at the end; false when none may begin.

@@ -224,7 +224,7 @@ func (w *world) finish() {
 	}
 	w.doomed = true
 	w.crash()
-	require.NoError(w, w.ledger.Erase(w.Context()))
+	require.NoError(w, w.ledger.Erase(w.Context(), func(context.Context) error { return nil }))
 	keys, err := w.disk.List(w.Context(), "holders/")
 	require.NoError(w, err)
 	require.Empty(w, keys)

@@ -23,6 +23,13 @@ type reservation struct {
 	To     int    `json:"to"`
 }
 
+// Reservation is what the entry of a new access token says of its first readers: that they may
+// be holders, until their names are written. So they wait for no write of their own.
+type Reservation struct {
+	Series string `json:"series"`
+	To     int    `json:"to"` // the first place that is not reserved
+}
+
 const (
 	// crowd is how many readers have to come in writes that follow closely on
 	// each other until places are reserved. What is saved has to pay for the
@@ -36,6 +43,14 @@ const (
 func newPlaces(series string) places { return places{series: series, next: 1, counted: 1} }
 
 func placeID(series string, place int) string { return fmt.Sprintf("%s-%d", series, place) }
+
+// Reserve reserves places for so many readers of a token that is about to be stored, with what
+// it returns. Nobody else may know the ledger yet.
+func (l *Ledger) Reserve(readers int) Reservation {
+	to := l.places.next + min(readers, maxReserved)
+	l.places.stored, l.places.limit = to, to
+	return Reservation{Series: l.places.series, To: to}
+}
 
 // take gives the next place away.
 func (p *places) take() (place int, id string) {

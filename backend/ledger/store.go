@@ -33,7 +33,9 @@ func (l *Ledger) Load(ctx context.Context) error {
 		return err
 	}
 	slices.Sort(keys)
-	replay := replay{Ledger: l, gone: make(map[string]bool)}
+	first := reservation{Series: l.options.First.Series, From: 1, To: l.options.First.To}
+	replay := replay{Ledger: l, reserved: first, gone: make(map[string]bool)}
+	l.replayReservation(reservation{}, first)
 	for _, key := range keys {
 		entry, err := l.options.Storage.Get(ctx, path.Join(l.options.Prefix, key))
 		if err != nil {
@@ -111,8 +113,8 @@ func (l *Ledger) replayReservation(former, r reservation) {
 
 // Erase closes the ledger and deletes it from storage, when the token is gone.
 // A write that is under way is waited for: it would come back after the
-// deletion.
-func (l *Ledger) Erase(ctx context.Context) error {
+// deletion. token deletes the entry of the token.
+func (l *Ledger) Erase(ctx context.Context, token func(context.Context) error) error {
 	l.mu.Lock()
 	l.closed, l.deferred = true, nil
 	l.endPauseLocked()
@@ -137,7 +139,10 @@ func (l *Ledger) Erase(ctx context.Context) error {
 			return nil
 		}
 		return l.options.Storage.Delete(ctx, key)
-	}); err != nil || len(keys) == 0 {
+	}); err != nil {
+		return err
+	}
+	if err := token(ctx); err != nil || len(keys) == 0 {
 		return err
 	}
 	return l.options.Storage.Delete(ctx, last)

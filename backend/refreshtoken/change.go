@@ -212,7 +212,7 @@ func end(d Deauthorization) Change {
 		}
 		var others []string
 		for _, name := range was.Roles {
-			if presence, known := d.Holds[name]; name != d.Role && (!known || presence.counts()) {
+			if presence, known := d.Holds[name]; name != d.Role && (!known || presence.Counts()) {
 				others = append(others, name)
 			}
 		}

@@ -2,6 +2,7 @@ package refreshtoken
 
 import (
 	"maps"
+	"reflect"
 	"time"
 )
 
@@ -29,6 +30,25 @@ func Forgive(grant string, now time.Time) Change {
 func Misdate(tokenID string, now time.Time) Change {
 	return changeUsage(now, func(r *Record) { r.Misdate(tokenID, now) })
 }
+
+// InRecord changes what a record counts. It never creates one.
+func InRecord(now time.Time, change func(*Usage)) Change {
+	return func(was *Record) (*Record, error) {
+		if was == nil {
+			return nil, nil
+		}
+		r := was.clone()
+		r.normalise(now)
+		change(&r.Usage)
+		if reflect.DeepEqual(r, was) {
+			return was, nil
+		}
+		return r, nil
+	}
+}
+
+// See takes up which times are in the future, and that this was seen now.
+func See(now time.Time) Change { return InRecord(now, func(*Usage) {}) }
 
 // uncount takes a dead access token out. It never creates a record.
 func uncount(tokenID string) Change {

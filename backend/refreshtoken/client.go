@@ -3,6 +3,7 @@ package refreshtoken
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -39,6 +40,23 @@ func InClient(accountsURL, clientID string, now time.Time, change func(*Usage)) 
 		return c, nil
 	}
 }
+
+// InKnownClient is InClient for a client that is known. It never creates an entry.
+func InKnownClient(now time.Time, change func(*Usage)) ClientChange {
+	return func(was *Client) (*Client, error) {
+		if was == nil {
+			return nil, nil
+		}
+		c := was.clone(now)
+		if change(&c.Usage); reflect.DeepEqual(c, was) {
+			return was, nil
+		}
+		return c, nil
+	}
+}
+
+// SeeClient is See for a client.
+func SeeClient(now time.Time) ClientChange { return InKnownClient(now, func(*Usage) {}) }
 
 // EnterClient makes the entry of a client name a role that mints with client_credentials, and
 // is about to be stored.
@@ -88,7 +106,7 @@ func ReconcileClient(c *Client, w World) ClientChange {
 	}
 	var gone []string
 	for role := range c.Roles {
-		if !w.Role(role).counts() {
+		if !w.Role(role).Counts() {
 			gone = append(gone, role)
 		}
 	}

@@ -173,7 +173,7 @@ func apply(t *rapid.T, was *refreshtoken.Record, change refreshtoken.Change) *re
 func TestPackage_ImportsNothingThatStoresAsksOrLocks(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"encoding/json", "errors", "fmt", "maps", "slices", "strings", "time", "unicode/utf8",
+		"encoding/json", "errors", "fmt", "maps", "reflect", "slices", "strings", "time", "unicode/utf8",
 		"vault-plugin-secrets-zoho/backend/clock", "vault-plugin-secrets-zoho/backend/quota", "vault-plugin-secrets-zoho/backend/secret",
 	}
 	files, err := filepath.Glob("*.go")

@@ -21,8 +21,8 @@ const (
 	NotThere                 // there is no such role
 )
 
-// counts reports whether the role may have the refresh token.
-func (p Presence) counts() bool { return p <= Broken }
+// Counts reports whether the role may have the refresh token.
+func (p Presence) Counts() bool { return p <= Broken }
 
 // Token is an access token that is stored, of the record.
 type Token struct {

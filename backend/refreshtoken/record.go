@@ -158,7 +158,7 @@ func (r *Record) State(role func(name string) Presence) State {
 		return Ends
 	case slices.ContainsFunc(r.Roles, func(name string) bool { p := role(name); return p == Has || p == Broken }):
 		return InUse
-	case slices.ContainsFunc(r.Roles, func(name string) bool { return role(name).counts() }):
+	case slices.ContainsFunc(r.Roles, func(name string) bool { return role(name).Counts() }):
 		return Arriving
 	case r.Revoke:
 		return Leaving
@@ -181,4 +181,59 @@ func (r *Record) MayHandOut(role, tokenID string) error {
 		return &RefusedError{Reason: NotCounted}
 	}
 	return nil
+}
+
+// Summary is a copy of the record for a list of all of them: without secrets, and without what
+// it counts.
+func (r *Record) Summary() *Record {
+	c := *r
+	c.Credential = Credential{AccountsURL: r.AccountsURL, ClientID: r.ClientID}
+	c.Usage = Usage{}
+	return &c
+}
+
+// CountsForClient reports whether the refresh token counts for what Zoho allows a user of the
+// client: Zoho has given it or it has worked, and a role has it or it waits to be revoked.
+func (r *Record) CountsForClient() bool {
+	return (r.Origin != Hand || !r.Worked.IsZero()) && !r.isLeft() && (r.Ending == nil || r.Ending.Outcome == "")
+}
+
+// Named lists the roles that may have the refresh token.
+func (r *Record) Named() []string {
+	if r == nil {
+		return nil
+	}
+	return r.Roles
+}
+
+// WaitsFor reports whether the refresh token was a role's, and waits to be revoked.
+func (r *Record) WaitsFor(role string) bool {
+	switch {
+	case r.Ending != nil:
+		return r.Ending.Role == role && r.Ending.Outcome == ""
+	default:
+		return len(r.Roles) == 0 && r.Revoke && r.Former != nil && r.Former.Role == role
+	}
+}
+
+// Known is since when the refresh token counts for its client: since it came, or, if it was
+// written by hand, since it has worked.
+func (r *Record) Known() time.Time {
+	if r.Origin == Hand && !r.Worked.IsZero() {
+		return r.Worked
+	}
+	return r.Since
+}
+
+// Holder is a role that has the refresh token, or had it last.
+func (r *Record) Holder() string {
+	switch {
+	case r.Ending != nil:
+		return r.Ending.Role
+	case len(r.Roles) > 0:
+		return r.Roles[0]
+	case r.Former != nil:
+		return r.Former.Role
+	}
+	return ""
 }

@@ -156,6 +156,12 @@ func (u *Usage) Failed(f Failed) {
 	}
 }
 
+// After is the failure as it is noted for a grant, which was as given before.
+func (f Failed) After(g Grant) *Failure {
+	g.fails(f)
+	return g.Failure
+}
+
 func (g *Grant) fails(f Failed) {
 	failure := &f.Failure
 	failure.Code, failure.Text, failure.InARow, failure.RetryAt = cut(f.Code, maxWord), cut(f.Text, maxText), 1, time.Time{}

@@ -165,6 +165,9 @@ func (e *Entries[T]) Invalidate(key string) {
 	delete(e.values, name)
 }
 
+// Waiting counts those who read or change an entry, or wait for that.
+func (e *Entries[T]) Waiting() int { return e.slots.Waiting(func(string) bool { return true }) }
+
 // DropUnused drops from memory what nobody has asked for within a time.
 func (e *Entries[T]) DropUnused(within time.Duration) {
 	e.mu.Lock()

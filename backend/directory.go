@@ -1,0 +1,198 @@
+package backend
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/zoho"
+)
+
+// directory is what memory knows of all refresh tokens of the mount: their records without
+// secrets and without what they count. Whoever writes or reads a record notes it; the first
+// who needs all of them reads those that are missing.
+type directory struct {
+	mu        sync.Mutex
+	entries   map[string]*refreshtoken.Record // by ID
+	complete  bool
+	noted     map[string]bool   // since the latest reading of all began: what that has read of them is old
+	unsettled map[string]string // Reconcile has something to do for these, or may soon; with their Accounts servers
+}
+
+func newDirectory() directory {
+	return directory{entries: make(map[string]*refreshtoken.Record), noted: make(map[string]bool), unsettled: make(map[string]string)}
+}
+
+// note enters a record as it was written; nil for one that is gone.
+func (d *directory) note(id string, r *refreshtoken.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.noted[id] = true
+	d.enterLocked(id, r)
+}
+
+func (d *directory) enterLocked(id string, r *refreshtoken.Record) {
+	if r == nil {
+		delete(d.entries, id)
+		delete(d.unsettled, id)
+		return
+	}
+	d.entries[id] = r.Summary()
+	if r.IsEnding() || len(r.Roles) == 0 {
+		d.unsettled[id] = r.AccountsURL
+	}
+}
+
+// read enters a record as it was read, unless there is one.
+func (d *directory) read(id string, r *refreshtoken.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.entries[id] == nil && !d.noted[id] {
+		d.enterLocked(id, r)
+	}
+}
+
+// forget drops what another node has written, or what may not have been written.
+func (d *directory) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.noted[id], d.complete = true, false
+	delete(d.entries, id)
+}
+
+// unsettle remembers that Reconcile has to look at a record.
+func (d *directory) unsettle(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	server := ""
+	if known := d.entries[id]; known != nil {
+		server = known.AccountsURL
+	}
+	d.unsettled[id] = server
+}
+
+func (d *directory) isUnsettled(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, unsettled := d.unsettled[id]
+	return unsettled
+}
+
+// settle takes back that Reconcile has to look at a record, which has found nothing to do.
+func (d *directory) settle(id string, r *refreshtoken.Record) {
+	if r != nil && (r.IsEnding() || len(r.Roles) == 0) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.unsettled, id)
+}
+
+// allUnsettled returns the records that Reconcile has to look at, with their Accounts servers.
+func (d *directory) allUnsettled() map[string]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.unsettled)
+}
+
+// missing begins to read all records: it returns the IDs that are not known yet, and forgets
+// those that are not stored.
+func (d *directory) missing(stored []string) (ids []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := make(map[string]bool, len(stored))
+	for _, id := range stored {
+		if known[id] = true; d.entries[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	maps.DeleteFunc(d.entries, func(id string, _ *refreshtoken.Record) bool { return !known[id] && !d.noted[id] })
+	return ids
+}
+
+// fill enters what was read. complete says that these were all that were missing.
+func (d *directory) fill(read map[string]*refreshtoken.Record, complete bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, r := range read {
+		if !d.noted[id] {
+			d.enterLocked(id, r)
+		}
+	}
+	d.complete = complete
+}
+
+// readAllRecords completes the directory.
+func (e *Engine) readAllRecords(ctx context.Context) error {
+	d := &e.directory
+	isComplete := func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.complete
+	}
+	if isComplete() {
+		return nil
+	}
+	release, err := e.writes.Acquire(ctx, prefixRefreshTokens)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if isComplete() {
+		return nil
+	}
+	d.mu.Lock()
+	clear(d.noted)
+	d.mu.Unlock()
+	stored, err := e.refreshTokens.Names(ctx)
+	if err != nil {
+		return err
+	}
+	read := make(map[string]*refreshtoken.Record)
+	for _, id := range d.missing(stored) {
+		if read[id], err = e.peekRecord(ctx, id); err != nil {
+			return err
+		}
+	}
+	d.fill(read, true)
+	return nil
+}
+
+// peekRecord is record for those who go through all of them, and keep none in memory.
+func (e *Engine) peekRecord(ctx context.Context, id string) (*refreshtoken.Record, error) {
+	entry, err := e.store.Get(ctx, prefixRefreshTokens+id)
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	if r, err := refreshtoken.Decode(entry.Value, e.now()); err == nil {
+		return r, nil
+	}
+	return e.refreshTokens.Get(ctx, id) // which rebuilds it
+}
+
+// recordsWhere returns what the directory has of the refresh tokens that match, by quota ID.
+func (e *Engine) recordsWhere(ctx context.Context, match func(*refreshtoken.Record) bool) (map[string]*refreshtoken.Record, error) {
+	if err := e.readAllRecords(ctx); err != nil {
+		return nil, err
+	}
+	e.directory.mu.Lock()
+	defer e.directory.mu.Unlock()
+	found := make(map[string]*refreshtoken.Record)
+	for id, r := range e.directory.entries {
+		if match(r) {
+			found[prefixRefreshTokens+id] = r
+		}
+	}
+	return found, nil
+}
+
+// recordsOf returns the refresh tokens of a client that count for Zoho's limit of twenty.
+func (e *Engine) recordsOf(ctx context.Context, client Pin) (map[string]*refreshtoken.Record, error) {
+	return e.recordsWhere(ctx, func(r *refreshtoken.Record) bool { return r.CountsForClient() && pinOf(r) == client })
+}
+
+// pinOf is the client of a refresh token: the one that minted last.
+func pinOf(r *refreshtoken.Record) Pin { return Pin{AccountsURL: r.AccountsURL, ClientID: r.ClientID} }
+
+func pinOfApp(app zoho.App) Pin { return Pin{AccountsURL: app.AccountsURL, ClientID: app.ClientID} }

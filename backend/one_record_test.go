@@ -1,0 +1,212 @@
+package backend_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/zohosim"
+)
+
+// What one record for each refresh token has made possible: each of these went wrong before.
+
+// kinds are the prefixes of the keys that were written since the last call.
+func (w *world) kinds() (kinds []string) {
+	for _, key := range w.storage.written() {
+		kind, _, _ := strings.Cut(key, "/")
+		kinds = append(kinds, kind)
+	}
+	return kinds
+}
+
+func TestExchange_WaitsForFourWrites(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.writeCode("books", w.code())
+	require.NoError(t, err)
+	code := w.code()
+	w.settle()
+	w.kinds()
+	later, done := w.holdBack(below("refresh-tokens/"), func() error { _, err := w.writeCode("books", code); return err })
+	later(nil) // the first write of a record is that of the new one
+	require.NoError(t, <-done)
+	w.settle()
+	kinds := w.kinds()
+	require.Equal(t, []string{"clients", "refresh-tokens", "tokens", "roles"}, kinds[:4], "the request, the refresh token with its access token, that one's entry, the role")
+}
+
+// Nobody waits for the end of the former refresh token.
+func TestExchange_DoesNotWaitUntilTheRoleHasLeftItsFormerRecord(t *testing.T) {
+	w := newWorld(t)
+	code := w.code()
+	writes := 0
+	finish, done := w.holdBack(func(key string) bool {
+		if below("refresh-tokens/")(key) {
+			writes++
+		}
+		return writes == 2
+	}, func() error { _, err := w.writeCode("crm-sync", code); return err })
+	require.NoError(t, <-done)
+	require.NotEqual(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
+	require.True(t, w.formerLives())
+	finish(nil)
+	w.settle()
+	require.False(t, w.formerLives())
+}
+
+// Invariant 9: Zoho gave it, so it is tried again for days, whatever became of its access token.
+func TestDeauthorize_OfARefreshTokenWhoseAccessTokenWasUnusableIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	given := w.consent()
+	w.answersOnce(map[string]any{"access_token": "1000.$(touch x)", "refresh_token": given, "expires_in": 3600})
+	_, err := w.writeCode("books", w.code())
+	require.NoError(t, err)
+	w.settle()
+	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
+		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultHTML500})
+	}
+	_, err = w.deauthorize("books", false)
+	require.ErrorContains(t, err, "That is tried again by itself")
+	w.sim.ClearFaults()
+	w.clock.Advance(2 * time.Minute)
+	w.tick()
+	require.False(t, w.sim.Alive(given))
+	require.Empty(t, w.unwanted())
+}
+
+// Invariant 9: nobody can read the role, and its record still knows the refresh token.
+func TestRole_ThatIsDamagedSaysWhenItGoesWhetherItsRefreshTokenLivesOn(t *testing.T) {
+	for _, how := range []string{"deleted", "written over"} {
+		for _, origin := range []refreshtoken.Origin{refreshtoken.Hand, refreshtoken.Code} {
+			t.Run(fmt.Sprintf("%s, %s", origin, how), func(t *testing.T) {
+				w := newWorld(t)
+				had := w.refreshToken
+				if origin == refreshtoken.Code {
+					w.reauthorize()
+					had = w.refreshTokenOf("crm-sync")
+				}
+				w.damageEntries("roles/crm-sync")
+				var warnings []string
+				if how == "deleted" {
+					warnings = w.deleteRole("crm-sync")
+				} else {
+					warnings = w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+				}
+				w.settle()
+				if origin == refreshtoken.Hand {
+					require.Contains(t, joined(warnings), "lives on at Zoho")
+					require.True(t, w.sim.Alive(had))
+				} else {
+					require.NotContains(t, joined(warnings), "lives on at Zoho")
+					require.False(t, w.sim.Alive(had), "Zoho gave it to this mount alone")
+					require.Empty(t, w.unknown())
+				}
+			})
+		}
+	}
+}
+
+// A role whose entry is damaged may have the refresh token: whoever repairs it must find it alive.
+func TestRole_ThatIsDamagedKeepsItsRefreshToken(t *testing.T) {
+	w := newWorld(t)
+	w.reauthorize()
+	had := w.refreshTokenOf("crm-sync")
+	w.damageEntries("roles/crm-sync")
+	for range 3 {
+		w.clock.Advance(25 * time.Hour)
+		w.tick()
+	}
+	require.True(t, w.sim.Alive(had))
+	require.Equal(t, []string{"crm-sync"}, w.entered())
+}
+
+// What is lost with a record, and what is found again.
+func TestDamage_ToARecordFindsItsRolesAndTokensAgain(t *testing.T) {
+	w := newWorld(t)
+	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	held := w.read("books")
+	w.damageEntries("refresh-tokens/")
+	w.tick()
+	require.Equal(t, []string{"books", "crm-sync"}, w.entered())
+	require.Equal(t, 1, w.status("crm-sync").LiveTokens)
+	require.NoError(t, w.release(held))
+	require.False(t, w.alive(held), "no record is needed to revoke")
+	w.clock.Advance(11 * time.Minute)
+	require.True(t, w.alive(w.read("crm-sync")), "its credentials are in the role")
+	_, err := w.deauthorize("crm-sync", true)
+	require.NoError(t, err)
+	require.False(t, w.formerLives())
+}
+
+// A refresh token that Zoho gave is revoked with its last role, after its leases.
+func TestRole_ARefreshTokenThatZohoGaveGoesWithItsLastRole(t *testing.T) {
+	for _, how := range []string{"deleted", "written over"} {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld(t)
+			w.reauthorize()
+			given := w.refreshTokenOf("crm-sync")
+			w.writeRole("books", backend.RoleChange{RefreshToken: &given})
+			held := w.read("crm-sync")
+			w.deleteRole("books")
+			w.settle()
+			require.True(t, w.sim.Alive(given), "crm-sync has it")
+			if how == "deleted" {
+				require.NotContains(t, joined(w.deleteRole("crm-sync")), "lives on")
+			} else {
+				require.NotContains(t, joined(w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})), "lives on")
+			}
+			w.settle()
+			require.True(t, w.alive(held), "somebody leases its access token")
+			require.NoError(t, w.release(held))
+			w.settle()
+			require.False(t, w.sim.Alive(given))
+		})
+	}
+}
+
+// Invariant 8: a node that was the active one before is it again, and goes on with what the one
+// in between has begun.
+func TestReconcile_ANodeThatIsActiveAgainGoesOnWithWhatAnotherHasBegun(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync")))
+	w.tick() // its round is over for a day
+	first := w.engine
+	t.Cleanup(first.Close)
+	w.start()
+	w.storage.written()
+	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
+		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultHTML500})
+	}
+	_, err := w.deauthorize("crm-sync", false)
+	require.Error(t, err)
+	w.engine.Close()
+	for _, key := range w.storage.written() {
+		first.Invalidate(key)
+	}
+	w.engine = first
+	w.sim.ClearFaults()
+	w.clock.Advance(2 * time.Minute)
+	w.tick()
+	require.False(t, w.formerLives())
+	require.Empty(t, w.unwanted())
+}
+
+// One refresh token has a thousand roles at most, and the next one is told.
+func TestRole_TheThousandAndFirstWithOneRefreshTokenIsRefused(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync"))) // proven, or a hundred are the most
+	for i := range refreshtoken.MaxRoles - 1 {
+		w.writeRole(fmt.Sprintf("r%04d", i), backend.RoleChange{RefreshToken: &w.refreshToken})
+	}
+	_, err := w.write("one-more", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	require.ErrorContains(t, err, "1000 roles have this refresh token already")
+	var bad *backend.UserError
+	require.ErrorAs(t, err, &bad)
+	for _, record := range w.stored("refresh-tokens/") {
+		require.Less(t, len(record), 256<<10)
+	}
+}
