@@ -89,8 +89,8 @@ ephemeral "vault_generic_endpoint" "config" {
 # Terraform compares the fields that are here with those of the role. Write durations as seconds,
 # as Vault answers them: "15m" would be a difference in each plan.
 #
-# Terraform deletes a role without its refresh token, which stays alive at Zoho. So before you
-# take the role away, or destroy everything:
+# The engine revokes the refresh token of a role that is deleted, when nobody leases its access
+# tokens any more. A destroy may take the mount away before that. So before it:
 #
 #   vault write -f zoho/roles/crm-sync/deauthorize
 resource "vault_generic_endpoint" "crm_sync" {
