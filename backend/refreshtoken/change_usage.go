@@ -21,16 +21,6 @@ func changeUsage(now time.Time, change func(*Record)) Change {
 	}
 }
 
-// Forgive lets Zoho be asked again although it has refused a grant's credentials.
-func Forgive(grant string, now time.Time) Change {
-	return changeUsage(now, func(r *Record) { r.Forgive(grant) })
-}
-
-// Misdate takes up that a wrong clock dated an access token: see Usage.Misdate.
-func Misdate(tokenID string, now time.Time) Change {
-	return changeUsage(now, func(r *Record) { r.Misdate(tokenID, now) })
-}
-
 // InRecord changes what a record counts. It never creates one.
 func InRecord(now time.Time, change func(*Usage)) Change {
 	return func(was *Record) (*Record, error) {

@@ -116,17 +116,6 @@ func ReconcileClient(c *Client, w World) ClientChange {
 	return LeaveClient(w.Now, w.Limits, gone...)
 }
 
-// RolesOf names the roles of a grant.
-func (c *Client) RolesOf(grant string) (roles []string) {
-	for role, has := range c.Roles {
-		if has == grant {
-			roles = append(roles, role)
-		}
-	}
-	slices.Sort(roles)
-	return roles
-}
-
 func (c *Client) clone(now time.Time) *Client {
 	copied := *c
 	copied.Roles, copied.Usage = maps.Clone(c.Roles), c.Usage.clone()

@@ -128,10 +128,10 @@ func TestQuota_IsDecidedTheSameThroughTheRecord(t *testing.T) {
 			switch rapid.IntRange(0, 4).Draw(t, "answer") {
 			case 0:
 				none := rapid.Bool().Draw(t, "certainly none")
-				r = apply(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: none, Limits: limits})[0].Change)
+				r = apply(t, r, mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: none, Limits: limits})[0].Change)
 				plain.Failed(none)
 			case 1:
-				r = apply(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: true, Throttled: true, Limits: limits})[0].Change)
+				r = apply(t, r, mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: true, Throttled: true, Limits: limits})[0].Change)
 				plain.Failed(true)
 				plain.Throttled = quota.NewSilence(now, "", "", plain.Throttled, limits)
 			default:

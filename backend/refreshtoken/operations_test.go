@@ -198,7 +198,7 @@ func (w *world) mint(o *op, id string, then func(error)) {
 			return
 		}
 		if o.answer == "" {
-			o.plan = refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: w.clock(), Definite: !o.lost, Text: "refused"}, Grant: o.toStore.client, Asked: asked, NoToken: !o.lost, Trial: o.role != "", Limits: limits})
+			o.plan = mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: w.clock(), Definite: !o.lost, Text: "refused"}, Grant: o.toStore.client, Asked: asked, NoToken: !o.lost, Trial: o.role != "", Limits: limits})
 		} else {
 			o.plan = refreshtoken.MintAnswered(id, refreshtoken.Minted{
 				EnteringRole: entering(o.name1(), tokenOf(id), o.toStore.client, w.clock()), TokenID: o.answer, Asked: asked, Life: time.Hour, Limits: limits,
@@ -335,7 +335,7 @@ func (w *world) round(tokenID string) *op {
 		plan := refreshtoken.Release(t.record, tokenID)
 		return &op{name: "expired " + tokenID, plan: plan[1:]}
 	case t.expires.Sub(w.clock()) > time.Hour+time.Minute && r != nil && !r.IsMisdated(tokenID): // a wrong clock dated it
-		return &op{name: "misdated " + tokenID, plan: refreshtoken.Plan{{Do: refreshtoken.ChangeRecord, Record: t.record, Change: refreshtoken.Misdate(tokenID, w.clock())}}}
+		return &op{name: "misdated " + tokenID, plan: refreshtoken.Plan{{Do: refreshtoken.ChangeRecord, Record: t.record, Change: misdate(tokenID, w.clock())}}}
 	case t.closed:
 	case t.holders == 0 && !w.turnTaken(t.record, nil) && (r == nil || !r.Keeps(tokenID)) && !w.isArriving(tokenID):
 		t.closed = true

@@ -83,11 +83,6 @@ type Failed struct {
 	Limits    quota.Limits
 }
 
-// MintFailed takes up why Zoho gave none.
-func MintFailed(id string, f Failed) Plan {
-	return Plan{{Do: ChangeRecord, Record: id, Change: changeUsage(f.At, func(r *Record) { r.Failed(f) }), Turn: true}}
-}
-
 // Enter is the first half of a write by hand: before the trial and before the role.
 func Enter(id string, e EnteringRole) Plan {
 	return Plan{{Do: ChangeRecord, Record: id, Change: enter(e)}}

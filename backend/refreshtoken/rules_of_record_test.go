@@ -142,7 +142,7 @@ func TestMint_AnAnswerBelongsToItsOwnRequest(t *testing.T) {
 	r = change(t, r, refreshtoken.Exchanged(id, refreshtoken.Given{Origin: refreshtoken.Code, Minted: refreshtoken.Minted{
 		EnteringRole: entering("books", "H", goodClient, start), TokenID: "at-2", Asked: start.Add(time.Second), Life: time.Hour, Limits: limits,
 	}}, refreshtoken.LeavingRole{}))
-	r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: start, Definite: true}, Grant: goodClient, Asked: start, NoToken: true, Limits: limits}))
+	r = change(t, r, mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: start, Definite: true}, Grant: goodClient, Asked: start, NoToken: true, Limits: limits}))
 	require.True(t, r.Quota.Requests[0].NoLiveToken)
 	require.True(t, r.Counts("at-2"))
 }
@@ -334,7 +334,7 @@ func TestGrants_ThatNeverWorkedAreForgottenAndNotThoseThatHave(t *testing.T) {
 	for i := range 200 {
 		at := start.Add(time.Duration(i) * time.Hour)
 		grant := fmt.Sprintf("guess-%d", i)
-		r = change(t, r, refreshtoken.MintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: at, Definite: true, Code: strings.Repeat("c", 9000), Text: strings.Repeat("ü", 9000)}, Grant: grant, Asked: at, NoToken: true, Limits: limits}))
+		r = change(t, r, mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: at, Definite: true, Code: strings.Repeat("c", 9000), Text: strings.Repeat("ü", 9000)}, Grant: grant, Asked: at, NoToken: true, Limits: limits}))
 		require.NotNil(t, r.Grants[grant].Failure, "the latest one is kept")
 	}
 	require.Len(t, r.Grants, refreshtoken.MaxGrants+1)
@@ -346,24 +346,24 @@ func TestFailure_OfATrialIsNotKeptAndThrottlingIsKeptForAll(t *testing.T) {
 	t.Parallel()
 	r := change(t, entered(t, nil, "crm", goodClient), sending("crm", start))
 	failed := refreshtoken.Failed{Failure: refreshtoken.Failure{At: start, Definite: true}, Grant: goodClient, Asked: start, NoToken: true, Trial: true, Limits: limits}
-	after := change(t, r, refreshtoken.MintFailed(id, failed))
+	after := change(t, r, mintFailed(id, failed))
 	require.Nil(t, after.Grants[goodClient].Failure)
 	require.Len(t, after.Quota.Requests, 1, "it counts")
 	failed.Trial = false
-	after = change(t, r, refreshtoken.MintFailed(id, failed))
+	after = change(t, r, mintFailed(id, failed))
 	require.True(t, after.Grants[goodClient].Failure.Forbids(start.Add(1000*time.Hour)))
 	require.NotNil(t, after.Grants[goodClient].Refusal)
-	forgiven, err := refreshtoken.Forgive(goodClient, start)(after)
+	forgiven, err := forgive(goodClient, start)(after)
 	require.NoError(t, err)
 	require.Nil(t, forgiven.Grants[goodClient].Failure)
 	require.NotNil(t, forgiven.Grants[goodClient].Refusal, "what is handed out until then is in doubt")
 
 	failed.Definite, failed.Throttled = false, true
-	after = change(t, r, refreshtoken.MintFailed(id, failed))
+	after = change(t, r, mintFailed(id, failed))
 	require.Equal(t, quota.Silent, after.Quota.Request(start, limits).Verdict)
 	failed.Throttled = false
 	for n := range 3 {
-		after = change(t, r, refreshtoken.MintFailed(id, failed))
+		after = change(t, r, mintFailed(id, failed))
 		require.Equal(t, start.Add(quota.Backoff(n+1)), after.Grants[goodClient].Failure.RetryAt)
 		require.True(t, after.Grants[goodClient].Failure.Forbids(start))
 		r = after

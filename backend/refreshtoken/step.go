@@ -14,7 +14,7 @@ const (
 	ForgetInRoles    // store each of Roles without the refresh token, if it is stored with it
 	CloseTokens      // let the ledger of each of Tokens decide that it ends, unless somebody holds it
 	DropTokens       // delete the ledger and the entry of each of Tokens, which is dead
-	AskMint          // ask Zoho for an access token; MintAnswered or MintFailed goes on
+	AskMint          // ask Zoho for an access token; MintAnswered goes on, or InRecord with a Failed
 	AskRevoke        // ask Zoho to revoke the refresh token; RevokeAnswered or RevokeFailed goes on
 	AskRevokeNow     // ask Zoho to revoke a refresh token that could not be stored, unless a record that can be read by now IsTracked
 	AskEndToken      // ask Zoho to revoke the access token Tokens[0]

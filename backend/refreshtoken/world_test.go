@@ -433,3 +433,16 @@ func (w *world) crash() {
 	}
 	w.ops, w.memory = nil, map[string]*refreshtoken.Record{}
 }
+
+// mintFailed is a plan that takes up why Zoho gave no access token.
+func mintFailed(id string, f refreshtoken.Failed) refreshtoken.Plan {
+	return refreshtoken.Plan{{Do: refreshtoken.ChangeRecord, Record: id, Turn: true, Change: refreshtoken.InRecord(f.At, func(u *refreshtoken.Usage) { u.Failed(f) })}}
+}
+
+func misdate(tokenID string, now time.Time) refreshtoken.Change {
+	return refreshtoken.InRecord(now, func(u *refreshtoken.Usage) { u.Misdate(tokenID, now) })
+}
+
+func forgive(grant string, now time.Time) refreshtoken.Change {
+	return refreshtoken.InRecord(now, func(u *refreshtoken.Usage) { u.Forgive(grant) })
+}
