@@ -36,6 +36,7 @@ func TestJobs_AFileThatIsReadWithMinTTLOfNAndTTLAlwaysHasNMinutesLeft(t *testing
 						}
 						issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: recipe.ttl, MinTTL: recipe.n + recipe.ttl})
 						require.NoError(t, err)
+						w.settle() // a mint ahead is there before the clock goes on
 						file, ends, next = issued, now.Add(issued.TTL), now.Add(issued.TTL*time.Duration(percent)/100)
 					}
 					for lease, end := range former {
