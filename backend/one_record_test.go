@@ -39,6 +39,24 @@ func TestExchange_WaitsForFourWrites(t *testing.T) {
 	require.Equal(t, []string{"clients", "refresh-tokens", "tokens", "roles"}, kinds[:4], "the request, the refresh token with its access token, that one's entry, the role")
 }
 
+// Invariant 9: the refresh token is what counts; its access token is ended, and not counted.
+func TestExchange_AnAccessTokenThatCannotBeStoredEndsAndCountsNoMore(t *testing.T) {
+	w := newWorld(t)
+	code, once := w.code(), true
+	w.storage.failing(func(key string) bool {
+		fails := once && below("tokens/")(key)
+		once = once && !fails
+		return fails
+	})
+	_, err := w.writeCode("books", code)
+	require.NoError(t, err)
+	w.settle()
+	require.False(t, once)
+	require.Zero(t, w.sim.LiveTokens(w.refreshTokenOf("books")))
+	require.Zero(t, w.status("books").LiveTokens)
+	require.True(t, w.alive(w.read("books")))
+}
+
 // Nobody waits for the end of the former refresh token.
 func TestExchange_DoesNotWaitUntilTheRoleHasLeftItsFormerRecord(t *testing.T) {
 	w := newWorld(t)

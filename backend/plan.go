@@ -45,7 +45,7 @@ func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrie
 			continue
 		}
 		if step.GoOn {
-			e.log().Warn("could not store an access token that came with a refresh token; the next read mints one", "quota", step.Record, "error", errors.Join(err, e.discardUnstored(ctx, c.token)))
+			e.log().Warn("could not store an access token that came with a refresh token; the next read mints one", "quota", step.Record, "error", errors.Join(err, e.dropUnstored(ctx, step.Record, c)))
 			continue
 		}
 		if step.IfFails != nil {
@@ -54,6 +54,16 @@ func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrie
 		return err
 	}
 	return nil
+}
+
+// dropUnstored ends an access token that is in a record and could not be stored.
+func (e *Engine) dropUnstored(ctx context.Context, quotaID string, c *carrier) error {
+	id := c.token.rec.ID
+	if err := e.discardUnstored(ctx, c.token); err != nil {
+		return err // it may live, so it counts
+	}
+	c.token = nil
+	return e.changeUsage(ctx, quotaID, func(u *refreshtoken.Usage) { u.Ended(id) })
 }
 
 // unsettle lets Reconcile look at the records of a plan that was not carried out to its end.

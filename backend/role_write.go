@@ -141,6 +141,7 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	}
 	if change.namesCredential() {
 		if err := e.forgiveRole(ctx, updated, config); err != nil {
+			e.leaveQuota(ctx, old, updated, config)
 			return nil, err
 		}
 	}
