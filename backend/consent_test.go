@@ -77,6 +77,7 @@ func readByOperator(c backend.Consent) string { return c.Cause + " " + c.Texts.O
 // nothing asked of any server.
 func (w *consentWorld) refused(callback backend.Callback, says string) {
 	w.t.Helper()
+	w.settle() // an exchange before may still end the former refresh token
 	before, roles := len(w.sim.Requests()), w.stored("roles/")
 	consent, err := w.engine.CompleteConsent(w.t.Context(), callback)
 	var bad *backend.UserError
