@@ -37,7 +37,7 @@ func (e *Engine) keepMinted(ctx context.Context, a *attempt, minted zoho.Token) 
 	}
 	if err := e.carryOut(ctx, refreshtoken.MintAnswered(g.quotaID, m), c); err != nil {
 		e.log().Warn("an access token was minted, and could not be kept; it is given to nobody, and revoked", "grant", g.id, "token_id", t.rec.ID, "expires_at", t.rec.ExpiresAt, "error", err)
-		return nil, err
+		return nil, asUserError(err)
 	}
 	former := a.own.Grants[g.id].Current
 	if !t.rec.Exclusive && former != "" && former != t.rec.ID {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
@@ -117,15 +118,15 @@ func (e *Engine) revokeOf(ctx context.Context, slot *roleSlot, role *Role, confi
 		return "", nil, err
 	}
 	d.OthersLease = readByOthers != ""
-	d.Holds = make(map[string]refreshtoken.Presence)
-	for _, name := range others(slices.Clone(record.Roles), role.Name) {
-		presence, slot := e.presence(ctx, id, name)
-		slot()
-		d.Holds[name] = presence
+	var free func()
+	d.Holds, free = e.holdsOf(ctx, id, others(slices.Clone(record.Roles), role.Name))
+	defer free()
+	for name, presence := range d.Holds {
 		if presence.Counts() {
 			losers = append(losers, name)
 		}
 	}
+	slices.Sort(losers)
 	updated := *role
 	updated.forgetRefreshToken()
 	updated.Deauthorized = &Deauthorization{At: d.Now, Requester: Requester(d.By).Bounded()}
@@ -133,6 +134,7 @@ func (e *Engine) revokeOf(ctx context.Context, slot *roleSlot, role *Role, confi
 	if err := e.carryOut(ctx, plan[:1], c); err != nil {
 		return "", nil, e.notDeauthorized(role, config, err, losers, readByOthers)
 	}
+	free()
 	if err := e.carryOut(ctx, plan[1:2], c); err != nil {
 		return "", losers, fmt.Errorf("the refresh token of role %q will be revoked at Zoho within minutes, but Vault could not store the role without it: %w; deauthorize the role again", role.Name, err)
 	}
@@ -226,13 +228,36 @@ func (e *Engine) endOne(ctx context.Context, quotaID string, by Requester) error
 	if err != nil {
 		return err
 	}
-	d := refreshtoken.Deauthorization{By: refreshtoken.Requester(by), Now: e.now(), Holds: make(map[string]refreshtoken.Presence)}
-	for _, name := range record.Named() {
-		presence, slot := e.presence(ctx, quotaID, name)
-		slot()
-		d.Holds[name] = presence
+	d := refreshtoken.Deauthorization{By: refreshtoken.Requester(by), Now: e.now()}
+	var free func()
+	d.Holds, free = e.holdsOf(ctx, quotaID, record.Named())
+	defer free()
+	plan := refreshtoken.Deauthorize(quotaID, d)
+	if err := e.carryOut(ctx, plan[:1], &carrier{}); err != nil {
+		return err
 	}
-	return e.carryOut(ctx, refreshtoken.Deauthorize(quotaID, d), &carrier{})
+	free()
+	return e.carryOut(ctx, plan[1:], &carrier{})
+}
+
+// holdsOf tells which roles have a refresh token. Until free is called, which has to be when its
+// end is decided, nobody writes one that does not have it.
+func (e *Engine) holdsOf(ctx context.Context, quotaID string, names []string) (holds map[string]refreshtoken.Presence, free func()) {
+	holds = make(map[string]refreshtoken.Presence)
+	var slots []func()
+	for _, name := range names {
+		presence, release := e.presence(ctx, quotaID, name)
+		if holds[name] = presence; presence.Counts() {
+			release()
+		} else {
+			slots = append(slots, release)
+		}
+	}
+	return holds, sync.OnceFunc(func() {
+		for _, release := range slots {
+			release()
+		}
+	})
 }
 
 // PendingRevocation is a refresh token that was a role's, and that waits to be

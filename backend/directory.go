@@ -79,13 +79,14 @@ func (d *directory) isUnsettled(id string) bool {
 	return unsettled
 }
 
-// settle takes back that Reconcile has to look at a record, which has found nothing to do.
+// settle takes back that Reconcile has to look at a record, which has found nothing to do now.
 func (d *directory) settle(id string, r *refreshtoken.Record) {
-	if r != nil && (r.IsEnding() || len(r.Roles) == 0) {
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if r != nil && (r.IsEnding() || len(r.Roles) == 0) {
+		d.unsettled[id] = r.AccountsURL // a look at a former state may have taken it back
+		return
+	}
 	delete(d.unsettled, id)
 }
 

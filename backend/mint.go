@@ -204,7 +204,7 @@ func (e *Engine) countMint(ctx context.Context, a *attempt, sent quota.Request) 
 		}
 	}
 	if isOfClient(a.grant.quotaID) {
-		return nil
+		return e.nameAgain(ctx, a, app)
 	}
 	count := refreshtoken.Mint(a.grant.quotaID, refreshtoken.Sending{Role: a.purpose.role, Sent: sent, Limits: limits})[:1]
 	err = e.carryOut(ctx, count, &carrier{})
@@ -212,6 +212,17 @@ func (e *Engine) countMint(ctx context.Context, a *attempt, sent quota.Request) 
 		return a.refusedBy(refused)
 	}
 	return err
+}
+
+// nameAgain enters a role into the entry of its client if that was lost, as after a backup was
+// restored in part: nobody could hand out the token otherwise.
+func (e *Engine) nameAgain(ctx context.Context, a *attempt, app zoho.App) error {
+	c, err := e.client(ctx, a.grant.quotaID)
+	if err != nil || a.purpose.role == "" || c != nil && c.Roles[a.purpose.role] != "" {
+		return err
+	}
+	_, _, err = e.clients.Change(ctx, recordID(a.grant.quotaID), refreshtoken.EnterClient(app.AccountsURL, app.ClientID, a.purpose.role, a.grant.id, e.now()))
+	return asUserError(err)
 }
 
 // refusedBy is what a reader gets if the record of the refresh token does not allow a mint.

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -227,4 +228,88 @@ func TestRole_TheThousandAndFirstWithOneRefreshTokenIsRefused(t *testing.T) {
 	for _, record := range w.stored("refresh-tokens/") {
 		require.Less(t, len(record), 256<<10)
 	}
+}
+
+// What a crash has left is found by the round alone, so a look that has failed is repeated.
+func TestReconcile_ARecordThatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
+	w := newWorld(t)
+	w.reauthorize()
+	given := w.refreshTokenOf("crm-sync")
+	w.settle()
+	w.storage.failing(below("refresh-tokens/"))
+	w.deleteRole("crm-sync")
+	w.storage.failing(nil)
+	w.restart()
+	w.storage.unreadable(below("refresh-tokens/"))
+	require.Error(t, w.engine.Tick(t.Context(), notTainted))
+	w.settle()
+	w.storage.unreadable(nil)
+	w.clock.Advance(time.Minute)
+	w.tick()
+	require.False(t, w.sim.Alive(given))
+}
+
+// A Tick whose time is up goes on where it was.
+func TestReconcile_ARoundThatIsCutOffGoesOnWhereItWas(t *testing.T) {
+	w := newWorld(t)
+	w.reauthorize()
+	given := w.refreshTokenOf("crm-sync")
+	w.settle()
+	w.storage.failing(below("refresh-tokens/"))
+	w.deleteRole("crm-sync")
+	w.storage.failing(nil)
+	w.restart()
+	ctx, cancel := context.WithCancel(t.Context())
+	w.storage.listing(func(prefix string) {
+		if prefix == "holders/" { // the last that the round asks for
+			cancel()
+		}
+	})
+	_ = w.engine.Tick(ctx, notTainted)
+	w.storage.listing(nil)
+	w.settle()
+	w.clock.Advance(time.Minute)
+	w.tick()
+	require.False(t, w.sim.Alive(given))
+}
+
+// A role whose former refresh token goes is told so, also if its new one ends at the same moment.
+func TestRole_ThatIsWrittenWithARefreshTokenThatEndsMeanwhileSaysSo(t *testing.T) {
+	w := newWorld(t)
+	shared := w.consent()
+	w.writeRole("books", backend.RoleChange{RefreshToken: &shared})
+	require.NoError(t, w.release(w.read("books")))
+	finish, done := w.holdBack(func(key string) bool { return key == "roles/crm-sync" }, func() error {
+		_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &shared, Verify: ptr(false)})
+		return err
+	})
+	_, err := w.deauthorize("books", true)
+	require.NoError(t, err)
+	finish(nil)
+	err = <-done
+	var bad *backend.UserError
+	require.ErrorAs(t, err, &bad)
+	require.ErrorContains(t, err, `role "crm-sync" was written, and hands out nothing`)
+	require.ErrorContains(t, err, "former refresh token lives on at Zoho")
+	w.tick()
+	require.True(t, w.formerLives())
+	require.Empty(t, w.refreshTokenOf("crm-sync"))
+}
+
+// A record or an entry that was lost is made anew by what needs it.
+func TestRole_WhoseRecordWasLostIsNamedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.robot("robot", "ZohoCRM.modules.READ")
+	w.writeRole("robot", backend.RoleChange{Exclusive: ptr(true)})
+	for _, prefix := range []string{"refresh-tokens/", "clients/"} {
+		for _, key := range w.keys(prefix) {
+			require.NoError(t, w.storage.Delete(t.Context(), key))
+		}
+	}
+	w.restart()
+	asked := w.asked()
+	require.True(t, w.alive(w.read("robot")))
+	require.Equal(t, asked+1, w.asked())
+	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(7 * time.Minute)})
+	require.True(t, w.alive(w.read("crm-sync")))
 }

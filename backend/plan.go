@@ -28,11 +28,11 @@ type carrier struct {
 }
 
 // carryOut carries out the steps of a plan, in order.
-func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrier) error {
+func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrier) (late error) {
 	for i, step := range plan {
 		if step.Later && c.slot != nil {
 			e.carryOutLater(plan[i:], c)
-			return nil
+			return late
 		}
 		was, err := e.carryOutStep(ctx, step, c)
 		if err == nil {
@@ -40,7 +40,11 @@ func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrie
 			continue
 		}
 		e.unsettle(plan)
-		if _, refused := asError[*refreshtoken.RefusedError](err); c.written && !refused {
+		if _, refused := asError[*refreshtoken.RefusedError](err); c.written && refused {
+			late = err // the role has to leave its former record all the same
+			continue
+		}
+		if c.written {
 			e.log().Warn("could not tidy up after a role that was written or deleted; that is tried again within a minute", "quota", step.Record, "error", err)
 			continue
 		}
@@ -53,7 +57,7 @@ func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrie
 		}
 		return err
 	}
-	return nil
+	return late
 }
 
 // dropUnstored ends an access token that is in a record and could not be stored.

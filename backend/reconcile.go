@@ -207,7 +207,11 @@ func (e *Engine) goRound(ctx context.Context) error {
 	}
 	n := min(len(r.keys), lookedAtPerTick)
 	var failed []error
-	for _, key := range r.keys[:n] {
+	for i, key := range r.keys[:n] {
+		if ctx.Err() != nil { // the next Tick goes on here
+			n = i
+			break
+		}
 		failed = append(failed, e.lookRound(ctx, key))
 	}
 	r.keys = r.keys[n:]
@@ -235,6 +239,9 @@ func (e *Engine) lookRound(ctx context.Context, key string) error {
 // lookAtRecord finds out whether Reconcile has something to do.
 func (e *Engine) lookAtRecord(ctx context.Context, quotaID string) error {
 	record, err := e.peekRecord(ctx, recordID(quotaID))
+	if err != nil {
+		e.directory.unsettle(recordID(quotaID)) // it is read again within a minute
+	}
 	if err != nil || record == nil {
 		return err
 	}

@@ -128,7 +128,11 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	if err != nil {
 		return nil, err
 	}
-	if old == nil || change.namesCredential() || e.quotaID(old) != e.quotaID(updated) || e.grantID(old, config) != e.grantID(updated, config) {
+	named, err := e.namesOf(ctx, e.quotaID(updated))
+	if err != nil {
+		return nil, err
+	}
+	if old == nil || change.namesCredential() || e.grantID(old, config) != e.grantID(updated, config) || !slices.Contains(named, updated.Name) {
 		if err := e.enterQuota(ctx, updated, config); err != nil { // otherwise it is named already
 			return nil, err
 		}
@@ -151,12 +155,23 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	}
 	c := &carrier{role: updated}
 	if err := e.carryOut(ctx, refreshtoken.Write(id, e.enteringRole(updated, config), e.leaving(updated.Name, config), former...), c); err != nil {
+		if c.written { // its refresh token ends, which was decided meanwhile
+			return nil, userErrorf("role %q was written, and hands out nothing: %v%s", updated.Name, err, c.formerLivesOn())
+		}
 		return nil, e.perhapsLost(ctx, asUserError(err), updated.Name, id, former)
 	}
 	if c.livesOn {
-		warnings = append(warnings, "the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented")
+		warnings = append(warnings, strings.TrimPrefix(c.formerLivesOn(), ". "))
 	}
 	return warnings, nil
+}
+
+// formerLivesOn tells of a former refresh token that is left at Zoho; empty if there is none.
+func (c *carrier) formerLivesOn() string {
+	if !c.livesOn {
+		return ""
+	}
+	return ". the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented"
 }
 
 // wantsTrial reports whether a write tries the credentials of the role.
