@@ -26,11 +26,7 @@ func (e *Engine) keepMinted(ctx context.Context, a *attempt, minted zoho.Token) 
 	if err != nil {
 		return nil, err
 	}
-	limits, err := e.countingLimits(ctx, a.config)
-	if err != nil {
-		return nil, errors.Join(err, e.discardUnstored(ctx, t))
-	}
-	m := a.minted(t, limits, e.now())
+	m := a.minted(t, a.config.limits(), e.now())
 	c := &carrier{token: t}
 	if isOfClient(g.quotaID) {
 		c.client = refreshtoken.InClient(m.AccountsURL, m.ClientID, m.Now, func(u *refreshtoken.Usage) { u.Succeeded(m) })
@@ -60,8 +56,8 @@ func (a *attempt) minted(t *token, limits quota.Limits, now time.Time) refreshto
 }
 
 // storeToken stores an access token, unless the server has answered with one that it gave
-// before. It is in memory before: whoever finds it in storage must not load a second one, with
-// a ledger that knows nothing of this one's holders.
+// before. Memory gets it first: a reader that found it in storage would load a second one, whose
+// ledger knows nothing of the first one's holders.
 func (e *Engine) storeToken(ctx context.Context, t *token) error {
 	if e.tokens.set(t.rec.ID, t) == t {
 		return nil

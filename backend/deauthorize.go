@@ -209,7 +209,7 @@ func (e *Engine) endAllOf(ctx context.Context, slot *roleSlot, name string, pend
 	for _, former := range pending {
 		err := e.endOne(ctx, former.quotaID, by)
 		slot.afterwards(func(ctx context.Context) { e.reconcile(ctx, former.quotaID) })
-		if _, refused := asError[*refreshtoken.RefusedError](err); refused { // a role has it by now
+		if _, refused := asError[*refreshtoken.RefusedError](err); refused { // a role has it again
 			continue
 		}
 		found = true

@@ -112,8 +112,8 @@ func (d *directory) missing(stored []string) (ids []string) {
 	return ids
 }
 
-// fill enters what was read. complete says that these were all that were missing.
-func (d *directory) fill(read map[string]*refreshtoken.Record, complete bool) {
+// fill enters the records that were missing.
+func (d *directory) fill(read map[string]*refreshtoken.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for id, r := range read {
@@ -121,7 +121,7 @@ func (d *directory) fill(read map[string]*refreshtoken.Record, complete bool) {
 			d.enterLocked(id, r)
 		}
 	}
-	d.complete = complete
+	d.complete = true
 }
 
 // readAllRecords completes the directory.
@@ -156,7 +156,7 @@ func (e *Engine) readAllRecords(ctx context.Context) error {
 			return err
 		}
 	}
-	d.fill(read, true)
+	d.fill(read)
 	return nil
 }
 

@@ -34,8 +34,8 @@
 //	rotate.go            a new access token, and the end of the others
 //	deauthorize.go       the end of a refresh token
 //	status.go, tokens.go what an operator or auditor asks; found.go tells of a token that was found
-//	tick.go              what is done once a minute; reconcile.go goes on with refresh tokens that no
-//	                     role has, and once a day through all that is stored. What it asks Zoho
+//	tick.go              what is done once a minute; reconcile.go ends refresh tokens that no
+//	                     role has, and looks once a day through all that is stored. What it asks Zoho
 //	                     runs in the background, in a queue for each Accounts server: work.Retries
 //
 // How Zoho is asked, for all of them:

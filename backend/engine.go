@@ -50,7 +50,7 @@ type Engine struct {
 	work        *work.Group   // what runs: flights of several callers, and work in the background
 	writes      work.Slots    // by storage key: read-modify-write of one record
 	turns       work.Slots    // by quota ID: what is asked of Zoho that counts for it
-	reconciling work.Slots    // by quota ID: one goes on with a refresh token at a time
+	reconciling work.Slots    // by quota ID: Reconcile takes one step at a time
 	retry       *work.Retries // revocations that have failed, or that nobody waits for, by Accounts server
 	salt        atomic.Pointer[salt.Salt]
 

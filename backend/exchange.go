@@ -32,12 +32,12 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 	defer cancel()
 	updated.RefreshToken = x.RefreshToken
 	x.quotaID = e.quotaID(updated)
-	g, err := e.grantOf(updated, config)
-	if err != nil {
-		return nil, err
-	}
 	c := &carrier{role: updated, app: app, config: config, slot: slot}
-	plan, err := e.planExchanged(ctx, g, old, x, c)
+	var plan refreshtoken.Plan
+	g, err := e.grantOf(updated, config)
+	if err == nil {
+		plan, err = e.planExchanged(ctx, g, old, x, c)
+	}
 	if err != nil {
 		plan = refreshtoken.Plan{{Do: refreshtoken.AskRevokeNow, Record: x.quotaID}}
 		return nil, x.notStored(c, errors.Join(err, e.carryOut(ctx, plan, c)))
@@ -53,8 +53,8 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 		return nil, e.refuseGiven(ctx, old, x, err)
 	}
 	if err := e.carryOut(ctx, plan[1:], c); err != nil {
-		// Storage may have carried the write out all the same. If it did not, Reconcile finds
-		// a refresh token that no role has.
+		// Storage may have carried out the write that it reported as failed. If it did not,
+		// Reconcile finds a refresh token that no role has.
 		return nil, appendText(asUserError(err), x.orNewCode("Zoho had exchanged the grant code already. If Vault's storage has carried the write out although it reported a failure, the role works; otherwise the new refresh token is revoked by itself in a few minutes", "Read the role then, and if need be get a new code"))
 	}
 	slot.later(func(ctx context.Context) { e.endSilence(ctx, x) })
@@ -74,10 +74,7 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 // planExchanged plans what follows an answer with a refresh token. An access token that is not
 // usable takes nothing from it: the next mint shows whether the refresh token works.
 func (e *Engine) planExchanged(ctx context.Context, g *grant, old *Role, x *exchange, c *carrier) (refreshtoken.Plan, error) {
-	limits, err := e.countingLimits(ctx, x.config)
-	if err != nil {
-		return nil, err
-	}
+	limits := x.config.limits()
 	former, err := e.formerOf(ctx, x.role.Name, old)
 	if err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ func (x *exchange) notStored(c *carrier, cause error) error {
 	switch {
 	case c.notRevoked != nil:
 		return appendText(cause, fmt.Sprintf("Zoho had exchanged the grant code already, and its refresh token could be neither stored nor revoked (%v): it lives on at Zoho, unknown to Vault; remove it there, under Connected Apps of the user who consented", c.notRevoked))
-	case c.again:
+	case c.revoked:
 		return appendText(cause, x.revokedAgain())
 	default:
 		return cause

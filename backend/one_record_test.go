@@ -129,7 +129,7 @@ func TestRole_ThatIsDamagedSaysWhenItGoesWhetherItsRefreshTokenLivesOn(t *testin
 	}
 }
 
-// A role whose entry is damaged may have the refresh token: whoever repairs it must find it alive.
+// A role whose entry is damaged may have the refresh token, which must live until somebody repairs the role.
 func TestRole_ThatIsDamagedKeepsItsRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	w.reauthorize()
@@ -187,8 +187,8 @@ func TestRole_ARefreshTokenThatZohoGaveGoesWithItsLastRole(t *testing.T) {
 	}
 }
 
-// Invariant 8: a node that was the active one before is it again, and goes on with what the one
-// in between has begun.
+// Invariant 8: a node that becomes the active one again goes on with what another active node has
+// begun meanwhile.
 func TestReconcile_ANodeThatIsActiveAgainGoesOnWithWhatAnotherHasBegun(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.release(w.read("crm-sync")))
@@ -230,16 +230,24 @@ func TestRole_TheThousandAndFirstWithOneRefreshTokenIsRefused(t *testing.T) {
 	}
 }
 
-// What a crash has left is found by the round alone, so a look that has failed is repeated.
-func TestReconcile_ARecordThatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
-	w := newWorld(t)
+// newWorldWithALeftover has a refresh token that Zoho gave, and that a crash kept from being
+// revoked with its last role.
+func newWorldWithALeftover(t *testing.T) (w *world, given string) {
+	t.Helper()
+	w = newWorld(t)
 	w.reauthorize()
-	given := w.refreshTokenOf("crm-sync")
+	given = w.refreshTokenOf("crm-sync")
 	w.settle()
 	w.storage.failing(below("refresh-tokens/"))
 	w.deleteRole("crm-sync")
 	w.storage.failing(nil)
 	w.restart()
+	return w, given
+}
+
+// What a crash has left is found by the round alone, so a look that has failed is repeated.
+func TestReconcile_ARecordThatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
+	w, given := newWorldWithALeftover(t)
 	w.storage.unreadable(below("refresh-tokens/"))
 	require.Error(t, w.engine.Tick(t.Context(), notTainted))
 	w.settle()
@@ -251,14 +259,7 @@ func TestReconcile_ARecordThatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
 
 // A Tick whose time is up goes on where it was.
 func TestReconcile_ARoundThatIsCutOffGoesOnWhereItWas(t *testing.T) {
-	w := newWorld(t)
-	w.reauthorize()
-	given := w.refreshTokenOf("crm-sync")
-	w.settle()
-	w.storage.failing(below("refresh-tokens/"))
-	w.deleteRole("crm-sync")
-	w.storage.failing(nil)
-	w.restart()
+	w, given := newWorldWithALeftover(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.storage.listing(func(prefix string) {
 		if prefix == "holders/" { // the last that the round asks for

@@ -16,15 +16,15 @@ type carrier struct {
 	token  *token                    // of StoreToken
 	client refreshtoken.ClientChange // in place of a step's Change: the plan is about a client_credentials grant
 	app    zoho.App                  // of AskRevokeNow
-	config *Config                   // likewise
+	config *Config                   // of AskRevokeNow
 	cause  error                     // of TellGivenUp
 	slot   *roleSlot                 // takes what nobody waits for; nil: the caller waits
 
 	written    bool                 // the role is as it was to be: an error after that would deny it
 	livesOn    bool                 // a refresh token was left to live on at Zoho
 	outcome    refreshtoken.Outcome // of AskRevoke
-	again      bool                 // of AskRevokeNow: it was revoked
-	notRevoked error                // likewise: why it was not
+	revoked    bool                 // of AskRevokeNow
+	notRevoked error                // of AskRevokeNow: why it was not revoked
 }
 
 // carryOut carries out the steps of a plan, in order.
@@ -266,7 +266,7 @@ func (e *Engine) askRevokeNow(ctx context.Context, quotaID string, c *carrier) e
 		c.notRevoked = err
 		return nil
 	}
-	c.again = true
+	c.revoked = true
 	return nil
 }
 

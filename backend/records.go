@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"encoding/json"
-	"path"
 	"strings"
 	"time"
 
@@ -71,22 +70,20 @@ func (e *Engine) record(ctx context.Context, quotaID string) (*refreshtoken.Reco
 	if quotaID == "" || isOfClient(quotaID) {
 		return nil, nil
 	}
-	return e.refreshTokens.Get(ctx, path.Base(quotaID))
+	return e.refreshTokens.Get(ctx, recordID(quotaID))
 }
 
 // client returns the entry of a client; nil if there is none.
 func (e *Engine) client(ctx context.Context, quotaID string) (*refreshtoken.Client, error) {
-	return e.clients.Get(ctx, path.Base(quotaID))
+	return e.clients.Get(ctx, recordID(quotaID))
 }
 
 // usage returns what counts for a quota, which must not be changed. Nothing does if nothing is
 // stored.
 func (e *Engine) usage(ctx context.Context, quotaID string) (*refreshtoken.Usage, error) {
 	if isOfClient(quotaID) {
-		if c, err := e.client(ctx, quotaID); err != nil || c != nil {
-			return usageOf(c), err
-		}
-		return &refreshtoken.Usage{}, nil
+		c, err := e.client(ctx, quotaID)
+		return usageOf(c), err
 	}
 	r, err := e.record(ctx, quotaID)
 	if err != nil || r == nil {
@@ -106,7 +103,7 @@ func usageOf(c *refreshtoken.Client) *refreshtoken.Usage {
 // stored when that was seen.
 func (e *Engine) presentUsage(ctx context.Context, quotaID string) (*refreshtoken.Usage, error) {
 	if isOfClient(quotaID) {
-		_, c, err := e.clients.Change(ctx, path.Base(quotaID), refreshtoken.SeeClient(e.now()))
+		_, c, err := e.clients.Change(ctx, recordID(quotaID), refreshtoken.SeeClient(e.now()))
 		return usageOf(c), err
 	}
 	_, r, err := e.changeRecord(ctx, quotaID, refreshtoken.See(e.now()))
@@ -118,7 +115,7 @@ func (e *Engine) presentUsage(ctx context.Context, quotaID string) (*refreshtoke
 
 // changeRecord changes the record of a refresh token, and remembers what it leaves unsettled.
 func (e *Engine) changeRecord(ctx context.Context, quotaID string, change refreshtoken.Change) (was, after *refreshtoken.Record, err error) {
-	id := path.Base(quotaID)
+	id := recordID(quotaID)
 	was, after, err = e.refreshTokens.Change(ctx, id, change)
 	if _, refused := asError[*refreshtoken.RefusedError](err); refused {
 		return was, after, err
@@ -137,7 +134,7 @@ func (e *Engine) changeRecord(ctx context.Context, quotaID string, change refres
 // changeUsage changes what counts for a quota, if it is known.
 func (e *Engine) changeUsage(ctx context.Context, quotaID string, change func(*refreshtoken.Usage)) error {
 	if isOfClient(quotaID) {
-		_, _, err := e.clients.Change(ctx, path.Base(quotaID), refreshtoken.InKnownClient(e.now(), change))
+		_, _, err := e.clients.Change(ctx, recordID(quotaID), refreshtoken.InKnownClient(e.now(), change))
 		return err
 	}
 	_, _, err := e.changeRecord(ctx, quotaID, refreshtoken.InRecord(e.now(), change))
@@ -146,7 +143,7 @@ func (e *Engine) changeUsage(ctx context.Context, quotaID string, change func(*r
 
 // changeClient changes what counts for a client, which may be new.
 func (e *Engine) changeClient(ctx context.Context, app zoho.App, change func(*refreshtoken.Usage)) error {
-	id := path.Base(e.clientQuotaID(app.AccountsURL, app.ClientID))
+	id := recordID(e.clientQuotaID(app.AccountsURL, app.ClientID))
 	_, _, err := e.clients.Change(ctx, id, refreshtoken.InClient(app.AccountsURL, app.ClientID, e.now(), change))
 	return err
 }

@@ -156,22 +156,23 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	c := &carrier{role: updated}
 	if err := e.carryOut(ctx, refreshtoken.Write(id, e.enteringRole(updated, config), e.leaving(updated.Name, config), former...), c); err != nil {
 		if c.written { // its refresh token ends, which was decided meanwhile
-			return nil, userErrorf("role %q was written, and hands out nothing: %v%s", updated.Name, err, c.formerLivesOn())
+			return nil, userErrorf("role %q was written, and hands out nothing: %v%s", updated.Name, err, c.formerLivesOn(". The"))
 		}
 		return nil, e.perhapsLost(ctx, asUserError(err), updated.Name, id, former)
 	}
 	if c.livesOn {
-		warnings = append(warnings, strings.TrimPrefix(c.formerLivesOn(), ". "))
+		warnings = append(warnings, c.formerLivesOn("the"))
 	}
 	return warnings, nil
 }
 
 // formerLivesOn tells of a former refresh token that is left at Zoho; empty if there is none.
-func (c *carrier) formerLivesOn() string {
+// the is how the sentence begins.
+func (c *carrier) formerLivesOn(the string) string {
 	if !c.livesOn {
 		return ""
 	}
-	return ". the role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented"
+	return the + " role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented"
 }
 
 // wantsTrial reports whether a write tries the credentials of the role.
