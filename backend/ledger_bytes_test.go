@@ -166,11 +166,13 @@ func TestLedger_ARecordThatIsTooLargeAndThatNobodyWaitsForIsDropped(t *testing.T
 	heard := w.listen(hclog.Error)
 	issued := w.read("crm-sync")
 	large := strings.Repeat("x", 200_000)
-	w.addToLedger(issued, fmt.Sprintf(`{"hold":{"id":%q,"until":"2026-11-21T10:00:00Z"}}`, large)+"\n")
+	w.addToLedger(issued, fmt.Sprintf(`{"s":%q}
+{"h":1,"w":9,"n":["crm-sync","",""],"t":%d,"l":3600000}
+`, large, w.clock.Now().UnixMilli()))
 	w.restart()
 	w.requireHolders(issued, 2, 0)
 
-	require.NoError(t, w.engine.Release(t.Context(), backend.Lease{TokenID: issued.TokenID, HolderID: large, ExpiresAt: issued.ExpiresAt}, notTainted))
+	require.NoError(t, w.engine.Release(t.Context(), backend.Lease{TokenID: issued.TokenID, HolderID: large + "-1", ExpiresAt: issued.ExpiresAt}, notTainted))
 	require.Len(t, w.lines(heard, "dropped what storage can never take of a token's holders"), 1)
 	w.read("crm-sync")
 	w.settle()

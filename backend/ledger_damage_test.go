@@ -34,7 +34,7 @@ func garbage([]byte) []byte { return []byte("\x00garbage") }
 func withoutLine(n int) func(segment []byte) []byte {
 	return func(segment []byte) []byte {
 		lines := bytes.SplitAfter(segment, []byte("\n"))
-		lines[n] = []byte("{\"hold\":{\"id\":\n")
+		lines[n] = []byte("{\"h\":\n")
 		return bytes.Join(lines, nil)
 	}
 }
@@ -66,7 +66,7 @@ func TestLedger_ThatIsDamagedKeepsWhatCanBeRead(t *testing.T) {
 	}
 	require.NoError(t, w.release(leases[3]))
 	w.settle()
-	w.damage(leases[0], withoutLine(1))
+	w.damage(leases[0], withoutLine(2))
 	w.requireHolders(leases[0], 2, 1)
 }
 
@@ -115,7 +115,7 @@ func TestLedger_WhatIsWrittenAfterDamageCanBeReadAgain(t *testing.T) {
 func TestLedger_AnEntryBelowItThatIsNoSegmentIsDamage(t *testing.T) {
 	w := newWorld(t)
 	issued := w.read("crm-sync")
-	require.NoError(t, w.storage.Put(t.Context(), &logical.StorageEntry{Key: "holders/" + issued.TokenID + "/x", Value: []byte(`{"hold":{"id":"x"}}` + "\n")}))
+	require.NoError(t, w.storage.Put(t.Context(), &logical.StorageEntry{Key: "holders/" + issued.TokenID + "/x", Value: []byte(`{"s":"x"}` + "\n")}))
 	w.restart()
 	w.requireHolders(issued, 1, 1)
 	require.NoError(t, w.release(issued))

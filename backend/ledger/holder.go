@@ -20,7 +20,8 @@ func (r Requester) Bounded() Requester {
 
 // Holder is one lease on an access token, with what an auditor asks about it.
 // Vault gives a lease its ID only after the engine has answered, so a holder
-// has an ID of its own, which the lease carries: the name of its place.
+// has an ID of its own, which the lease carries: the name of its place. Times are kept to
+// the millisecond.
 type Holder struct {
 	ID   string `json:"id"`
 	Role string `json:"role"`

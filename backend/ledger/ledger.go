@@ -61,8 +61,7 @@ type Ledger struct {
 	queue      []*change
 	deferred   []*change        // for the next commit; nobody waits for them
 	writing    chan struct{}    // closed when the writer stops; nil if none runs
-	segment    int              // number of the open segment
-	open       []byte           // its records, a line each
+	open       segment          // to which the next write adds
 	writePause <-chan time.Time // ends with the pause after the latest write; nil: it is over
 	wake       chan struct{}    // ends it early
 	closed     bool             // the token is gone: nothing is written any more
@@ -92,7 +91,8 @@ func (l *Ledger) Hold(ctx context.Context, h Holder) (string, error) {
 	}
 	place, id := l.places.take()
 	h.ID, h.Requester = id, h.Bounded()
-	c := newChange(record{Hold: &h})
+	h.Since, h.Until = h.Since.Truncate(time.Millisecond), h.Until.Truncate(time.Millisecond)
+	c := l.newChange(record{hold: &h})
 	if c.err != nil {
 		l.mu.Unlock()
 		return "", c.err
@@ -128,7 +128,7 @@ func (l *Ledger) Withdraw(id string) {
 	defer l.mu.Unlock()
 	if _, ok := l.holders[id]; ok {
 		delete(l.holders, id)
-		l.deferLocked(newChange(record{Release: id}))
+		l.deferLocked(l.newChange(record{release: id}))
 	}
 }
 
@@ -151,9 +151,9 @@ func (l *Ledger) Release(ctx context.Context, id string, now time.Time, keeps Ke
 	delete(l.unnamed, id)
 	before, left := l.released, l.roles[h.Role]
 	l.released = true
-	gone := record{Release: id}
+	gone := record{release: id}
 	if keeps[h.Role] > 0 {
-		gone.At, l.roles[h.Role] = &now, now
+		gone.at, l.roles[h.Role] = now, now
 	}
 	undo := func() {
 		if held {
@@ -165,13 +165,13 @@ func (l *Ledger) Release(ctx context.Context, id string, now time.Time, keeps Ke
 	}
 	switch {
 	case l.heldLocked() > 0:
-		l.deferLocked(newChange(gone))
+		l.deferLocked(l.newChange(gone))
 		return false, nil
 	case !l.ending.IsZero(): // decided before, for another reason
-		l.deferLocked(newChange(gone))
+		l.deferLocked(l.newChange(gone))
 		return l.waitForDecisionLocked(ctx, l.decision)
 	case l.isKeptLocked(now, keeps):
-		c := newChange(gone)
+		c := l.newChange(gone)
 		c.undo = undo
 		l.commitLocked(c)
 		_, err := l.waitForDecisionLocked(ctx, c)
@@ -190,7 +190,7 @@ func (l *Ledger) ReleaseDeferred(id string) {
 		delete(l.holders, id)
 		delete(l.unnamed, id)
 		l.released = true
-		l.deferLocked(newChange(record{Release: id}))
+		l.deferLocked(l.newChange(record{release: id}))
 		return
 	}
 	c := l.decision
@@ -234,7 +234,7 @@ func (l *Ledger) endIf(ctx context.Context, now time.Time, condition func() bool
 // decideLocked makes the decision that the token ends.
 func (l *Ledger) decideLocked(now time.Time, records []record, undo func()) *change {
 	l.ending = now
-	c := newChange(append(records, record{Ending: &now})...)
+	c := l.newChange(append(records, record{ending: now})...)
 	c.undo = func() {
 		l.ending, l.decision = time.Time{}, nil
 		// Storage may have the decision all the same. Who holds the token from now

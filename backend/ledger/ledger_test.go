@@ -43,14 +43,15 @@ func TestLedger_CountsEveryHolderAndEndsOnlyWithoutOne(t *testing.T) {
 // world is what the test knows about one token.
 type world struct {
 	*testing.T
-	random  *rand.Rand
-	disk    logical.InmemStorage
-	process *process
-	ledger  *ledger.Ledger
-	mu      sync.Mutex
-	held    map[string]bool // whose Hold has succeeded, and whose release nobody has asked for
-	leaving map[string]bool // whose release was asked for, and has not succeeded
-	doomed  bool            // somebody wanted the token dead, or was told that it ends
+	random   *rand.Rand
+	reliable bool // storage is at once, and never fails
+	disk     logical.InmemStorage
+	process  *process
+	ledger   *ledger.Ledger
+	mu       sync.Mutex
+	held     map[string]bool // whose Hold has succeeded, and whose release nobody has asked for
+	leaving  map[string]bool // whose release was asked for, and has not succeeded
+	doomed   bool            // somebody wanted the token dead, or was told that it ends
 }
 
 // process is one life of the plugin. It writes to the disk until it crashes.
@@ -101,6 +102,9 @@ func (w *world) crash() {
 }
 
 func (p *process) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	if p.reliable {
+		return p.disk.Put(ctx, entry)
+	}
 	p.mu.Lock()
 	took, fails, lies := time.Duration(p.pickLocked(60))*time.Millisecond, p.pickLocked(5) == 0, p.pickLocked(2) == 0
 	p.mu.Unlock()
@@ -230,6 +234,49 @@ func (w *world) finish() {
 	require.Empty(w, keys)
 	close(w.process.closing)
 	w.process.goroutines.Wait()
+}
+
+// A segment has the texts of a reader once, and the next process has places of another series.
+func TestLedger_KeepsWhatItKnowsOfEachHolderInShortRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, reliable: true, held: map[string]bool{}, leaving: map[string]bool{}}
+		w.start()
+		uuid := "12345678-1234-1234-1234-123456789012"
+		for range 2 {
+			for i := range 40 {
+				_, err := w.ledger.Hold(t.Context(), ledger.Holder{
+					Role: "crm-sync", Requester: ledger.Requester{EntityID: uuid, DisplayName: fmt.Sprintf("app-%d <\n>", i%3), RequestID: uuid},
+					Since: time.Now().Add(time.Duration(i) * time.Second).UTC(), Until: time.Now().Add(time.Hour).UTC(),
+				})
+				require.NoError(t, err)
+				time.Sleep(2 * time.Second) // so each has a write
+			}
+			before, readers := w.ledger.Holders(), w.ledger.Readership()
+			w.crash()
+			require.Equal(t, before, w.ledger.Holders())
+			require.Equal(t, readers, w.ledger.Readership())
+		}
+		for _, h := range w.ledger.Holders() { // of both series
+			_, err := w.ledger.Release(t.Context(), h.ID, time.Now(), nil)
+			require.NoError(t, err)
+		}
+		require.True(t, w.ledger.IsEnding())
+		w.crash()
+		require.True(t, w.ledger.IsEnding())
+		require.Empty(t, w.ledger.Holders())
+
+		keys, err := w.disk.List(t.Context(), "holders/")
+		require.NoError(t, err)
+		stored := 0
+		for _, key := range keys {
+			entry, err := w.disk.Get(t.Context(), "holders/"+key)
+			require.NoError(t, err)
+			stored += len(entry.Value)
+		}
+		require.Less(t, stored/80, 256, "bytes of a holder, its release included: a write of a lone reader is as small as the floor's")
+		close(w.process.closing)
+		w.process.goroutines.Wait()
+	})
 }
 
 // A crowd's holders are named by writes that take at most a twentieth of storage's time, at least

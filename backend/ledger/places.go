@@ -1,7 +1,5 @@
 package ledger
 
-import "fmt"
-
 // places are what the leases on a token stand in, each in one of its own: see the
 // package comment. The holder in a reserved place is stored already, so the reader
 // does not wait until the name is written.
@@ -18,9 +16,8 @@ type places struct {
 // counts as held until they have names. It replaces the one before: who took a
 // place of that has been named.
 type reservation struct {
-	Series string `json:"series"`
-	From   int    `json:"from"`
-	To     int    `json:"to"`
+	Series   string
+	From, To int
 }
 
 // Reservation is what the entry of a new access token says of its first readers: that they may
@@ -41,8 +38,6 @@ const (
 )
 
 func newPlaces(series string) places { return places{series: series, next: 1, counted: 1} }
-
-func placeID(series string, place int) string { return fmt.Sprintf("%s-%d", series, place) }
 
 // Reserve reserves places for so many readers of a token that is about to be stored, with what
 // it returns. Nobody else may know the ledger yet.

@@ -20,10 +20,12 @@ type Readership struct {
 
 type readerKey struct{ role, entityID, displayName string }
 
+func (h Holder) reader() readerKey { return readerKey{h.Role, h.EntityID, h.DisplayName} }
+
 // countReaderLocked counts a lease. It is not taken back: a lease that
 // never began is one too many, which an auditor can live with.
 func (l *Ledger) countReaderLocked(h Holder) {
-	key := readerKey{h.Role, h.EntityID, h.DisplayName}
+	key := h.reader()
 	r := l.readers[key]
 	if r == nil {
 		r = &Readership{Role: h.Role, EntityID: h.EntityID, DisplayName: h.DisplayName, First: h.Since}

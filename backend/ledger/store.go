@@ -1,22 +1,13 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
 
 	"vault-plugin-secrets-zoho/backend/work"
 )
-
-// A ledger is kept in segments: entries of about a dozen records, the last of
-// which is written again with each commit until it is full. So a commit is one
-// write of bounded size, however many holders there are, and a token's records
-// are deleted with the token. fullSegment is in bytes. A larger one makes every write
-// of a reader who is alone larger, and a smaller one makes more entries to be deleted.
-const fullSegment = 2 << 10
 
 // deletionsAtOnce bounds the writes with which a ledger is erased. Storage takes
 // several in the time of one.
@@ -44,15 +35,17 @@ func (l *Ledger) Load(ctx context.Context) error {
 		if entry == nil {
 			continue
 		}
-		_, err = fmt.Sscanf(key, "%d", &l.segment)
-		if err != nil || !replay.carryOut(entry.Value) {
+		number := 0
+		_, err = fmt.Sscanf(key, "%d", &number)
+		records, whole := records(entry.Value)
+		for _, r := range records {
+			replay.carryOut(r, number)
+		}
+		if l.open.number = max(l.open.number, number+1); err != nil || !whole {
 			l.damaged = true
 			l.unnamed[key] = true
 			l.options.Log().Error("cannot decode who holds an access token; nobody new gets it, and it lives until it expires", "token_id", l.options.TokenID, "entry", l.options.Prefix+key)
 		}
-	}
-	if l.damaged { // what is written after damage could not be told from it
-		l.segment, l.open = l.segment+1, nil
 	}
 	return nil
 }
@@ -64,40 +57,29 @@ type replay struct {
 	gone     map[string]bool // who was released: the name of a reserved place may be written after its release
 }
 
-// carryOut carries out the records of a segment, and reports whether all of them
-// could be read.
-func (l *replay) carryOut(segment []byte) (whole bool) {
-	l.open = segment
-	whole = bytes.HasSuffix(segment, []byte("\n"))
-	for line := range bytes.Lines(segment) {
-		var r record
-		switch err := json.Unmarshal(line, &r); {
-		case err != nil:
-			whole = false
-		case r.Hold != nil:
-			if !l.gone[r.Hold.ID] {
-				l.holders[r.Hold.ID] = *r.Hold
-			}
-			delete(l.unnamed, r.Hold.ID)
-			l.countReaderLocked(*r.Hold)
-		case r.Release != "":
-			if h, held := l.holders[r.Release]; held && r.At != nil {
-				l.roles[h.Role] = *r.At
-			}
-			l.gone[r.Release] = true
-			delete(l.holders, r.Release)
-			delete(l.unnamed, r.Release)
-			l.released = true
-		case r.Reserve != nil:
-			l.replayReservation(l.reserved, *r.Reserve)
-			l.reserved = *r.Reserve
-		case r.Ending != nil:
-			l.ending, l.endingIn = *r.Ending, l.segment
-		default:
-			whole = false
+// carryOut carries out a record of a segment.
+func (l *replay) carryOut(r record, segment int) {
+	switch {
+	case r.hold != nil:
+		if !l.gone[r.hold.ID] {
+			l.holders[r.hold.ID] = *r.hold
 		}
+		delete(l.unnamed, r.hold.ID)
+		l.countReaderLocked(*r.hold)
+	case r.release != "":
+		if h, held := l.holders[r.release]; held && !r.at.IsZero() {
+			l.roles[h.Role] = r.at
+		}
+		l.gone[r.release] = true
+		delete(l.holders, r.release)
+		delete(l.unnamed, r.release)
+		l.released = true
+	case r.reserve != nil:
+		l.replayReservation(l.reserved, *r.reserve)
+		l.reserved = *r.reserve
+	default:
+		l.ending, l.endingIn = r.ending, segment
 	}
-	return whole
 }
 
 // replayReservation counts the places of r instead of those of former,

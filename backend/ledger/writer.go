@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -30,19 +29,11 @@ func pauseAfter(took time.Duration) time.Duration {
 	return min(max(pauseTimes*took, shortestPause), longestPause)
 }
 
-// record is one line of a segment: one field is set, and At with Release.
-type record struct {
-	Hold    *Holder      `json:"hold,omitempty"`
-	Release string       `json:"release,omitempty"`
-	At      *time.Time   `json:"at,omitempty"` // of a release whose role wants the token kept
-	Ending  *time.Time   `json:"ending,omitempty"`
-	Reserve *reservation `json:"reserve,omitempty"`
-}
-
 // change is what one caller wants written. The decision to end a token may have
 // several who wait for it.
 type change struct {
-	lines   []byte        // its records, as a segment has them
+	records []record
+	size    int           // in bytes, at most
 	undo    func()        // takes the change out of memory; called with mu held
 	written chan struct{} // closed when it is written, or could not be
 	err     error         // of the write; to be read when written is closed
@@ -52,18 +43,11 @@ type change struct {
 
 // newChange returns a change that has an error already if it is one that no
 // write would ever take.
-func newChange(records ...record) *change {
-	c := &change{written: make(chan struct{})}
-	for _, r := range records {
-		line, err := json.Marshal(r)
-		if err != nil {
-			c.err = err
-			break
-		}
-		c.lines = append(append(c.lines, line...), '\n')
-	}
-	if c.err == nil && len(c.lines) > maxBatch {
-		c.err = fmt.Errorf("a token's ledger takes no record of %d bytes", len(c.lines))
+func (l *Ledger) newChange(records ...record) *change {
+	c := &change{records: records, written: make(chan struct{})}
+	alone, err := segment{}.with(l.places.series, records)
+	if c.size, c.err = len(alone.text), err; err == nil && c.size > maxBatch {
+		c.err = fmt.Errorf("a token's ledger takes no record of %d bytes", c.size)
 	}
 	return c
 }
@@ -164,7 +148,7 @@ func (l *Ledger) write() {
 func fitting(changes []*change) []*change {
 	room := maxBatch
 	for i, c := range changes {
-		if room -= len(c.lines); room < 0 && i > 0 {
+		if room -= c.size; room < 0 && i > 0 {
 			return changes[:i]
 		}
 	}
@@ -187,28 +171,31 @@ func (l *Ledger) completeReservedLocked() {
 // writeBatchLocked adds records to the open segment, or to a new one if that is full.
 // The lock is released during the write.
 func (l *Ledger) writeBatchLocked(changes, deferred []*change) error {
-	batch := slices.Concat(deferred, changes)
+	var batch []record
+	for _, c := range slices.Concat(deferred, changes) {
+		batch = append(batch, c.records...)
+	}
 	var reserve *reservation
 	if len(l.deferred) == 0 && len(l.queue) == 0 && !l.closed { // otherwise somebody stays unnamed
 		reserve = l.places.nextReservation()
 	}
 	if reserve != nil {
-		batch = append(batch, newChange(record{Reserve: reserve}))
+		batch = append(batch, record{reserve: reserve})
 	}
 	if len(batch) == 0 {
 		return nil
 	}
-	segment, open := l.segment, l.open
-	if len(open) >= fullSegment {
-		segment, open = segment+1, nil
+	open := l.open
+	if len(open.text) >= fullSegment {
+		open = segment{number: open.number + 1}
 	}
-	open, err := l.putSegmentLocked(segment, open, batch)
+	open, err := l.putSegmentLocked(open, batch)
 	if err != nil {
 		return err
 	}
-	l.segment, l.open = segment, open
+	l.open = open
 	if slices.Contains(changes, l.decision) {
-		l.endingIn = segment
+		l.endingIn = open.number
 	}
 	if reserve != nil {
 		l.places.confirm(*reserve)
@@ -216,21 +203,18 @@ func (l *Ledger) writeBatchLocked(changes, deferred []*change) error {
 	return nil
 }
 
-// putSegmentLocked stores what a segment has and batch. The lock is released meanwhile.
-func (l *Ledger) putSegmentLocked(segment int, has []byte, batch []*change) (all []byte, err error) {
+// putSegmentLocked stores a segment with more records. The lock is released meanwhile.
+func (l *Ledger) putSegmentLocked(s segment, batch []record) (segment, error) {
+	series := l.places.series
 	l.mu.Unlock()
 	defer l.mu.Lock()
-	size := len(has)
-	for _, c := range batch {
-		size += len(c.lines)
-	}
-	all = append(make([]byte, 0, size), has...)
-	for _, c := range batch {
-		all = append(all, c.lines...)
+	s, err := s.with(series, batch)
+	if err != nil {
+		return s, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
 	defer cancel()
-	return all, l.options.Storage.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(segment), Value: all})
+	return s, l.options.Storage.Put(ctx, &logical.StorageEntry{Key: l.segmentKey(s.number), Value: s.text})
 }
 
 // pauseLocked waits until the next write is due; at once if somebody waits for it. mu
