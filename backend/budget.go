@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,109 +18,80 @@ import (
 // again. sent says what the request has to be counted as.
 func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Request, err error) {
 	now, limits := e.now(), a.config.limits()
-	if a.own, err = e.presentUsage(ctx, a.grant.quotaID); err != nil {
+	if a.usages, err = e.usagesOf(ctx, a.grant.quotaID, a.requestsID, e.presentUsage); err != nil {
 		return sent, err
-	}
-	requests := a.own
-	if a.requestsID != a.grant.quotaID {
-		if requests, err = e.presentUsage(ctx, a.requestsID); err != nil {
-			return sent, err
-		}
 	}
 	// A trial is how a refusal is overcome that is for good, or that may be.
 	if f := a.own.Grants[a.grant.id].Failure; f.Forbids(now) && (!a.purpose.trial || !yieldsToTrial(f)) {
 		return sent, failureError(f)
 	}
-	if a.own.Quota.Throttled.Forbids(now, limits) {
-		return sent, silenceError(a.own.Quota.Throttled, now)
-	}
-	if a.purpose.role != "" && !a.hasWorked() {
+	var asked quota.Mint
+	switch unproven := a.purpose.role != "" && !a.hasWorked(); {
+	case unproven && !a.own.Quota.Throttled.Forbids(now, limits):
 		if err := e.checkRefusals(ctx, a.purpose.role, a.config); err != nil {
 			return sent, err
 		}
 		if a.countsForClient() {
-			return e.checkUnproven(ctx, a, requests)
+			claim, err := e.claimFor(ctx, a.purpose.role, a.grant.credential().app, a.config)
+			if err != nil {
+				return sent, err
+			}
+			asked.Claim = &claim
 		}
+	case a.hasWorked():
+		asked.Waiting = a.grant.waitingRoles()
 	}
-	switch decision := requests.Quota.Request(now, limits); decision.Verdict {
-	case quota.Silent:
-		return sent, silenceError(decision.Silence, now)
-	case quota.Used:
-		return sent, budgetError(a.config, decision.Until)
-	case quota.Reserved:
-		sent.ReserveOf, err = e.entitledRole(ctx, a, requests)
-		if err == nil && sent.ReserveOf == "" {
-			left, _ := requests.Quota.Left(now, limits)
-			err = reservedError(limits, left, decision.Until)
-		}
-	case quota.Go, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
+	decision, sent, err := e.decideMint(ctx, a.grant, a.usages, asked, a.config, a.requestsID)
+	if err == nil {
+		err = verdictError(decision, a.requests, asked.Claim, a.config, now)
 	}
 	return sent, err
 }
 
-// checkUnproven is checkAllowed for credentials that never worked, whose requests Zoho
-// counts for the client.
-func (e *Engine) checkUnproven(ctx context.Context, a *attempt, requests *refreshtoken.Usage) (sent quota.Request, err error) {
-	claim, err := e.claimFor(ctx, a.purpose.role, a.grant.credential().app, a.config)
-	if err == nil {
-		err = e.checkClaim(requests, claim, a.config)
+// decideMint asks package quota about a mint.
+func (e *Engine) decideMint(ctx context.Context, g *grant, u usages, asked quota.Mint, config *Config, requestsID string) (quota.Decision, quota.Request, error) {
+	var failed error
+	asked.Alone = func(role string) bool {
+		alone, err := e.isAlone(ctx, g.quotaID, requestsID, role, pinOfApp(g.credential().app))
+		failed = errors.Join(failed, err)
+		return alone
 	}
-	return quota.Request{ClaimOf: claim.Role, Guess: claim.Guess}, err
+	decision, sent := u.quotas().Mint(e.now(), config.limits(), asked)
+	return decision, sent, failed
+}
+
+// usages are what counts where the requests of a grant count: see quota.Quotas.
+type usages struct{ own, requests *refreshtoken.Usage }
+
+func (u usages) quotas() quota.Quotas {
+	return quota.Quotas{Own: &u.own.Quota, Requests: &u.requests.Quota}
+}
+
+func (e *Engine) usagesOf(ctx context.Context, quotaID, requestsID string, look func(context.Context, string) (*refreshtoken.Usage, error)) (u usages, err error) {
+	if u.own, err = look(ctx, quotaID); err != nil {
+		return u, err
+	}
+	if u.requests = u.own; requestsID != quotaID {
+		u.requests, err = look(ctx, requestsID)
+	}
+	return u, err
 }
 
 func silenceError(s *quota.Silence, now time.Time) *GrantError {
 	return &GrantError{Kind: zoho.Throttled, Code: s.Code, Text: s.Text, RetryAt: s.Until(now)}
 }
 
-// entitledRole picks the role for whose waiting readers a request may be taken
-// from the reserve; empty if there is none. Of the readers of many roles each gets
-// a part: in one window a role has one request of the reserve, unless no other role
-// on the quota has ever got a token. So nobody who reads one role uses up what is kept
-// for others.
-func (e *Engine) entitledRole(ctx context.Context, a *attempt, requests *refreshtoken.Usage) (string, error) {
-	waiting := a.grant.waitingRoles()
-	if len(waiting) == 0 || !a.hasWorked() {
-		return "", nil
-	}
-	for _, role := range waiting {
-		if !requests.Quota.HasTakenReserve(role, e.now(), a.config.limits()) {
-			return role, nil
-		}
-	}
-	for _, role := range waiting {
-		alone, err := e.isAlone(ctx, a.grant.quotaID, a.requestsID, role, pinOfApp(a.grant.credential().app))
-		if err != nil || alone {
-			return role, err
-		}
-	}
-	return "", nil
-}
-
 // outOfBudget is until when a reader of a role gets no token, because there is none for it
 // and the budget allows no request; zero if a reader gets one.
-func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, g *grant) (until time.Time, err error) {
-	requestsID := e.requestsID(g, config)
-	u, err := e.usage(ctx, requestsID)
-	if err != nil {
+func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, seen *seenGrant) (until time.Time, err error) {
+	asked := quota.Mint{Waiting: []string{r.Name}}
+	decision, _, err := e.decideMint(ctx, seen.grant, seen.usages, asked, config, e.requestsID(seen.grant, config))
+	if err != nil || decision.Verdict != quota.Used && decision.Verdict != quota.Reserved {
 		return until, err
 	}
-	now, limits := e.now(), config.limits()
-	decision := u.Quota.Request(now, limits)
-	switch decision.Verdict {
-	case quota.Used:
-	case quota.Reserved:
-		if !u.Quota.HasTakenReserve(r.Name, now, limits) {
-			return until, nil
-		}
-		if alone, err := e.isAlone(ctx, g.quotaID, requestsID, r.Name, r.Pin); err != nil || alone {
-			return until, err
-		}
-	case quota.Go, quota.Silent, quota.Full, quota.RoleUsed, quota.GuessesUsed, quota.CodesUsed:
-		return until, nil
-	}
 	if !r.Exclusive {
-		t, _, err := e.bestToken(ctx, g, need{minTTL: cmp.Or(r.MinTTL, config.MinTTL)})
-		if err != nil || t != nil && t.comfortable(now) { // with a warning, if it has less than min_ttl
+		t, _, err := e.bestToken(ctx, seen.grant, need{minTTL: cmp.Or(r.MinTTL, config.MinTTL)})
+		if err != nil || t != nil && t.comfortable(e.now()) { // with a warning, if it has less than min_ttl
 			return until, err
 		}
 	}

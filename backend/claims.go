@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
@@ -69,11 +70,17 @@ func (e *Engine) hasReaders(ctx context.Context, app zoho.App, config *Config) (
 	return !alone, err
 }
 
-// checkClaim decides whether a claim may be sent. The error says when it may be.
+// checkClaim decides whether a grant code may be exchanged. The error says when it may be.
 func (e *Engine) checkClaim(client *refreshtoken.Usage, claim quota.Claim, config *Config) error {
-	now, limits := e.now(), config.limits()
-	decision := client.Quota.Claim(now, limits, claim)
-	var text, onlyOf string
+	now := e.now()
+	return verdictError(client.Quota.Claim(now, config.limits(), claim), client, &claim, config, now)
+}
+
+// verdictError is what a reader gets if package quota does not allow a request; nil if it does.
+// claim is nil for one that is none.
+func verdictError(decision quota.Decision, counted *refreshtoken.Usage, claim *quota.Claim, config *Config, now time.Time) error {
+	limits := config.limits()
+	refused := &GrantError{Kind: zoho.Throttled, RetryAt: decision.Until}
 	switch decision.Verdict {
 	case quota.Go, quota.Full:
 		return nil
@@ -82,15 +89,15 @@ func (e *Engine) checkClaim(client *refreshtoken.Usage, claim quota.Claim, confi
 	case quota.Used:
 		return budgetError(config, decision.Until)
 	case quota.Reserved:
-		left, _ := client.Quota.Left(now, limits)
+		left, _ := counted.Quota.Left(now, limits)
 		return reservedError(limits, left, decision.Until)
 	case quota.CodesUsed:
-		text = fmt.Sprintf("%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", decision.Most, decision.In)
+		refused.Text = fmt.Sprintf("%d grant codes of this client have been exchanged in %s, and with one more Zoho may refuse all of them for ten minutes.", decision.Most, decision.In)
 	case quota.RoleUsed:
-		onlyOf = claim.Role
-		text = fmt.Sprintf("Role %q has used %d of the %d token requests that its client has in %s for grant codes, or for credentials that never worked. The others are kept for other roles. If these were not your own attempts, look who sends wrong codes for the role, or writes wrong credentials to it.", claim.Role, decision.Most, limits.Budget, decision.In)
+		refused.onlyOf = claim.Role
+		refused.Text = fmt.Sprintf("Role %q has used %d of the %d token requests that its client has in %s for grant codes, or for credentials that never worked. The others are kept for other roles. If these were not your own attempts, look who sends wrong codes for the role, or writes wrong credentials to it.", claim.Role, decision.Most, limits.Budget, decision.In)
 	case quota.GuessesUsed:
-		text = fmt.Sprintf("%d of the %d token requests that this client has in %s were made with client secrets that never worked. The others are kept for secrets that have. If these were not your own attempts, look which roles name this client_id with another client_secret.", decision.Most, limits.Budget, decision.In)
+		refused.Text = fmt.Sprintf("%d of the %d token requests that this client has in %s were made with client secrets that never worked. The others are kept for secrets that have. If these were not your own attempts, look which roles name this client_id with another client_secret.", decision.Most, limits.Budget, decision.In)
 	}
-	return &GrantError{Kind: zoho.Throttled, RetryAt: decision.Until, Text: text, onlyOf: onlyOf}
+	return refused
 }

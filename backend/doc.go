@@ -11,7 +11,7 @@
 //
 // A quota is what Zoho counts together: token requests and live tokens per refresh
 // token, and where there is none - client_credentials, the exchange of a grant
-// code - per client. (With count_requests_per=client a request counts in two: requestsID.) No
+// code - per client. With count_requests_per=client a request counts in two: see quota.Quotas. No
 // secret of the client is part of it, so several grants can draw on one quota.
 //
 // # Where to look
@@ -43,7 +43,7 @@
 //	ask.go               one protocol for every token request: turn, admission, count, call, note
 //	budget.go            may Zoho be asked for an access token? For a code: exchange_limits.go.
 //	                     For what anybody can make up: claims.go. What Zoho allows is decided
-//	                     in backend/quota: Record.Request for requests, Record.Claim for made-up
+//	                     in backend/quota: Quotas.Mint for access tokens, Record.Claim for made-up
 //	                     ones, Record.Room for live tokens
 //	make_room.go         ends the tokens that have to go before one more may live
 //	mint.go              asks for an access token, once for all who wait

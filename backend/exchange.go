@@ -79,7 +79,7 @@ func (e *Engine) planExchanged(ctx context.Context, g *grant, old *Role, x *exch
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{grant: g, config: x.config, purpose: mintPurpose{trial: true, role: x.role.Name}, own: &refreshtoken.Usage{}, asked: x.asked}
+	a := &attempt{grant: g, config: x.config, purpose: mintPurpose{trial: true, role: x.role.Name}, usages: usages{own: &refreshtoken.Usage{}}, asked: x.asked}
 	given := refreshtoken.Given{Minted: refreshtoken.Minted{EnteringRole: e.entering(x.role, x.app, g.id, x.config), Asked: x.asked, Limits: limits}, Origin: x.code.origin()}
 	if !x.AccessToken.IsZero() {
 		if t, err := e.newToken(ctx, a, x.Token); err != nil {

@@ -39,6 +39,12 @@ func (e *Engine) Queued(tokenID string) int {
 	return t.ledger.Pending().Changes
 }
 
+// IsWritten reports whether all that is known of who holds a token is in storage.
+func (e *Engine) IsWritten(tokenID string) bool {
+	p := e.tokens.find(tokenID).ledger.Pending()
+	return p.Changes == 0 && !p.Writing
+}
+
 // IsClosed reports whether the ledger of a token that is gone is being erased.
 func (e *Engine) IsClosed(tokenID string) bool {
 	t := e.tokens.find(tokenID)

@@ -61,17 +61,18 @@ func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error
 // noteThrottle remembers that Zoho has throttled, where the requests count.
 func (e *Engine) noteThrottle(ctx context.Context, a *attempt, roles []string, failed refreshtoken.Failed) error {
 	own := failed
-	if a.requestsID != a.grant.quotaID {
+	if a.isApart() {
 		own.Grant, own.Throttled = "", false
 	}
 	if err := e.changeUsage(ctx, a.grant.quotaID, func(u *refreshtoken.Usage) { u.Failed(own) }); err != nil {
 		return err
 	}
-	if a.requestsID != a.grant.quotaID {
-		failed.Grant, failed.NoToken = "", true // its request has been counted without a token
-		if err := e.changeUsage(ctx, a.requestsID, func(u *refreshtoken.Usage) { u.Failed(failed) }); err != nil {
-			return err
-		}
+	if err := e.changeApart(ctx, a, func(u *refreshtoken.Usage) {
+		apart := failed
+		apart.Grant, apart.NoToken = "", true // its request has been counted without a token
+		u.Failed(apart)
+	}); err != nil {
+		return err
 	}
 	u, err := e.usage(ctx, a.requestsID)
 	if err != nil {

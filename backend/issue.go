@@ -151,17 +151,17 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 	if err != nil {
 		return nil, nil, err
 	}
-	entitled := ""
+	reserveRole := ""
 	if ownState == invalid {
-		entitled = role.Name
+		reserveRole = role.Name
 	}
-	return e.tokenAfterMint(ctx, g, role, entitled, want)
+	return e.tokenAfterMint(ctx, g, role, reserveRole, want)
 }
 
 // tokenAfterMint waits for a new token. If there is none to be had, a token that is
 // comfortably alive is better than an error.
-func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, entitled string, want need) (*token, []string, error) {
-	failed := e.mintForReader(ctx, g, role, entitled, want)
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, reserveRole string, want need) (*token, []string, error) {
+	failed := e.mintForReader(ctx, g, role, reserveRole, want)
 	if failed == nil {
 		t, _, err := e.currentToken(ctx, g, want)
 		if err == nil && t == nil {

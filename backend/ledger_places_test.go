@@ -72,7 +72,7 @@ func TestPlaces_ACrowdSharesItsWrites(t *testing.T) {
 
 func TestPlaces_WhoComesAloneGetsNoReservedPlace(t *testing.T) {
 	w := newWorld(t)
-	w.read("crm-sync")
+	w.allNamed(w.read("crm-sync").TokenID)
 	w.storage.written()
 	for range 5 {
 		w.read("crm-sync")

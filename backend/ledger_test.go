@@ -166,5 +166,5 @@ func TestLedger_AReaderWhoGivesUpDoesNotStayAHolder(t *testing.T) {
 // allNamed waits until the ledger of a token has written all that it knows.
 func (w *world) allNamed(tokenID string) {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool { return w.engine.Queued(tokenID) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(w.t, func() bool { return w.engine.IsWritten(tokenID) }, 10*time.Second, time.Millisecond)
 }

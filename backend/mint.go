@@ -32,18 +32,18 @@ type mintPurpose struct {
 
 // mintForReader waits for a new access token, unless the grant's token is what the
 // reader needs. At most one mint runs per grant; a caller whose context
-// ends stops waiting and nothing else. entitled is the role of a reader who has no
-// token that the role's own min_ttl accepts; empty for others.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, entitled string, want need) error {
-	if entitled != "" {
-		defer g.addWaiter(entitled)()
+// ends stops waiting and nothing else. reserveRole is the role of a reader who
+// has no token that the role's own min_ttl accepts; empty for others.
+func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, reserveRole string, want need) error {
+	if reserveRole != "" {
+		defer g.addWaiter(reserveRole)()
 	}
 	purpose := mintPurpose{role: role.Name, ttl: role.TTL, want: want, needed: func(ctx context.Context) (bool, error) {
 		_, state, err := e.currentToken(ctx, g, want)
 		return state == invalid, err
 	}}
 	err := e.mintOnce(ctx, g, purpose)
-	if entitled != "" && isReserved(err) || isOfAnotherRole(err, role.Name) {
+	if reserveRole != "" && isReserved(err) || isOfAnotherRole(err, role.Name) {
 		// It was decided before we waited: by a mint ahead, or for somebody who may
 		// not have what is kept in reserve, or may not ask. The next decision counts us.
 		err = e.mintOnce(ctx, g, purpose)
@@ -84,8 +84,8 @@ type attempt struct {
 	requestsID string // the quota of its token requests: the grant's, or the client's
 	config     *Config
 	purpose    mintPurpose
-	own        *refreshtoken.Usage // of the grant's quota, as it was in its turn
-	asked      time.Time           // when Zoho was asked
+	usages               // as they were in its turn
+	asked      time.Time // when Zoho was asked
 }
 
 // requestsID is the quota in which the token requests of a grant count: its own, or with
@@ -96,6 +96,17 @@ func (e *Engine) requestsID(g *grant, config *Config) string {
 	}
 	app := g.credential().app
 	return e.clientQuotaID(app.AccountsURL, app.ClientID)
+}
+
+// isApart reports whether its request counts for the client, and its token for a refresh token.
+func (a *attempt) isApart() bool { return a.requestsID != a.grant.quotaID }
+
+// changeApart changes what counts for the client, if the request isApart.
+func (e *Engine) changeApart(ctx context.Context, a *attempt, change func(*refreshtoken.Usage)) error {
+	if !a.isApart() {
+		return nil
+	}
+	return e.changeUsage(ctx, a.requestsID, change)
 }
 
 // countsForClient reports whether Zoho counts the request for the client.
@@ -170,7 +181,7 @@ func (e *Engine) admitMint(ctx context.Context, a *attempt) error {
 	if record, err := e.record(ctx, a.grant.quotaID); err != nil || record.IsEnding() {
 		return cmp.Or(err, endingError(record))
 	}
-	if a.requestsID != a.grant.quotaID {
+	if a.isApart() {
 		release, err := e.takeTurn(ctx, a.requestsID)
 		if err != nil {
 			return err
@@ -198,7 +209,7 @@ func (e *Engine) countMint(ctx context.Context, a *attempt, sent quota.Request) 
 	app := a.grant.credential().app
 	if a.countsForClient() {
 		forClient := sent
-		forClient.NoLiveToken = a.requestsID != a.grant.quotaID // then its token lives in the other quota
+		forClient.NoLiveToken = a.isApart() // then its token lives in the other quota
 		if err := e.changeClient(ctx, app, func(u *refreshtoken.Usage) { u.Quota.Count(forClient, limits) }); err != nil {
 			return err
 		}
@@ -245,8 +256,8 @@ func endingError(record *refreshtoken.Record) error {
 // noteMint stores a new access token, and publishes it.
 func (e *Engine) noteMint(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
 	t, err := e.keepMinted(ctx, a, minted)
-	if err == nil && a.requestsID != a.grant.quotaID {
-		if err := e.changeUsage(ctx, a.requestsID, func(u *refreshtoken.Usage) { u.Quota.EndSilence(a.asked) }); err != nil {
+	if err == nil {
+		if err := e.changeApart(ctx, a, func(u *refreshtoken.Usage) { u.Quota.EndSilence(a.asked) }); err != nil {
 			e.log().Warn("could not note that Zoho throttles a client no more; the next mint does that", "quota", a.requestsID, "error", err)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
-	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
@@ -284,20 +283,6 @@ func TestMint_OfANewRoleTakesTheRoomOfTokensThatNobodyHolds(t *testing.T) {
 		require.Equal(t, i+1, w.asked())
 		w.clock.Advance(time.Second)
 	}
-}
-
-// Invariant 4: the same, where the other request is one of client_credentials.
-func TestQuota_ASuccessEndsOnlyASilenceThatBeganBeforeItsRequest(t *testing.T) {
-	limits := quota.Limits{Budget: 10, Window: 10 * time.Minute, Timeout: 10 * time.Second, MaxLive: 10}
-	sent := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	var rec quota.Record
-	rec.Count(quota.Request{At: sent}, limits)
-	rec.Throttled = quota.NewSilence(sent.Add(time.Second), "Access Denied", "too many", nil, limits)
-	rec.Succeeded("a", time.Hour)
-	require.NotNil(t, rec.Throttled)
-	rec.Count(quota.Request{At: sent.Add(20 * time.Minute)}, limits)
-	rec.Succeeded("b", time.Hour)
-	require.Nil(t, rec.Throttled)
 }
 
 // Invariant 17: a silence that was dated in the future is over for the status, too.

@@ -73,10 +73,10 @@ func (e *Engine) roleState(ctx context.Context, r *Role, config *Config, last *L
 // seenGrant is what decides about the state of a grant.
 type seenGrant struct {
 	*grant
-	state         refreshtoken.Grant
-	own, requests *refreshtoken.Usage
-	silence       *quota.Silence // see latestSilence
-	ending        error          // the end of the refresh token is decided; nil: it is not
+	usages
+	state   refreshtoken.Grant
+	silence *quota.Silence // see latestSilence
+	ending  error          // the end of the refresh token is decided; nil: it is not
 }
 
 func (e *Engine) seeGrant(ctx context.Context, g *grant, config *Config) (*seenGrant, error) {
@@ -85,10 +85,7 @@ func (e *Engine) seeGrant(ctx context.Context, g *grant, config *Config) (*seenG
 		return nil, err
 	}
 	s := &seenGrant{grant: g, ending: endingError(record)}
-	if s.own, err = e.usage(ctx, g.quotaID); err != nil {
-		return nil, err
-	}
-	if s.requests, err = e.usage(ctx, e.requestsID(g, config)); err != nil {
+	if s.usages, err = e.usagesOf(ctx, g.quotaID, e.requestsID(g, config), e.usage); err != nil {
 		return nil, err
 	}
 	s.state = s.own.Grants[g.id]
@@ -112,7 +109,7 @@ func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, seen *
 	default:
 		return state, retryAt, nil
 	}
-	if retryAt, err = e.outOfBudget(ctx, r, config, seen.grant); !retryAt.IsZero() {
+	if retryAt, err = e.outOfBudget(ctx, r, config, seen); !retryAt.IsZero() {
 		state = StateOutOfBudget
 	}
 	return state, retryAt, err
@@ -159,10 +156,7 @@ func (s *seenGrant) isRefused() bool {
 // latestSilence is Zoho's latest throttle answer, to the grant's requests or to the client's;
 // nil if there is none, or if it is over and the latest mint has failed since, in another way.
 func (s *seenGrant) latestSilence(now time.Time, limits quota.Limits) *quota.Silence {
-	latest := s.requests.Quota.Throttled
-	if own := s.own.Quota.Throttled; latest == nil || own != nil && own.At.After(latest.At) {
-		latest = own
-	}
+	latest := s.quotas().Silence()
 	if failure := s.state.Failure; latest != nil && !latest.Forbids(now, limits) && failure != nil && !latest.At.After(failure.At) {
 		return nil
 	}

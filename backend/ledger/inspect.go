@@ -4,6 +4,7 @@ package ledger
 // ledger that cannot write.
 type Pending struct {
 	Changes  int  // that wait for the writer
+	Writing  bool // the writer runs, or waits for its pause to end
 	Deciding int  // callers who wait for the decision to end the token to be stored
 	Closed   bool // the token is gone, and nothing is written any more
 }
@@ -12,7 +13,7 @@ type Pending struct {
 func (l *Ledger) Pending() Pending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := Pending{Changes: len(l.queue) + len(l.deferred), Closed: l.closed}
+	p := Pending{Changes: len(l.queue) + len(l.deferred), Writing: l.writing != nil, Closed: l.closed}
 	if l.decision != nil {
 		p.Deciding = l.decision.waiting
 	}

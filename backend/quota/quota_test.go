@@ -55,8 +55,6 @@ func TestRequest_SevenOfTenAreForAnybodyAndThreeForThoseWhoHaveNoToken(t *testin
 	d := rec.Request(start, limits)
 	require.Equal(t, quota.Used, d.Verdict)
 	require.Equal(t, start.Add(limits.Window+limits.Timeout), d.Until)
-	require.True(t, rec.HasTakenReserve("9", start, limits))
-	require.False(t, rec.HasTakenReserve("9", d.Until, limits))
 	left, free := rec.Left(start, limits)
 	require.Zero(t, left)
 	require.Equal(t, d.Until, free)
@@ -72,9 +70,23 @@ func TestRequest_AfterAThrottleAnswerThereIsSilence(t *testing.T) {
 	again := quota.NewSilence(start, "", "", rec.Throttled, limits)
 	require.Equal(t, 2, again.InARow)
 	rec.Count(quota.Request{At: d.Until}, limits)
-	rec.Succeeded("token", time.Hour)
+	rec.Succeeded(d.Until, "token", time.Hour, limits)
 	require.Nil(t, rec.Throttled)
 	require.True(t, rec.HasWorked)
+}
+
+// Invariant 4: the same, where the other request is one of client_credentials.
+func TestQuota_ASuccessEndsOnlyASilenceThatBeganBeforeItsRequest(t *testing.T) {
+	t.Parallel()
+	sent := start
+	var rec quota.Record
+	rec.Count(quota.Request{At: sent}, limits)
+	rec.Throttled = quota.NewSilence(sent.Add(time.Second), "Access Denied", "too many", nil, limits)
+	rec.Succeeded(sent, "a", time.Hour, limits)
+	require.NotNil(t, rec.Throttled)
+	rec.Count(quota.Request{At: sent.Add(20 * time.Minute)}, limits)
+	rec.Succeeded(sent.Add(20*time.Minute), "b", time.Hour, limits)
+	require.Nil(t, rec.Throttled)
 }
 
 // A token on which somebody has a lease is never the one that Zoho kills.
@@ -86,7 +98,7 @@ func TestRoom_NeverLetsZohoEvictATokenThatIsHeld(t *testing.T) {
 		for i := range rapid.IntRange(0, 12).Draw(t, "tokens") {
 			rec.Count(quota.Request{At: start.Add(time.Duration(i) * time.Second)}, limits)
 			if id := fmt.Sprint(i); rapid.Bool().Draw(t, "its outcome is known") {
-				rec.Succeeded(id, time.Hour)
+				rec.Succeeded(start.Add(time.Duration(i)*time.Second), id, time.Hour, limits)
 				known[id], held[id] = true, rapid.Bool().Draw(t, "held")
 			}
 		}
@@ -118,12 +130,12 @@ func TestRecord_ARequestCountsAsALiveTokenUnlessItIsCertainThatNoneCame(t *testi
 	var rec quota.Record
 	rec.Count(quota.Request{At: start}, limits)
 	require.Len(t, rec.Live(start), 1, "nobody knows yet")
-	rec.Failed(false)
+	rec.Failed(start, false)
 	require.Len(t, rec.Live(start), 1, "its answer was lost")
-	rec.Failed(true)
+	rec.Failed(start, true)
 	require.Empty(t, rec.Live(start))
 	rec.Count(quota.Request{At: start}, limits)
-	rec.Succeeded("token", time.Hour)
+	rec.Succeeded(start, "token", time.Hour, limits)
 	require.Len(t, rec.Live(start), 1)
 	rec.Ended("token")
 	require.Empty(t, rec.Live(start))

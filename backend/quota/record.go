@@ -53,8 +53,7 @@ func (r Record) Clone() Record {
 	return r
 }
 
-// Count counts a request that is about to be sent. It is the latest one until its
-// sender has noted what came of it.
+// Count counts a request that is about to be sent.
 func (r *Record) Count(sent Request, limits Limits) {
 	now := sent.At
 	r.Requests = slices.DeleteFunc(r.Requests, func(old Request) bool {
@@ -65,20 +64,42 @@ func (r *Record) Count(sent Request, limits Limits) {
 		return !old.at(now).Add(keep).After(now) && (old.NoLiveToken || !old.until(now).After(now))
 	})
 	// A clock that is behind for a moment must not make it look old later.
-	if latest := r.latest().At; latest.After(now) {
-		sent.At, sent.Seen = latest, now
+	if last := len(r.Requests) - 1; last >= 0 && r.Requests[last].At.After(now) {
+		sent.At, sent.Seen = r.Requests[last].At, now
 	}
 	sent.Until = sent.At.Add(MaxLife)
 	r.Requests = append(r.Requests, sent)
 }
 
-// Succeeded notes the token that came of the latest request, and for how long it can
-// live at Zoho.
-func (r *Record) Succeeded(tokenID string, life time.Duration) {
-	sent := r.latest()
+// Succeeded notes the token that came of the request that was sent at asked, and for how long
+// it can live at Zoho.
+func (r *Record) Succeeded(asked time.Time, tokenID string, life time.Duration, limits Limits) {
+	sent := r.unanswered(asked)
+	if sent == nil { // the record was rebuilt meanwhile: what is handed out has to count
+		r.Count(Request{At: asked}, limits)
+		sent = r.unanswered(asked)
+	}
 	sent.Token, sent.Until = tokenID, sent.At.Add(life)
 	r.EndSilence(sent.At)
 	r.HasWorked = true
+}
+
+// Failed notes that no token is known to have come of a request; noToken is whether it is
+// certain that none did.
+func (r *Record) Failed(asked time.Time, noToken bool) {
+	if sent := r.unanswered(asked); sent != nil {
+		sent.NoLiveToken = noToken
+	}
+}
+
+// unanswered finds the request that was sent at a time and whose answer is not known yet.
+func (r *Record) unanswered(asked time.Time) *Request {
+	for i := len(r.Requests) - 1; i >= 0; i-- {
+		if sent := &r.Requests[i]; sent.Token == "" && !sent.NoLiveToken && (sent.At.Equal(asked) || sent.Seen.Equal(asked)) {
+			return sent
+		}
+	}
+	return nil
 }
 
 // EndSilence forgets that Zoho has throttled, after the success of a request that was sent
@@ -89,10 +110,6 @@ func (r *Record) EndSilence(sent time.Time) {
 		r.Throttled = nil
 	}
 }
-
-// Failed notes that no token is known to have come of the latest request; noToken is
-// whether it is certain that none did.
-func (r *Record) Failed(noToken bool) { r.latest().NoLiveToken = noToken }
 
 // Ended notes that Zoho no longer counts a token among the living.
 func (r *Record) Ended(tokenID string) {
@@ -111,13 +128,6 @@ func (r *Record) SeeFuture(now time.Time) {
 		}
 	}
 	r.Throttled, r.Denied = r.Throttled.seenInFuture(now), r.Denied.seenInFuture(now)
-}
-
-func (r *Record) latest() *Request {
-	if len(r.Requests) == 0 {
-		return &Request{}
-	}
-	return &r.Requests[len(r.Requests)-1]
 }
 
 // Live returns the requests that may have left a living token, the oldest first.
@@ -156,9 +166,9 @@ func (r *Record) sent(now time.Time, window time.Duration, limit int, matches fu
 	return sent, time.Time{}
 }
 
-// HasTakenReserve reports whether a request of the window was taken from the reserve for
+// hasTakenReserve reports whether a request of the window was taken from the reserve for
 // the readers of a role.
-func (r *Record) HasTakenReserve(role string, now time.Time, limits Limits) bool {
+func (r *Record) hasTakenReserve(role string, now time.Time, limits Limits) bool {
 	return slices.ContainsFunc(r.Requests, func(sent Request) bool {
 		return sent.ReserveOf == role && sent.at(now).Add(limits.countedFor()).After(now)
 	})

@@ -70,7 +70,7 @@ func TestClient_KeepsTheDenialsOfCodesAndWhoClaimedWhat(t *testing.T) {
 	for range 2 {
 		c = inClient(t, c, start, func(u *refreshtoken.Usage) {
 			u.Quota.Count(quota.Request{At: start, Exchange: true, ClaimOf: "evil", Guess: true}, limits)
-			u.Quota.Failed(true)
+			u.Quota.Failed(start, true)
 			u.Quota.Deny(start, "access_denied", "denied", "evil", limits)
 		})
 	}

@@ -129,14 +129,14 @@ func TestQuota_IsDecidedTheSameThroughTheRecord(t *testing.T) {
 			case 0:
 				none := rapid.Bool().Draw(t, "certainly none")
 				r = apply(t, r, mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: none, Limits: limits})[0].Change)
-				plain.Failed(none)
+				plain.Failed(now, none)
 			case 1:
 				r = apply(t, r, mintFailed(id, refreshtoken.Failed{Failure: refreshtoken.Failure{At: now}, Grant: goodClient, Asked: now, NoToken: true, Throttled: true, Limits: limits})[0].Change)
-				plain.Failed(true)
+				plain.Failed(now, true)
 				plain.Throttled = quota.NewSilence(now, "", "", plain.Throttled, limits)
 			default:
 				r = apply(t, r, refreshtoken.MintAnswered(id, refreshtoken.Minted{EnteringRole: entering("crm", "H", goodClient, now), TokenID: token, Asked: now, Life: time.Hour, Limits: limits})[1].Change)
-				plain.Succeeded(token, time.Hour)
+				plain.Succeeded(now, token, time.Hour, limits)
 				if rapid.Bool().Draw(t, "ended") {
 					r = apply(t, r, refreshtoken.Release(id, token)[1].Change)
 					plain.Ended(token)

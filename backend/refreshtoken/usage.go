@@ -113,26 +113,9 @@ func (g Grant) latest() time.Time {
 	return g.LastMint
 }
 
-// request finds the request that was sent at a time and whose answer is not known yet.
-func (u *Usage) request(asked time.Time) *quota.Request {
-	for i := len(u.Quota.Requests) - 1; i >= 0; i-- {
-		if sent := &u.Quota.Requests[i]; sent.Token == "" && !sent.NoLiveToken && (sent.At.Equal(asked) || sent.Seen.Equal(asked)) {
-			return sent
-		}
-	}
-	return nil
-}
-
 // Succeeded takes up the access token that came of a request.
 func (u *Usage) Succeeded(m Minted) {
-	sent := u.request(m.Asked)
-	if sent == nil { // the record was rebuilt meanwhile: what is handed out has to count
-		u.Quota.Count(quota.Request{At: m.Asked}, m.Limits)
-		sent = u.request(m.Asked)
-	}
-	sent.Token, sent.Until = m.TokenID, sent.At.Add(m.Life)
-	u.Quota.EndSilence(sent.At)
-	u.Quota.HasWorked = true
+	u.Quota.Succeeded(m.Asked, m.TokenID, m.Life, m.Limits)
 	u.change(m.Grant, func(g *Grant) {
 		g.LastMint, g.Failure, g.Refusal = m.Asked, nil, nil
 		g.APIDomain, g.Scopes = cut(m.APIDomain, maxWord), cutList(m.Scopes)
@@ -144,9 +127,7 @@ func (u *Usage) Succeeded(m Minted) {
 
 // Failed takes up that a request brought no access token.
 func (u *Usage) Failed(f Failed) {
-	if sent := u.request(f.Asked); sent != nil {
-		sent.NoLiveToken = f.NoToken
-	}
+	u.Quota.Failed(f.Asked, f.NoToken)
 	switch {
 	case f.Throttled:
 		u.Quota.Throttled = quota.NewSilence(f.At, cut(f.Code, maxWord), cut(f.Text, maxText), u.Quota.Throttled, f.Limits)
