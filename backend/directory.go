@@ -16,20 +16,31 @@ type directory struct {
 	mu        sync.Mutex
 	entries   map[string]*refreshtoken.Record // by ID
 	complete  bool
-	noted     map[string]bool   // since the latest reading of all began: what that has read of them is old
+	noted     map[string]bool   // while all are read, those written meanwhile: what was read of them is old; nil otherwise
 	unsettled map[string]string // Reconcile has something to do for these, or may soon; with their Accounts servers
 }
 
 func newDirectory() directory {
-	return directory{entries: make(map[string]*refreshtoken.Record), noted: make(map[string]bool), unsettled: make(map[string]string)}
+	return directory{entries: make(map[string]*refreshtoken.Record), unsettled: make(map[string]string)}
 }
 
-// note enters a record as it was written; nil for one that is gone.
-func (d *directory) note(id string, r *refreshtoken.Record) {
+// written enters a record as it was written; nil for one that is gone. What has failed may have
+// been written.
+func (d *directory) written(id string, r *refreshtoken.Record, failed error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.noted[id] = true
+	if failed != nil {
+		d.forgetLocked(id)
+		return
+	}
+	d.noteLocked(id)
 	d.enterLocked(id, r)
+}
+
+func (d *directory) noteLocked(id string) {
+	if d.noted != nil {
+		d.noted[id] = true
+	}
 }
 
 func (d *directory) enterLocked(id string, r *refreshtoken.Record) {
@@ -44,28 +55,30 @@ func (d *directory) enterLocked(id string, r *refreshtoken.Record) {
 	}
 }
 
-// read enters a record as it was read, unless there is one.
-func (d *directory) read(id string, r *refreshtoken.Record) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.entries[id] == nil && !d.noted[id] {
-		d.enterLocked(id, r)
-	}
-}
-
-// forget drops what another node has written, or what may not have been written.
+// forget drops what another node has written. If this node is the active one next, it has to
+// know what to go on with.
 func (d *directory) forget(id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.noted[id], d.complete = true, false
+	d.forgetLocked(id)
+}
+
+func (d *directory) forgetLocked(id string) {
+	d.unsettleLocked(id, "")
+	d.noteLocked(id)
+	d.complete = false
 	delete(d.entries, id)
 }
 
-// unsettle remembers that Reconcile has to look at a record.
-func (d *directory) unsettle(id string) {
+// unsettle remembers that Reconcile has to look at a record. server is its Accounts server, if
+// the caller knows it.
+func (d *directory) unsettle(id, server string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	server := ""
+	d.unsettleLocked(id, server)
+}
+
+func (d *directory) unsettleLocked(id, server string) {
 	if known := d.entries[id]; known != nil {
 		server = known.AccountsURL
 	}
@@ -121,7 +134,7 @@ func (d *directory) fill(read map[string]*refreshtoken.Record) {
 			d.enterLocked(id, r)
 		}
 	}
-	d.complete = true
+	d.complete, d.noted = true, nil
 }
 
 // readAllRecords completes the directory.
@@ -144,7 +157,7 @@ func (e *Engine) readAllRecords(ctx context.Context) error {
 		return nil
 	}
 	d.mu.Lock()
-	clear(d.noted)
+	d.noted = make(map[string]bool)
 	d.mu.Unlock()
 	stored, err := e.refreshTokens.Names(ctx)
 	if err != nil {

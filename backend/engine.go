@@ -158,7 +158,6 @@ func (e *Engine) Invalidate(key string) {
 	case prefixRefreshTokens:
 		e.refreshTokens.Invalidate(key)
 		e.directory.forget(rest)
-		e.directory.unsettle(rest) // if this node is the active one next, it has to know what to go on with
 	case prefixClients:
 		e.clients.Invalidate(key)
 	case prefixRefused:

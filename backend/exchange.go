@@ -30,7 +30,7 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+config.RequestTimeout)
 	defer cancel()
-	updated.RefreshToken = x.RefreshToken
+	updated.RefreshToken, updated.Given = x.RefreshToken, true
 	x.quotaID = e.quotaID(updated)
 	c := &carrier{role: updated, app: app, config: config, slot: slot}
 	var plan refreshtoken.Plan
@@ -43,6 +43,7 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 		return nil, x.notStored(c, errors.Join(err, e.carryOut(ctx, plan, c)))
 	}
 	if err := e.carryOut(ctx, plan[:1], c); err != nil {
+		e.endRefused(ctx, app, config, x.AccessToken, "role", updated.Name)
 		return nil, x.notStored(c, err)
 	}
 	if err := x.checkScopes(); err != nil {

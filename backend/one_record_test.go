@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,24 @@ func TestRole_TheThousandAndFirstWithOneRefreshTokenIsRefused(t *testing.T) {
 	}
 }
 
+// A server that repeats a refresh token which a thousand roles have gives an access token beside
+// it that nobody counts.
+func TestExchange_AnAccessTokenBesideARefreshTokenThatTheRoleMayNotHaveEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, w.release(w.read("crm-sync")))
+	for i := range refreshtoken.MaxRoles - 1 {
+		w.writeRole(fmt.Sprintf("r%04d", i), backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	}
+	w.answersOnce(map[string]any{"access_token": "1000.beside.it", "refresh_token": w.refreshToken, "expires_in": 3600})
+	before := w.revocations()
+	_, err := w.writeCode("one-more", w.code())
+	require.ErrorContains(t, err, "1000 roles have this refresh token already")
+	w.settle()
+	require.Greater(t, w.revocations(), before)
+	require.True(t, w.formerLives())
+}
+
 // newWorldWithALeftover has a refresh token that Zoho gave, and that a crash kept from being
 // revoked with its last role.
 func newWorldWithALeftover(t *testing.T) (w *world, given string) {
@@ -313,4 +332,38 @@ func TestRole_WhoseRecordWasLostIsNamedAgain(t *testing.T) {
 	require.Equal(t, asked+1, w.asked())
 	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(7 * time.Minute)})
 	require.True(t, w.alive(w.read("crm-sync")))
+}
+
+// Invariant 9 and its other side: what was written by hand may be used elsewhere, also if a crash
+// leaves it to Reconcile, and whatever another role has got from Zoho.
+func TestReconcile_LeavesWhatWasWrittenByHandWhenTheRoleWasWrittenByHandAgain(t *testing.T) {
+	t.Parallel()
+	for what, given := range map[string]bool{"by hand": false, "by a code": true} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			_, err := w.writeCode("books", w.code())
+			require.NoError(t, err)
+			code, ofBooks := w.code(), w.refreshTokenOf("books")
+			w.settle()
+			stored := false
+			w.storage.failing(func(key string) bool {
+				was := stored
+				stored = stored || key == "roles/crm-sync"
+				return was && below("refresh-tokens/")(key)
+			})
+			if given {
+				_, err = w.writeCode("crm-sync", code)
+			} else {
+				_, err = w.write("crm-sync", backend.RoleChange{RefreshToken: &ofBooks})
+			}
+			require.NoError(t, err)
+			w.settle()
+			w.restart()
+			w.storage.failing(nil)
+			w.tick()
+			w.settle()
+			require.Len(t, w.recordsWhere(func(r *refreshtoken.Record) bool { return slices.Contains(r.Roles, "crm-sync") }), 1, "the round has taken it out of the former record")
+			require.Equal(t, given, !w.formerLives())
+		})
+	}
 }

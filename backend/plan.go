@@ -74,7 +74,7 @@ func (e *Engine) dropUnstored(ctx context.Context, quotaID string, c *carrier) e
 func (e *Engine) unsettle(plan refreshtoken.Plan) {
 	for _, step := range plan {
 		if step.Record != "" && !isOfClient(step.Record) {
-			e.directory.unsettle(recordID(step.Record))
+			e.directory.unsettle(recordID(step.Record), "")
 		}
 	}
 }

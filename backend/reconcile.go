@@ -34,7 +34,7 @@ func (e *Engine) reconcile(ctx context.Context, quotaID string) {
 	if _, refused := asError[*refreshtoken.RefusedError](err); err == nil || refused || errors.Is(err, errGivenUp) {
 		return
 	}
-	e.directory.unsettle(recordID(quotaID))
+	e.directory.unsettle(recordID(quotaID), "")
 	e.log().Warn("could not go on with a refresh token that no role has any more; it is tried again", "quota", quotaID, "error", err)
 }
 
@@ -135,15 +135,10 @@ func (e *Engine) presence(ctx context.Context, quotaID, name string) (presence r
 	case role == nil:
 		return refreshtoken.NotThere, slot
 	}
-	present := e.quotaID(role)
-	if present == quotaID {
-		return refreshtoken.Has, slot
-	}
-	now, err := e.record(ctx, present)
 	switch {
-	case err != nil:
-		return refreshtoken.Unknown, slot
-	case now != nil && now.Origin != refreshtoken.Hand:
+	case e.quotaID(role) == quotaID:
+		return refreshtoken.Has, slot
+	case role.Given:
 		return refreshtoken.Again, slot
 	default:
 		return refreshtoken.Other, slot
@@ -240,7 +235,7 @@ func (e *Engine) lookRound(ctx context.Context, key string) error {
 func (e *Engine) lookAtRecord(ctx context.Context, quotaID string) error {
 	record, err := e.peekRecord(ctx, recordID(quotaID))
 	if err != nil {
-		e.directory.unsettle(recordID(quotaID)) // it is read again within a minute
+		e.directory.unsettle(recordID(quotaID), "") // it is read again within a minute
 	}
 	if err != nil || record == nil {
 		return err
@@ -249,8 +244,7 @@ func (e *Engine) lookAtRecord(ctx context.Context, quotaID string) error {
 	defer look.release()
 	step, err := refreshtoken.Reconcile(quotaID, record, look.world)
 	if step.Do != refreshtoken.Nothing || look.unsure || record.IsEnding() || len(record.Roles) == 0 {
-		e.directory.read(recordID(quotaID), record)
-		e.directory.unsettle(recordID(quotaID))
+		e.directory.unsettle(recordID(quotaID), record.AccountsURL)
 	}
 	return err
 }

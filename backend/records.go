@@ -46,7 +46,7 @@ func isOfClient(quotaID string) bool { return strings.HasPrefix(quotaID, prefixC
 
 func (e *Engine) makeRecords(s *store.Storage) {
 	e.refreshTokens = store.NewEntries(s, prefixRefreshTokens, store.Codec[refreshtoken.Record]{
-		Encode: refreshtoken.Encode, Decode: refreshtoken.Decode, Rebuild: e.rebuildRecord,
+		Encode: refreshtoken.Encode, Decode: refreshtoken.Decode, Rebuild: e.rebuildRecord, Written: e.directory.written,
 	}, e.now)
 	e.clients = store.NewEntries(s, prefixClients, store.Codec[refreshtoken.Client]{
 		Encode: refreshtoken.EncodeClient, Decode: refreshtoken.DecodeClient, Rebuild: e.rebuildClient,
@@ -113,22 +113,13 @@ func (e *Engine) presentUsage(ctx context.Context, quotaID string) (*refreshtoke
 	return &r.Usage, nil
 }
 
-// changeRecord changes the record of a refresh token, and remembers what it leaves unsettled.
+// changeRecord changes the record of a refresh token. The directory hears of the write.
 func (e *Engine) changeRecord(ctx context.Context, quotaID string, change refreshtoken.Change) (was, after *refreshtoken.Record, err error) {
-	id := recordID(quotaID)
-	was, after, err = e.refreshTokens.Change(ctx, id, change)
-	if _, refused := asError[*refreshtoken.RefusedError](err); refused {
-		return was, after, err
+	was, after, err = e.refreshTokens.Change(ctx, recordID(quotaID), change)
+	if _, refused := asError[*refreshtoken.RefusedError](err); err != nil && !refused {
+		e.directory.unsettle(recordID(quotaID), "")
 	}
-	if err != nil {
-		e.directory.forget(id)
-		e.directory.unsettle(id)
-		return was, after, err
-	}
-	if was != after {
-		e.directory.note(id, after)
-	}
-	return was, after, nil
+	return was, after, err
 }
 
 // changeUsage changes what counts for a quota, if it is known.

@@ -30,6 +30,7 @@ type Role struct {
 	ClientSecret secret.Value `json:"-"`
 	RefreshToken secret.Value `json:"-"`                      // zero: with client_credentials, or when the role is not authorized
 	AuthorizedAs zoho.Person  `json:"authorized_as,omitzero"` // whose Zoho account the refresh token belongs to; zero: not known
+	Given        bool         `json:"given,omitempty"`        // Zoho gave the refresh token to this role: nobody wrote it by hand
 	SOID         string       `json:"soid,omitempty"`         // the organisation, of client_credentials or of ConsentOrg
 	Scopes       []string     `json:"scopes,omitempty"`       // asked for at the consent, or with client_credentials
 	Consent      string       `json:"consent"`                // ConsentUser or ConsentOrg
@@ -80,7 +81,9 @@ func (r *Role) IsAuthorized() bool {
 
 // forgetRefreshToken takes the refresh token from the role, with all that belongs
 // to it.
-func (r *Role) forgetRefreshToken() { r.RefreshToken, r.AuthorizedAs = secret.Value{}, zoho.Person{} }
+func (r *Role) forgetRefreshToken() {
+	r.RefreshToken, r.AuthorizedAs, r.Given = secret.Value{}, zoho.Person{}, false
+}
 
 // canMint reports whether the role has a grant with a config, working or not.
 func (r *Role) canMint(config *Config) bool {

@@ -96,7 +96,7 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 	}
 	r.Pin = pin
 	if old != nil && (pin != old.Pin || !r.RefreshToken.Equal(old.RefreshToken)) {
-		r.AuthorizedAs = zoho.Person{} // of the former one
+		r.AuthorizedAs, r.Given = zoho.Person{}, false // of the former one
 	}
 	return &r, r.warnings(config), nil
 }

@@ -23,6 +23,10 @@ type Codec[T any] struct {
 	// that is worth nothing. What it returns is stored at once. Without it, a damaged entry
 	// gives the error of Decode.
 	Rebuild func(ctx context.Context, id string) (*T, error)
+
+	// Written is told of each write, in its slot: the value, nil for a deletion, or the error
+	// with which the write failed. It may be nil.
+	Written func(id string, value *T, failed error)
 }
 
 // Entries are the entries of one kind: those below a prefix, each with a name.
@@ -122,6 +126,9 @@ func (e *Entries[T]) load(ctx context.Context, name string) (*T, error) {
 // write writes a value, to storage and then to memory. The caller has the slot.
 func (e *Entries[T]) write(ctx context.Context, name string, value *T) error {
 	err := e.store(ctx, name, value)
+	if e.codec.Written != nil {
+		e.codec.Written(name, value, err)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil || value == nil {
