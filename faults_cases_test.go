@@ -115,6 +115,7 @@ func faultCasesOfRoles() []faultCase {
 		{op: logical.UpdateOperation, path: "roles/crm-sync/rotate", holds: reads("roles/crm-sync/status", "state", "ready")},
 		{what: "with a lease", op: logical.UpdateOperation, path: "roles/crm-sync/rotate", arrange: withLease, holds: isDead},
 		{op: logical.ListOperation, path: "clients/", arrange: withLease},
+		{op: logical.ReadOperation, path: "metrics", arrange: withLease},
 		{op: logical.ReadOperation, path: "info"},
 	}
 }

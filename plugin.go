@@ -48,6 +48,7 @@ func setUp(ctx context.Context, conf *logical.BackendConfig) (*zohoBackend, erro
 		Storage:   conf.StorageView,
 		Logger:    conf.Logger,
 		UserAgent: "vault-plugin-secrets-zoho/" + Version,
+		Build:     backend.Build{Version: Version, Commit: Commit, SDKVersion: sdkVersion()},
 	})
 	if err := b.Setup(ctx, conf); err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func newBackend(opts backend.Options) *zohoBackend {
 			b.pathCreds(),
 			b.pathTokens(),
 			b.pathClients(),
+			b.pathMetrics(),
 			b.pathInfo(),
 		),
 		Secrets:      []*framework.Secret{b.secretAccessToken()},

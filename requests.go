@@ -142,6 +142,7 @@ func (b *zohoBackend) recoverRequest(req *logical.Request, resp **logical.Respon
 	if p == nil {
 		return
 	}
+	b.engine.Panicked()
 	b.Logger().Error("panic in a request", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
 	if resp != nil && req.Operation == logical.ReadOperation && req.Path == pathCallbackName {
 		*resp, *err = consentPageOf(req, b.engine.EndedConsent(backend.ConsentFailedInVault, panicText)).answer(http.StatusInternalServerError)

@@ -20,7 +20,7 @@ func isForwarded(url string, op logical.Operation) bool {
 	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.DeleteOperation:
 		return true
 	default:
-		return strings.HasPrefix(url, "tokens/") || slices.Contains([]string{"clients/", "creds/crm-sync", "callback", "roles/crm-sync/status"}, url)
+		return strings.HasPrefix(url, "tokens/") || slices.Contains([]string{"clients/", "metrics", "creds/crm-sync", "callback", "roles/crm-sync/status"}, url)
 	}
 }
 
@@ -37,7 +37,7 @@ func TestForwarding_EveryMutatingOrIssuingOperationHasBothFlags(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 20, forwarded)
+	require.Equal(t, 21, forwarded)
 }
 
 // standbyStates are those in which a node may not write.

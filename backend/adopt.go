@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
@@ -97,7 +98,9 @@ func (e *Engine) revokeUnstored(ctx context.Context, app zoho.App, caCert string
 	defer cancel()
 	client, err := e.accountsClient(caCert)
 	if err == nil {
-		_, err = client.RevokeAccessToken(ctx, app, unstored)
+		var how zoho.Revocation
+		how, err = client.RevokeAccessToken(ctx, app, unstored)
+		e.countRevocation(metrics.AccessToken, how, err)
 	}
 	if err != nil {
 		log.Warn("a new access token was not kept, and could not be revoked; it was given to nobody, and expires by itself", "error", err)

@@ -43,7 +43,9 @@ func (e *Engine) askZoho(ctx context.Context, config *Config, q question) error 
 	}
 	callCtx, cancel := context.WithTimeout(ctx, config.RequestTimeout)
 	defer cancel()
+	began := e.now()
 	failed := q.ask(callCtx, client)
+	e.countRequest(began, failed)
 
 	ctx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancelNote()

@@ -43,8 +43,16 @@ type ClientTokens struct {
 // it only counts them. The others it looks at, one by one.
 func (e *Engine) refreshTokensOf(ctx context.Context, client Pin) (*ClientTokens, error) {
 	records, err := e.recordsOf(ctx, client)
-	if err != nil || len(records) < manyRefreshTokens {
-		return &ClientTokens{Count: len(records)}, err
+	if err != nil {
+		return &ClientTokens{}, err
+	}
+	return e.countIfMany(ctx, records)
+}
+
+// countIfMany is refreshTokensOf for records that are at hand.
+func (e *Engine) countIfMany(ctx context.Context, records map[string]*refreshtoken.Record) (*ClientTokens, error) {
+	if len(records) < manyRefreshTokens {
+		return &ClientTokens{Count: len(records)}, nil
 	}
 	manyUsers := len(records) > 2*mostRefreshTokens
 	for _, r := range records {
@@ -155,20 +163,29 @@ func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, erro
 	return []string{fmt.Sprintf("grant codes of client %s came without a redirect_uri, as those of a Self Client do, and a Self Client has no redirect URI: if it is one, Zoho refuses the consent. Give the role a server-based client", r.Pin.ClientID)}, nil
 }
 
-// Clients tells of all clients how many refresh tokens of theirs the mount knows.
-func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err error) {
-	records, err := e.recordsWhere(ctx, (*refreshtoken.Record).CountsForClient)
-	if err != nil {
-		return nil, err
-	}
+// groupByClient sorts the refresh tokens that count by client.
+func groupByClient(records map[string]*refreshtoken.Record) map[Pin]map[string]*refreshtoken.Record {
 	byClient := make(map[Pin]map[string]*refreshtoken.Record)
 	for id, r := range records {
+		if !r.CountsForClient() {
+			continue
+		}
 		pin := pinOf(r)
 		if byClient[pin] == nil {
 			byClient[pin] = make(map[string]*refreshtoken.Record)
 		}
 		byClient[pin][id] = r
 	}
+	return byClient
+}
+
+// Clients tells of all clients how many refresh tokens of theirs the mount knows.
+func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err error) {
+	records, err := e.recordsWhere(ctx, (*refreshtoken.Record).CountsForClient)
+	if err != nil {
+		return nil, err
+	}
+	byClient := groupByClient(records)
 	for _, pin := range slices.SortedFunc(maps.Keys(byClient), func(a, b Pin) int {
 		return cmp.Or(cmp.Compare(a.AccountsURL, b.AccountsURL), cmp.Compare(a.ClientID, b.ClientID))
 	}) {

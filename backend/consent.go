@@ -231,8 +231,16 @@ func (e *Engine) sweepConsents(ctx context.Context) error {
 		return err
 	}
 	var failed []error
+	pending := 0
 	for _, role := range roles {
-		failed = append(failed, e.store.deleteWhere(ctx, prefixConsent+role, func(name string) bool { return !e.isPending(name) }))
+		failed = append(failed, e.store.deleteWhere(ctx, prefixConsent+role, func(name string) bool {
+			if e.isPending(name) {
+				pending++
+				return false
+			}
+			return true
+		}))
 	}
+	e.metrics.PendingConsents(pending)
 	return errors.Join(failed...)
 }

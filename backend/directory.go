@@ -103,6 +103,17 @@ func (d *directory) settle(id string, r *refreshtoken.Record) {
 	delete(d.unsettled, id)
 }
 
+// known returns the refresh tokens that memory knows, by quota ID, and whether these are all.
+func (d *directory) known() (known map[string]*refreshtoken.Record, complete bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make(map[string]*refreshtoken.Record, len(d.entries))
+	for id, r := range d.entries {
+		all[prefixRefreshTokens+id] = r
+	}
+	return all, d.complete
+}
+
 // allUnsettled returns the records that Reconcile has to look at, with their Accounts servers.
 func (d *directory) allUnsettled() map[string]string {
 	d.mu.Lock()

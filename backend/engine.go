@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/helper/salt"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/store"
@@ -26,8 +27,12 @@ type Options struct {
 	Now       func() time.Time                     // nil: time.Now
 	After     func(time.Duration) <-chan time.Time // for pauses between writes; nil: time.After
 	UserAgent string                               // sent to Zoho
+	Build     Build                                // told by the metrics
 	Notify    func(Event)                          // called in the background; nil: nobody listens
 }
+
+// Build is what was built.
+type Build = metrics.Build
 
 // Engine is one mount. It is safe for concurrent use.
 type Engine struct {
@@ -46,10 +51,13 @@ type Engine struct {
 	clients       *store.Entries[refreshtoken.Client] // by the fingerprint of the client
 	refused       *store.Entries[quota.Record]        // by role: credentials that Zoho refused. It is no quota of Zoho's, and counts in a window as well
 	directory     directory
+	metrics       *metrics.Metrics
+	completing    atomic.Bool // the directory is being completed for the metrics
 
 	work        *work.Group   // what runs: flights of several callers, and work in the background
 	writes      work.Slots    // by storage key: read-modify-write of one record
 	turns       work.Slots    // by quota ID: what is asked of Zoho that counts for it
+	scrapes     work.Slots    // one scrape of the metrics runs at a time
 	reconciling work.Slots    // by quota ID: Reconcile takes one step at a time
 	retry       *work.Retries // revocations that have failed, or that nobody waits for, by Accounts server
 	salt        atomic.Pointer[salt.Salt]
@@ -69,6 +77,7 @@ type Engine struct {
 func New(opts Options) *Engine {
 	e := &Engine{
 		directory: newDirectory(),
+		metrics:   metrics.New(opts.Build),
 		notify:    opts.Notify,
 		now:       opts.Now,
 		userAgent: opts.UserAgent,
@@ -94,7 +103,7 @@ func New(opts Options) *Engine {
 	e.config = newMemory[Config](e.work)
 	e.roles = newMemory[Role](e.work)
 	e.tokens = newMemory[token](e.work)
-	e.storage = store.New(opts.Storage)
+	e.storage = store.New(store.Watch(opts.Storage, e.metrics.StorageError))
 	e.store = jsonStorage{e.storage}
 	e.makeRecords(e.storage)
 	return e
@@ -124,6 +133,7 @@ const flightLimit = 75 * time.Second
 // recovered turns a panic into an error. What it says may hold a secret, so it goes
 // to the server log alone.
 func (e *Engine) recovered(panicked any, stack []byte) error {
+	e.metrics.Panic()
 	e.log().Error("panic in the secrets engine", "panic", panicked, "stack", string(stack))
 	return errors.New("internal error in the Zoho secrets engine; the server log has it as \"panic in the secrets engine\", please report it")
 }

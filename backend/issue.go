@@ -52,6 +52,7 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 		if isWorthAnotherLook(err) {
 			continue
 		}
+		e.countRead(roleName, err)
 		if err != nil {
 			e.log().Debug("a read was refused", "role", roleName, "entity_id", reader.EntityID, "request_id", reader.RequestID, "error", err)
 		}

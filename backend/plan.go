@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -242,6 +243,7 @@ func (e *Engine) revokeRefreshToken(ctx context.Context, cred refreshtoken.Crede
 	defer cancel()
 	app := zoho.App{AccountsURL: cred.AccountsURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret}
 	how, err := client.RevokeRefreshToken(ctx, app, cred.RefreshToken)
+	e.countRevocation(metrics.RefreshToken, how, err)
 	switch {
 	case err != nil:
 		return "", err
@@ -282,6 +284,7 @@ func (e *Engine) tellGivenUpOn(ctx context.Context, quotaID string, cause error)
 		e.log().Warn("a refresh token that has never worked could not be revoked, and was forgotten", "role", role, "quota", quotaID, "error", cause)
 		return nil
 	}
+	e.metrics.Revocation(metrics.RefreshToken, metrics.Abandoned)
 	e.log().Error("gave up revoking a refresh token, and forgot it: it may live on at Zoho. Remove it there, under Connected Apps of the user who consented, or delete the client in the API console",
 		"role", role, "quota", quotaID, "accounts_url", record.AccountsURL, "client_id", record.ClientID, "since", since, "error", cause)
 	e.report(EventRefreshTokenAbandon, "", nil, "role", role, "quota", quotaID, "accounts_url", record.AccountsURL, "client_id", record.ClientID, "since", since)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -38,25 +39,31 @@ func (e *Engine) Release(ctx context.Context, lease Lease, tainted func() bool) 
 	if !lease.ExpiresAt.After(asked) {
 		e.log().Debug("a lease has ended with its access token", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt)
 		e.forgetFailedRelease(lease)
+		e.metrics.LeaseEnded(metrics.Released)
 		return nil // Zoho has ended it; Tick sweeps what is stored
 	}
 	t, err := e.token(ctx, lease.TokenID)
 	if err == nil && t != nil { // otherwise it is gone: revoked before
 		err = e.releaseFrom(ctx, t, lease.HolderID, tainted)
 	}
+	end := metrics.Released
 	switch {
 	case err == nil:
 	case tainted():
+		end = metrics.TakenOver
 		e.log().Warn("could not revoke an access token of a mount that is being disabled; it expires by itself", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
 	case asked.Sub(e.noteFailedRelease(t, lease, asked)) < stopFailingAfter:
+		e.metrics.LeaseEnded(metrics.TryAgain)
 		return err
 	default:
+		end = metrics.TakenOver
 		if t != nil { // otherwise the holder is overdue some time after its lease's end
 			t.ledger.ReleaseDeferred(lease.HolderID)
 		}
 		e.log().Warn("the revocation of an access token goes on without its lease", "token_id", lease.TokenID, "expires_at", lease.ExpiresAt, "error", err)
 	}
 	e.forgetFailedRelease(lease)
+	e.metrics.LeaseEnded(end)
 	return nil
 }
 
@@ -137,12 +144,16 @@ func (e *Engine) revokeAtZoho(ctx context.Context, t *token) error {
 		callCtx, cancel := context.WithTimeout(ctx, 2*config.RequestTimeout) // two endpoints
 		defer cancel()
 		how, err := client.RevokeAccessToken(callCtx, t.rec.App, t.rec.AccessToken)
+		e.countRevocation(metrics.AccessToken, how, err)
 		roles := ledger.Roles(t.ledger.Readership())
 		e.reportToken(EventTokenRevoke, t, roles, err)
 		log := e.log().With("roles", roles, "grant", t.rec.GrantID, "token_id", t.rec.ID)
 		if err != nil {
 			log.Warn("could not revoke an access token", "error", err)
 			return err
+		}
+		if since := t.ledger.EndingSince(); !since.IsZero() {
+			e.metrics.AccessTokenEnded(max(0, e.now().Sub(since)))
 		}
 		if how == zoho.AlreadyGone {
 			log.Info("an access token was gone before it was revoked: both of Zoho's endpoints answered 400")

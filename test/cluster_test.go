@@ -61,6 +61,8 @@ func TestCluster_ANewLeaderServesTheSameTokenAndRevokesTheOldLeases(t *testing.T
 	leader := cluster.Nodes[0]
 	m := newMountOn(t, leader, zohosim.Options{})
 	held := []creds{m.read("crm-sync"), m.read("crm-sync")}
+	m.servedBy(cluster)
+	m.scrapedThrough(cluster.Nodes, `zoho_reads_total{role="crm-sync",result="issued"} 2`)
 
 	leader.Kill()
 	active, err := cluster.Active(t.Context())
@@ -71,6 +73,7 @@ func TestCluster_ANewLeaderServesTheSameTokenAndRevokesTheOldLeases(t *testing.T
 	held = append(held, m.read("crm-sync"))
 	require.Equal(t, held[0].token, held[2].token)
 	require.Equal(t, 1, m.sim.Count(zohosim.EndpointToken), "the new leader minted")
+	m.scrapedThrough([]*bootstrap.Vault{active}, `zoho_role_holders{role="crm-sync"} 3`)
 	for _, lease := range held {
 		require.True(t, m.accepted(lease))
 		m.revoke(lease)

@@ -77,6 +77,8 @@ func permissions(policy, role string) allowed {
 			name + "/rotate": {"PUT": takes("force")}, "zoho/roles/other/rotate": {"PUT": takes("force")},
 			"zoho/info": read, "zoho/clients/": list, "zoho/tokens/": pages, "zoho/tokens/0123": token, "zoho/tokens/lookup": lookup,
 		}
+	case "monitor":
+		return allowed{"zoho/metrics": read}
 	default: // auditor
 		return allowed{
 			"zoho/config": read, "zoho/roles/": list, name: read, "zoho/roles/other": read, name + "/status": read, "zoho/roles/other/status": read,
@@ -220,7 +222,7 @@ func must(encoded []byte, err error) []byte {
 	return encoded
 }
 
-// holders of the four policies, by policy, and the role that is theirs.
+// holders of the five policies, by policy, and the role that is theirs.
 type policyHolder struct {
 	client *api.Client
 	role   string
@@ -229,7 +231,7 @@ type policyHolder struct {
 func (m *mount) policyHolders() map[string]policyHolder {
 	m.t.Helper()
 	found := map[string]policyHolder{}
-	for _, policy := range []string{"application", "operator", "auditor"} {
+	for _, policy := range []string{"application", "operator", "auditor", "monitor"} {
 		m.policy(policy, policy+".hcl")
 		found[policy] = policyHolder{m.as(policy), "crm-sync"}
 	}

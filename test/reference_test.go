@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -107,6 +108,7 @@ func (r *recorder) all() {
 	r.exchange("POST", "creds/crm-sync", fields{"min_ttl": "30m", "ttl": "20m"}) // no second token: a list has them in the order of random IDs
 	r.exchange("GET", "roles/crm-sync/status", nil)
 	r.exchange("LIST", "clients", nil)
+	r.metrics()
 	r.exchange("LIST", "tokens", nil)
 	r.exchange("GET", "tokens/"+leased["token_id"], nil)
 	r.exchange("POST", "tokens/lookup", fields{"token": leased["access_token"]})
@@ -119,6 +121,21 @@ func (r *recorder) all() {
 	r.exchange("DELETE", "roles/crm-sync", nil)
 	r.exchange("GET", "info", nil)
 	r.exchange("DELETE", "config", nil)
+}
+
+// metrics is what Prometheus reads, as far as it is of the role.
+func (r *recorder) metrics() {
+	r.t.Helper()
+	r.heading("GET", "metrics")
+	status, body := r.curl("curl \\\n    --header \"Authorization: Bearer $VAULT_TOKEN\" \\\n    $VAULT_ADDR/v1/zoho/metrics")
+	var shown []string
+	for line := range strings.Lines(body) {
+		if strings.Contains(line, `role="crm-sync"`) {
+			shown = append(shown, regexp.MustCompile(`1\.\d+e\+09`).ReplaceAllString(strings.TrimSpace(line), "1.764582e+09"))
+		}
+	}
+	require.Len(r.t, shown, 8)
+	r.block("HTTP "+status+", with all metrics, among them those of the role", "text", strings.Join(shown, "\n"))
 }
 
 // callbackOf is what a browser does that comes back from the consent page.
