@@ -224,3 +224,20 @@ func TestIssue_NoLeaseIsShorterThanASecondAlsoIfItsRecordTookTheTokensLife(t *te
 		})
 	}
 }
+
+// Invariant 6: Vault makes no lease for a reader who has hung up, so nobody would end the holder.
+func TestIssue_AReaderWhoHasHungUpHoldsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held := w.hurry(3) // so places are reserved, and a reader waits for no write
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	_, err := w.engine.Issue(gone, "crm-sync", backend.Reader{})
+	require.ErrorIs(t, err, context.Canceled)
+	w.settle()
+	w.requireHolders(held[0], len(held), 0)
+	for _, lease := range held {
+		require.NoError(t, w.release(lease))
+	}
+	require.False(t, w.alive(held[0]))
+}

@@ -27,22 +27,10 @@ func (w *world) auditor(ctx context.Context, rng *rand.Rand) {
 // audit looks for the holders of a lease's token that the engine has forgotten. Counts alone would not
 // show them: after a crash others are counted that are none any more.
 func (w *world) audit(ctx context.Context, node int, l *lease) {
-	limited, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
 	sent := time.Now()
-	answer, err := w.clients[node].Logical().ReadWithContext(limited, "zoho/tokens/"+l.tokenID)
+	named, unnamed, err := w.askHolders(ctx, node, l.tokenID)
 	if outcomeOf(err) == unclear {
 		return
-	}
-	named, unnamed := map[string]bool{}, 0
-	if err == nil && answer != nil {
-		unnamed, err = strconv.Atoi(fmt.Sprint(answer.Data["unnamed_count"]))
-		holders, _ := answer.Data["holders"].([]any)
-		for _, holder := range holders {
-			if fields, ok := holder.(map[string]any); ok {
-				named[fmt.Sprint(fields["request_id"])] = true
-			}
-		}
 	}
 	w.totals.add("times that holders were compared", 1)
 	now := time.Now()
@@ -59,6 +47,25 @@ func (w *world) audit(ctx context.Context, node int, l *lease) {
 		w.fail("rule 8: %d of the %d known holders of token %s are not known to the engine: %v; it knows %d by name, and %d without one (error: %v)\n%s",
 			len(forgotten), len(known), l.mark, forgotten, len(named), unnamed, err, w.h.story(l.mark, l.sent.Add(-w.life), now, w.sim.Requests()))
 	}
+}
+
+// askHolders asks the engine who holds a token: the requests of those whose names it knows, and how many others.
+func (w *world) askHolders(ctx context.Context, node int, tokenID string) (named map[string]bool, unnamed int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	named = map[string]bool{}
+	answer, err := w.clients[node].Logical().ReadWithContext(ctx, "zoho/tokens/"+tokenID)
+	if err != nil || answer == nil {
+		return named, 0, err
+	}
+	holders, _ := answer.Data["holders"].([]any)
+	for _, holder := range holders {
+		if fields, ok := holder.(map[string]any); ok {
+			named[fmt.Sprint(fields["request_id"])] = true
+		}
+	}
+	unnamed, err = strconv.Atoi(fmt.Sprint(answer.Data["unnamed_count"]))
+	return named, unnamed, err
 }
 
 // holders are those who hold a token since a moment at least, and still do at another.

@@ -39,7 +39,8 @@
 //     nobody ever got, since its answer was lost, and those that all have given back, and that it has refused to end.
 //  4. After all leases are gone, every token that was handed out is dead at Zoho. It may take until the next
 //     round of background work, which is within tickGrace, where a revocation has failed at Zoho,
-//     or a read failed after it may have become a holder. Exceptions: see crash.
+//     or a read failed after it may have become a holder. Exceptions: see crash; and a token that is held
+//     only by reads whose readers hung up after the engine had answered, as the audit log says (see answersWereLost).
 //  5. No lease is irrevocable, and all can be revoked.
 //  6. No log holds anything that looks like a token or a grant code, or a client's secret.
 //  7. No log tells of a panic.

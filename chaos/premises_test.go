@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -130,7 +131,12 @@ func TestRule4_NoticesATokenThatLivesWithoutALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newBrokenWorld(t, zohosim.Options{TokenLife: time.Hour})
 		l := w.leaseOf(w.mint())
+		lost := false
+		w.answersLost = func(context.Context, string) bool { return lost }
 		require.ErrorContains(t, w.checkTheDead(t.Context()), "rule 4")
+		lost = true
+		require.NoError(t, w.checkTheDead(t.Context()), "nobody can know of such a holder")
+		lost = false
 
 		w.logs.changes = []time.Time{time.Now().Add(2 * time.Minute)}
 		begun := time.Now()

@@ -57,7 +57,9 @@ type world struct {
 	mu     sync.Mutex
 	owners int
 	broken error // the first rule that was broken
-	stop   context.CancelFunc
+
+	answersLost func(ctx context.Context, mark string) bool // see answersWereLost
+	stop        context.CancelFunc
 }
 
 // period is a time between two moments.
@@ -122,6 +124,7 @@ func (w *world) startCluster(ctx context.Context, dir string) error {
 		files = append(files, node.LogFile())
 	}
 	w.logs = newLogScan(append(files, w.cluster.Nodes[0].AuditLog())...)
+	w.answersLost = w.answersWereLost
 	return nil
 }
 
