@@ -2,6 +2,8 @@ package backend
 
 import (
 	"context"
+	"net/url"
+	"strings"
 
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/work"
@@ -126,4 +128,16 @@ func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
 	}
 	s.Config.ClientSecret = secret.New(s.ClientSecret)
 	return &s.Config, nil
+}
+
+// checkCallback holds the mount's redirect_uri against the mount's own address: Zoho
+// would send browsers to one that is not this mount's, and their consents would be
+// lost. A proxy may have put something before it.
+func (e *Engine) checkCallback(redirectURI string) error {
+	mount := e.logger.Load().path
+	u, err := url.Parse(redirectURI)
+	if mount == "" || redirectURI == "" || err == nil && strings.HasSuffix(u.Path, "/"+mount+"callback") {
+		return nil
+	}
+	return userErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
 }

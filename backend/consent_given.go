@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
@@ -48,37 +47,6 @@ func (x *exchange) checkPerson() error {
 		why = "and Zoho did not tell the verified address of the one that agreed. Agree to all that the consent page asks for, the scope email among it"
 	}
 	return &GrantError{Kind: zoho.Misconfigured, outcome: outcome, Text: fmt.Sprintf("Role %q expects a certain Zoho account, %s.", x.role.Name, why)}
-}
-
-func asksForScope(scopes []string, wanted string) bool {
-	return slices.ContainsFunc(scopes, func(scope string) bool { return strings.EqualFold(scope, wanted) })
-}
-
-// checkExpectedAccount fails if no consent could ever be of the expected account.
-func (r *Role) checkExpectedAccount() error {
-	switch {
-	case r.ExpectedAccount == "":
-		return nil
-	case !zoho.IsAddress(r.ExpectedAccount):
-		return userErrorf("expected_account is not an e-mail address; write the one with which the person signs in to Zoho")
-	case r.GrantType != GrantTypeRefreshToken:
-		return userErrorf("nobody consents to grant_type=client_credentials, so expected_account does not belong there; write expected_account= to leave it out")
-	case r.Consent == ConsentOrg:
-		return userErrorf("Zoho does not tell who has consented for an organisation, so expected_account does not belong to consent=org; write expected_account= to leave it out")
-	case !asksForScope(r.Scopes, zoho.ScopeEmail):
-		return userErrorf("expected_account needs the scope %s among the role's scopes: with it Zoho tells whose account it is, and that its address is verified", zoho.ScopeEmail)
-	default:
-		return nil
-	}
-}
-
-// accountWarnings tells of a role that is authorized by another account than it expects, or
-// of which nobody can tell: what is expected is compared when a grant code comes.
-func (r *Role) accountWarnings() []string {
-	if r.ExpectedAccount == "" || r.RefreshToken.IsZero() || r.AuthorizedAs.Kind == zoho.VerifiedAddress && strings.EqualFold(r.AuthorizedAs.Name, r.ExpectedAccount) {
-		return nil
-	}
-	return []string{fmt.Sprintf("role %q goes on with the refresh token that it has, and that is not known to be of expected_account: authorize it again, or deauthorize it first, with vault write -f <mount>/roles/%s/deauthorize", r.Name, r.Name)}
 }
 
 // doubts tells what the consent that a role works with has not brought, and what nobody can

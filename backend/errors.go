@@ -12,16 +12,6 @@ import (
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// UserError is a request that cannot be carried out as it is; the text says
-// what to change. It becomes HTTP 400.
-type UserError struct{ text string }
-
-func (e *UserError) Error() string { return e.text }
-
-func userErrorf(format string, args ...any) error {
-	return &UserError{text: fmt.Sprintf(format, args...)}
-}
-
 // GrantError says why there is no token to be had from a grant. Kind decides
 // the HTTP status.
 type GrantError struct {
@@ -47,13 +37,6 @@ func (e *GrantError) Error() string {
 		return e.Text
 	}
 	return fmt.Sprintf("%s The next attempt makes sense at %s.", e.Text, e.RetryAt.UTC().Format(time.RFC3339))
-}
-
-// asError returns the error of type E that err is, or wraps. (Go 1.26 has it as
-// errors.AsType.)
-func asError[E error](err error) (found E, ok bool) {
-	ok = errors.As(err, &found)
-	return found, ok
 }
 
 // prependText puts what a failure of the grant means before it.
@@ -132,15 +115,4 @@ func isOfAnotherRole(err error, role string) bool {
 func isPostponed(err error) bool {
 	failed, ok := asError[*GrantError](err)
 	return ok && failed.postponed
-}
-
-// clientMovedError: the role was written for another client than the mount's
-// present one, whose secret is gone.
-type clientMovedError struct{ UserError }
-
-func (e *clientMovedError) Unwrap() error { return &e.UserError }
-
-func isClientMoved(err error) bool {
-	_, moved := asError[*clientMovedError](err)
-	return moved
 }

@@ -154,18 +154,6 @@ func CheckRoleName(name string) error {
 	return nil
 }
 
-// checkCallback holds the mount's redirect_uri against the mount's own address: Zoho
-// would send browsers to one that is not this mount's, and their consents would be
-// lost. A proxy may have put something before it.
-func (e *Engine) checkCallback(redirectURI string) error {
-	mount := e.logger.Load().path
-	u, err := url.Parse(redirectURI)
-	if mount == "" || redirectURI == "" || err == nil && strings.HasSuffix(u.Path, "/"+mount+"callback") {
-		return nil
-	}
-	return userErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
-}
-
 // callbackWarnings tells of an address that browsers may not reach this mount by.
 func callbackWarnings(redirectURI string) (warnings []string) {
 	u, err := url.Parse(redirectURI)

@@ -9,18 +9,8 @@ import (
 
 	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
-	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
-
-// credential is what a grant's tokens are minted with. All of it is part of the
-// grant's ID, so who cannot name all of it has another grant.
-type credential struct {
-	app          zoho.App
-	refreshToken secret.Value // zero: client_credentials
-	soid         string       // of client_credentials
-	scopes       []string     // likewise
-}
 
 // mint asks Zoho for an access token, once.
 func (c credential) mint(ctx context.Context, client *zoho.Client) (zoho.Token, error) {
@@ -107,15 +97,6 @@ func (e *Engine) grantID(r *Role, config *Config) string {
 		return ""
 	}
 	return e.fingerprint("grant", cred.parts()...)
-}
-
-// parts are what makes the grant a different one.
-func (c credential) parts() []string {
-	client := []string{c.app.AccountsURL, c.app.ClientID, c.app.ClientSecret.Reveal()}
-	if c.refreshToken.IsZero() {
-		return slices.Concat(client, []string{GrantTypeClientCredentials, c.soid}, slices.Sorted(slices.Values(c.scopes)))
-	}
-	return append(client, GrantTypeRefreshToken, c.refreshToken.Reveal())
 }
 
 // stateOf is what is stored of a grant.

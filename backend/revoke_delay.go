@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
 )
@@ -19,9 +18,6 @@ import (
 //     deauthorize, the deletion of the token, a newer token, and a mint that needs its
 //     place among the live ones.
 //   - So does the deletion of the last role that wants it kept, and a shorter delay.
-
-// maxRevokeDelay bounds how long a role can keep a token that nobody leases.
-const maxRevokeDelay = 10 * time.Minute
 
 // keepsOf is for how long the roles that can hand t out want it kept. There is none if the
 // next reader gets another token, or its own. A revocation needs neither role nor config,

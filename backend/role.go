@@ -90,28 +90,3 @@ func (r *Role) canMint(config *Config) bool {
 	_, err := r.app(config)
 	return err == nil && r.IsAuthorized()
 }
-
-// credential is what the role's tokens are minted with. The error is a
-// *clientMovedError if the role uses the mount's client and that is another by now.
-func (r *Role) credential(config *Config) (credential, error) {
-	app, err := r.app(config)
-	cred := credential{app: app, refreshToken: r.RefreshToken}
-	if r.GrantType == GrantTypeClientCredentials {
-		cred.soid, cred.scopes = r.SOID, r.Scopes
-	}
-	return cred, err
-}
-
-// app is the client that the role's tokens are minted with; for the error see
-// credential.
-func (r *Role) app(config *Config) (zoho.App, error) {
-	app := zoho.App{AccountsURL: r.Pin.AccountsURL, ClientID: r.Pin.ClientID, ClientSecret: r.ClientSecret}
-	if r.ClientID != "" {
-		return app, nil
-	}
-	if config.ClientID != r.Pin.ClientID || config.AccountsURL() != r.Pin.AccountsURL {
-		return zoho.App{}, r.errClientMoved()
-	}
-	app.ClientSecret = config.ClientSecret
-	return app, nil
-}

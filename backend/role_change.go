@@ -37,6 +37,9 @@ type RoleChange struct {
 	codeHome    string        // the data centre that the address of the code has named; empty: none
 }
 
+// maxRevokeDelay bounds how long a role can keep a token that nobody leases.
+const maxRevokeDelay = 10 * time.Minute
+
 // namesCredential: the operator has looked at the credentials, so a refusal
 // that is remembered of them is worth another try.
 func (ch RoleChange) namesCredential() bool {
