@@ -28,7 +28,7 @@ func TestRevocation_RefreshTokensThatNeverWorkedDoNotGather(t *testing.T) {
 		_, err := w.deauthorize("evil", false)
 		require.ErrorContains(t, err, "has never worked here")
 	}
-	for range 10 { // of those that look at one role at the same moment, one gets on
+	for range 30 { // of those that look at one role at the same moment, one gets on
 		w.tick()
 	}
 	require.Empty(t, w.unwanted())
