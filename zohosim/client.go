@@ -17,6 +17,9 @@ const (
 	SelfClient ClientKind = "self"
 	// WebClient is a server-based application: users consent in a browser.
 	WebClient ClientKind = "web"
+	// DeviceClient is a non-browser application: a person types a code into a page of Zoho's.
+	// Its ID and tokens begin with 1004.
+	DeviceClient ClientKind = "device"
 )
 
 // ClientSpec describes a client to register.
@@ -47,17 +50,17 @@ type Client struct {
 }
 
 // AddClient registers a client. It panics on a data centre that does not exist
-// and on a redirect URI for a SelfClient.
+// and on a redirect URI for any other than a WebClient.
 func (s *Sim) AddClient(spec ClientSpec) *Client {
 	spec.Kind = orDefault(spec.Kind, SelfClient)
-	if spec.Kind == SelfClient && len(spec.RedirectURIs) > 0 {
-		panic("zohosim: a Self Client has no redirect URI")
+	if spec.Kind != WebClient && len(spec.RedirectURIs) > 0 {
+		panic("zohosim: only a server-based client has a redirect URI")
 	}
 	if len(spec.DataCenters) == 0 {
 		spec.DataCenters = DataCenters()
 	}
 	client := &Client{
-		ID:      newClientID(),
+		ID:      newClientID(spec.Kind),
 		Kind:    spec.Kind,
 		sim:     s,
 		spec:    spec,
@@ -163,13 +166,16 @@ func wellFormedScope(scope string) bool {
 	return true
 }
 
-func newClientID() string {
+func newClientID(kind ClientKind) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	random := randomBytes(30)
 	for i := range random {
 		random[i] = alphabet[int(random[i])%len(alphabet)]
 	}
-	return "1000." + string(random)
+	if kind == DeviceClient {
+		return devicePrefix + string(random)
+	}
+	return usualPrefix + string(random)
 }
 
 func newSecret() string { return hex.EncodeToString(randomBytes(21)) }
@@ -179,6 +185,14 @@ const (
 	usualPrefix        = "1000."
 	organisationPrefix = "1005."
 )
+
+// prefix is what the client's tokens for an owner begin with.
+func (c *Client) prefix(of owner) string {
+	if c.Kind == DeviceClient {
+		return devicePrefix
+	}
+	return of.prefix()
+}
 
 // newToken makes a token or grant code: a prefix and two hex words.
 func newToken(prefix string) string {
@@ -192,6 +206,6 @@ func randomBytes(n int) []byte {
 }
 
 func wellFormedClientID(id string) bool {
-	return len(id) == 35 && strings.HasPrefix(id, "1000.") &&
+	return len(id) == 35 && (strings.HasPrefix(id, usualPrefix) || strings.HasPrefix(id, devicePrefix)) &&
 		strings.Trim(id[5:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }

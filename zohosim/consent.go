@@ -105,7 +105,7 @@ func (s *Sim) addCode(client *Client, dc string, spec CodeSpec) string {
 		expires:     s.clock().Add(s.opts.CodeLife),
 	}
 	s.tokens.consented[key] = true
-	value := newToken(of.prefix())
+	value := newToken(client.prefix(of))
 	s.tokens.codes[value] = code
 	return value
 }

@@ -15,6 +15,7 @@
 //     user and client; one more silently kills the oldest
 //   - at most 10 grant codes in 10 minutes per client, then a block
 //   - both revocation endpoints, the consent page, and serverinfo
+//   - the device flow: user codes, the page to enter one, polls with slow_down and other_dc
 //   - the consent of an administrator for an organisation (/oauth/v2/org/auth),
 //     whose tokens outlive the administrator: see [Sim.RemoveUser]
 //   - who is behind a token: /oauth/user/info, and the ID token of an exchange
@@ -36,6 +37,7 @@
 //   - RefreshTokensPerTenMinutes: 20 for a client in ten minutes
 //   - CodesPerMinute: 4 grant codes a minute, then ten minutes of block
 //   - CodeLife: a grant code lives for a minute
+//   - DeviceSlowDown: each slow_down lengthens the interval between polls by 5 seconds
 //   - LegacyRevokeRefusesAccessTokens: the older revocation endpoint takes
 //     refresh tokens only
 //
@@ -74,6 +76,11 @@
 //     invalid_redirect_uri (here: 200)
 //   - the error of a multi-data-centre client at the wrong data centre (here:
 //     whatever its first wrong parameter causes)
+//   - of the device flow: whether polls count as token requests (here: only the one that gives
+//     tokens), whether an initiation counts as a grant code (here: yes), how long slow_down lasts,
+//     the errors of an initiation (here: those of the token endpoint), whether a device code is
+//     used up by the poll that gives tokens (here: yes; the next one gets invalid_code), and what
+//     a data centre says that a device code was not begun in, before the person has agreed
 //   - serverinfo's exact shape, and whether the newer revocation path exists
 //     everywhere (see Options.Missing)
 //

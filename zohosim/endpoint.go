@@ -12,6 +12,9 @@ const (
 	EndpointRevoke       Endpoint = "revoke"        // POST /oauth/v2/revoke/token
 	EndpointAuth         Endpoint = "auth"          // /oauth/v2/auth, the consent page
 	EndpointOrgAuth      Endpoint = "org-auth"      // /oauth/v2/org/auth, the same for an organisation
+	EndpointDeviceCode   Endpoint = "device-code"   // POST /oauth/v3/device/code
+	EndpointDeviceToken  Endpoint = "device-token"  // POST /oauth/v3/device/token, a poll
+	EndpointDevice       Endpoint = "device"        // /oauth/v3/device, where a user code is entered
 	EndpointUserInfo     Endpoint = "userinfo"      // GET /oauth/user/info
 	EndpointServerInfo   Endpoint = "serverinfo"    // GET /oauth/serverinfo
 	EndpointAPI          Endpoint = "api"           // /crm/..., the resource API
@@ -22,7 +25,7 @@ const (
 func Endpoints() []Endpoint {
 	return []Endpoint{
 		EndpointToken, EndpointLegacyRevoke, EndpointRevoke, EndpointAuth, EndpointOrgAuth,
-		EndpointUserInfo, EndpointServerInfo, EndpointAPI, EndpointOther,
+		EndpointDeviceCode, EndpointDeviceToken, EndpointDevice, EndpointUserInfo, EndpointServerInfo, EndpointAPI, EndpointOther,
 	}
 }
 
@@ -39,6 +42,12 @@ func endpointOf(path string) Endpoint {
 		return EndpointAuth
 	case "/oauth/v2/org/auth":
 		return EndpointOrgAuth
+	case "/oauth/v3/device/code":
+		return EndpointDeviceCode
+	case "/oauth/v3/device/token":
+		return EndpointDeviceToken
+	case "/oauth/v3/device":
+		return EndpointDevice
 	case "/oauth/user/info":
 		return EndpointUserInfo
 	case "/oauth/serverinfo":

@@ -113,7 +113,7 @@ func subjectOf(c *call) string {
 
 func journalGrantType(value string) string {
 	switch value {
-	case "", "authorization_code", "refresh_token", "client_credentials":
+	case "", "authorization_code", "refresh_token", "client_credentials", "device_request", "device_token":
 		return value
 	}
 	return "(unknown)"
@@ -123,7 +123,7 @@ func journalGrantType(value string) string {
 // name.
 func journalParams(c *call) []string {
 	known := append(secretParams(), "grant_type", "client_id", "redirect_uri", "scope", "soid", "token_type",
-		"response_type", "state", "access_type", "prompt", "login_hint", "decision", "audience",
+		"response_type", "state", "access_type", "prompt", "login_hint", "decision", "audience", "user_code",
 		"code_challenge", "code_challenge_method")
 	var names []string
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(c.query)), slices.Collect(maps.Keys(c.form))) {

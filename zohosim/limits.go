@@ -21,6 +21,7 @@ func Hardest() Options {
 		RefreshTokensPerTenMinutes:      20,
 		CodesPerMinute:                  4,
 		LegacyRevokeRefusesAccessTokens: true,
+		DeviceSlowDown:                  5 * time.Second,
 	}
 }
 

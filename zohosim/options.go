@@ -93,6 +93,20 @@ type Options struct {
 	// exchanges.
 	CodesPerMinute int
 
+	// DeviceLife is how long a device code lives: default five minutes.
+	// Source: zoho.com/accounts/protocol/oauth/devices/initiation-request.html
+	DeviceLife time.Duration
+
+	// DevicePollInterval is the least time between two polls of a device code; an earlier one
+	// gets slow_down. Default 30 seconds, although the initiation answers an interval of five.
+	// Source: zoho.com/accounts/protocol/oauth/devices/polling-request.html
+	DevicePollInterval time.Duration
+
+	// DeviceSlowDown lengthens DevicePollInterval of a device code with each slow_down. Default:
+	// not at all; no page of Zoho's says so.
+	// Source: RFC 8628, section 3.5 (5 seconds).
+	DeviceSlowDown time.Duration
+
 	// Answer is the shape of successful token answers.
 	Answer Answer
 
@@ -159,6 +173,8 @@ func (o Options) withDefaults() Options {
 	o.MaxLiveTokens = orDefault(o.MaxLiveTokens, 10)
 	o.MaxClientTokens = orDefault(o.MaxClientTokens, o.MaxLiveTokens)
 	o.MaxRefreshTokens = orDefault(o.MaxRefreshTokens, 20)
+	o.DeviceLife = orDefault(o.DeviceLife, 5*time.Minute)
+	o.DevicePollInterval = orDefault(o.DevicePollInterval, 30*time.Second)
 	o.Throttle = o.Throttle.withDefaults()
 	return o
 }

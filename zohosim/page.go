@@ -54,3 +54,39 @@ func newConsentPage() *template.Template {
 </body></html>
 `))
 }
+
+// deviceForm shows the page of the device flow.
+func (s *Sim) deviceForm(data map[string]any) answer {
+	var body bytes.Buffer
+	if err := s.devicePages.Execute(&body, data); err != nil {
+		panic("zohosim: " + err.Error()) // the template is ours
+	}
+	out := textAnswer(http.StatusOK, "text/html;charset=UTF-8", body.String())
+	out.word, _ = data["Problem"].(string)
+	out.header.Set("Cache-Control", "no-store")
+	out.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	out.header.Set("Referrer-Policy", "no-referrer")
+	return out
+}
+
+func newDevicePage() *template.Template {
+	return template.Must(template.New("device").Parse(`<!DOCTYPE html>
+<html lang="en"><head>` + pageHead + `<title>Simulated Zoho Accounts</title>
+</head><body>
+{{if .Done}}<h1>{{.Done}}</h1>
+<p>You can close this window.</p>{{else if .Ask}}<h1>Simulated Zoho Accounts ({{.Home}})</h1>
+<p>Client <code>{{.Client}}</code> would like to access, as <b>{{.User}}</b>:</p>
+<ul>{{range .Scopes}}<li><code>{{.}}</code></li>{{end}}</ul>
+<form method="post" action="/oauth/v3/device">
+<input type="hidden" name="user_code" value="{{.Code}}">
+<button id="accept" name="decision" value="accept">Accept</button>
+<button id="deny" name="decision" value="deny">Deny</button>
+</form>{{else}}<h1>{{with .Problem}}{{.}}{{else}}Enter the code{{end}}</h1>
+<form method="post" action="/oauth/v3/device">
+<p><label for="user_code">The code that your device shows:</label>
+<input id="user_code" name="user_code" value="{{.Code}}" autocomplete="off" required></p>
+<button id="verify">Verify</button>
+</form>{{end}}
+</body></html>
+`))
+}

@@ -64,7 +64,7 @@ func TestServerInfo_MayListZohosRealServers(t *testing.T) {
 func TestOther_PathsAre404(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, zohosim.Options{})
-	for _, path := range []string{"/", "/oauth/v2/token/", "/oauth/v3/device/code", "//oauth/v2/token"} {
+	for _, path := range []string{"/", "/oauth/v2/token/", "/oauth/v3/device/codes", "//oauth/v2/token"} {
 		assert.Equal(t, 404, w.do(w.request(http.MethodPost, w.url+path, "")).status, path)
 	}
 }

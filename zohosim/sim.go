@@ -19,6 +19,7 @@ type Sim struct {
 	clock       func() time.Time
 	wait        func(context.Context, time.Duration) error
 	consentPage *template.Template
+	devicePages *template.Template
 	closing     context.Context
 	close       context.CancelFunc
 	serving     sync.WaitGroup
@@ -29,6 +30,7 @@ type Sim struct {
 	profiles      map[string]Profile // by user
 	clients       map[string]*Client
 	tokens        *tokenStore
+	devices       map[string]*deviceRequest // by device code
 	tokenRequests *limiter
 	grantCodes    *limiter
 	exchanges     *limiter
@@ -55,6 +57,7 @@ func New(options Options) *Sim {
 		clock:         options.Clock,
 		wait:          options.Wait,
 		consentPage:   newConsentPage(),
+		devicePages:   newDevicePage(),
 		closing:       closing,
 		close:         closeNow,
 		opts:          options,
@@ -62,6 +65,7 @@ func New(options Options) *Sim {
 		profiles:      map[string]Profile{},
 		clients:       map[string]*Client{},
 		tokens:        newTokenStore(),
+		devices:       map[string]*deviceRequest{},
 		tokenRequests: newLimiter(),
 		grantCodes:    newLimiter(),
 		exchanges:     newLimiter(),
@@ -136,6 +140,7 @@ func (s *Sim) decide(c *call) (answer, *Request, time.Duration) {
 	defer s.mu.Unlock()
 	c.now = s.clock()
 	s.tokens.expire(c.now)
+	s.expireDevices(c.now)
 	arrival := s.journal.arrived(c)
 	if s.down {
 		return answer{fault: faultDown}, arrival, 0
@@ -161,6 +166,12 @@ func (s *Sim) route(c *call) answer {
 		return s.revoke(c)
 	case EndpointAuth, EndpointOrgAuth:
 		return s.auth(c)
+	case EndpointDeviceCode:
+		return s.deviceCode(c)
+	case EndpointDeviceToken:
+		return s.deviceToken(c)
+	case EndpointDevice:
+		return s.device(c)
 	case EndpointUserInfo:
 		return s.userInfo(c)
 	case EndpointServerInfo:

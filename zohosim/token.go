@@ -70,7 +70,7 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 		return refuse("invalid_redirect_uri")
 	}
 	access := &accessToken{
-		value:   newToken(code.owner.prefix()),
+		value:   newToken(client.prefix(code.owner)),
 		client:  client,
 		dc:      code.dc,
 		owner:   code.owner,
@@ -92,7 +92,7 @@ func (s *Sim) exchangeCode(c *call, client *Client) answer {
 }
 
 func (s *Sim) addRefreshToken(client *Client, of owner, user string, scopes []string) string {
-	token := &refreshToken{value: newToken(of.prefix()), client: client, dc: of.dc, owner: of, user: user, scopes: scopes}
+	token := &refreshToken{value: newToken(client.prefix(of)), client: client, dc: of.dc, owner: of, user: user, scopes: scopes}
 	s.tokens.addRefresh(token, s.refreshLimit())
 	return token.value
 }
@@ -106,7 +106,7 @@ func (s *Sim) refreshAccess(c *call, client *Client) answer {
 		return refuse("invalid_code") // not invalid_grant
 	}
 	access := &accessToken{
-		value:   newToken(refresh.owner.prefix()),
+		value:   newToken(client.prefix(refresh.owner)),
 		client:  client,
 		dc:      refresh.dc,
 		owner:   refresh.owner,

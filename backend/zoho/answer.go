@@ -25,6 +25,13 @@ type answer struct {
 	ExpiresIn    number `json:"expires_in"`
 	ExpiresSec   number `json:"expires_in_sec"`
 
+	// Of the device flow.
+	DeviceCode      text   `json:"device_code"`
+	UserCode        text   `json:"user_code"`
+	VerificationURL text   `json:"verification_url"`
+	Interval        number `json:"interval"`
+	UserLocation    text   `json:"user_location"`
+
 	Error       text `json:"error"`
 	Description text `json:"error_description"`
 	Status      text `json:"status"`

@@ -65,6 +65,11 @@ func (c *Client) Exchange(ctx context.Context, app App, code secret.Value, redir
 	if err != nil {
 		return Exchanged{}, err
 	}
+	return parseExchanged(call, got)
+}
+
+// parseExchanged reads the answer to a grant code or a device code.
+func parseExchanged(call call, got reply) (Exchanged, error) {
 	token, ans, err := parseToken(call, got)
 	exchanged := Exchanged{Token: token}
 	if given := string(ans.RefreshToken); given != "" && ans.Error == "" && !call.repeatsSecret(given) {
