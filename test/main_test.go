@@ -69,10 +69,15 @@ func run(m *testing.M) (int, error) {
 
 // startServer starts a server of its own in dir, with the plugin registered, and with more in its environment.
 func startServer(ctx context.Context, dir string, environment ...string) (*bootstrap.Vault, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	return startServerWith(ctx, bootstrap.VaultOptions{Dir: dir, Env: environment})
+}
+
+func startServerWith(ctx context.Context, options bootstrap.VaultOptions) (*bootstrap.Vault, error) {
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	server, err := bootstrap.StartVault(ctx, bootstrap.VaultOptions{Dir: dir, Audit: true, LogLevel: "trace", Env: environment})
+	options.Audit, options.LogLevel = true, "trace"
+	server, err := bootstrap.StartVault(ctx, options)
 	if err != nil {
 		return nil, err
 	}

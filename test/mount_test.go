@@ -246,7 +246,12 @@ func ownServer(t *testing.T, environment ...string) *bootstrap.Vault {
 	dir, err := os.MkdirTemp("", "zoho")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	server, err := startServer(t.Context(), dir, environment...)
+	return ownServerWith(t, bootstrap.VaultOptions{Dir: dir, Env: environment})
+}
+
+func ownServerWith(t *testing.T, options bootstrap.VaultOptions) *bootstrap.Vault {
+	t.Helper()
+	server, err := startServerWith(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		server.Kill()

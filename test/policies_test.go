@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 
+	"vault-plugin-secrets-zoho/bootstrap"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -20,8 +21,12 @@ import (
 // the documentation say, on a server of its own.
 func mountAsDocumented(t *testing.T) *mount {
 	t.Helper()
-	server := ownServer(t)
-	m := &mount{t: t, server: server, root: server.Client(server.RootToken()), path: "zoho", sim: zohosim.New(zohosim.Options{})}
+	return mountAsDocumentedOn(t, ownServer(t), zohosim.Options{})
+}
+
+func mountAsDocumentedOn(t *testing.T, server *bootstrap.Vault, options zohosim.Options) *mount {
+	t.Helper()
+	m := &mount{t: t, server: server, root: server.Client(server.RootToken()), path: "zoho", sim: zohosim.New(options)}
 	t.Cleanup(m.sim.Close)
 	var err error
 	m.accounts, err = m.sim.Listen("us")
