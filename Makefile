@@ -42,6 +42,9 @@ chaos: ## break everything on three nodes and check what readers get: make chaos
 	@scripts/build bin/chaos ./chaos
 	@VAULT_BIN=$$(scripts/vault-bin) && export VAULT_BIN && exec bin/chaos -for=$(FOR) -seed=$(SEED) -record=$(RECORD)
 
+mutate: ## change the pure packages in one place after the other, and tell which changes no test notices; an hour
+	cd tools/mutate && go run . -explained ../../docs/reliability.md ../../backend/clock ../../backend/quota ../../backend/store ../../backend/work ../../backend/ledger ../../backend/refreshtoken
+
 check: ## gofmt, go vet and golangci-lint
 	scripts/lint
 
@@ -58,4 +61,4 @@ fmt: ## format the Go files
 clean: ## remove what was built in this repository (the cached Vault stays)
 	rm -rf bin
 
-.PHONY: help build demo dev test test-kubernetes works-with bench chaos check release-check docs fmt clean
+.PHONY: help build demo dev test test-kubernetes works-with bench chaos mutate check release-check docs fmt clean
