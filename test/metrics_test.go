@@ -86,3 +86,17 @@ func (m *mount) scrapedThrough(running []*bootstrap.Vault, line string) {
 		})
 	}
 }
+
+func TestMetrics_OfTheTokenServerTellWhatItsCallersGet(t *testing.T) {
+	t.Parallel()
+	m := newMount(t, zohosim.Options{})
+	address := freePort(t)
+	s := m.startTokenServer("-metrics=" + address)
+	s.gets()
+	status, _, body := m.get("http://" + address + "/metrics")
+	require.Equal(t, http.StatusOK, status)
+	for _, line := range []string{`zoho_token_server_answers_total{result="issued"} 1`, `zoho_token_server_readings_total{result="leased"} 1`} {
+		require.Contains(t, body, "\n"+line+"\n")
+	}
+	require.Regexp(t, `zoho_token_server_lease_expiry_timestamp_seconds\{role="crm-sync"\} \d+\n`, body)
+}

@@ -35,7 +35,8 @@ type Leases struct {
 	readings    context.Context    // what all of them end with
 	endReadings context.CancelFunc
 
-	check vaultCheck
+	check   vaultCheck
+	metrics *Metrics // nil: nobody counts
 
 	mu        sync.Mutex
 	roles     map[string]*role
@@ -167,6 +168,7 @@ func (s *Leases) readLocked(ctx context.Context, r *role) (*Lease, error) {
 	}
 	now := s.clock.Now()
 	s.outcome(err)
+	s.metrics.read(err)
 	if err != nil {
 		if endsLease(err) {
 			r.forget()

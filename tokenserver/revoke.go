@@ -59,6 +59,7 @@ func (s *Server) revoked(w http.ResponseWriter, r *http.Request, found bool, err
 	case !found:
 		s.deny(w, r, "nothing to revoke", refusal{status: http.StatusBadRequest, Word: wordInvalidToken})
 	default:
+		s.Metrics.answered(answerRevoked)
 		s.Log.Info("gave back what a caller has revoked", "caller", callerOf(r))
 		writeJSON(w, http.StatusOK, map[string]string{"status": "success"})
 	}

@@ -21,6 +21,8 @@ type Server struct {
 	// PlainAPIDomain answers with api_domain in Zoho's form, which makes Zoho's SDKs leave
 	// the token server.
 	PlainAPIDomain bool
+	// Metrics count what callers are answered. Nil: nobody counts.
+	Metrics *Metrics
 
 	Version string
 	Log     *slog.Logger
@@ -99,6 +101,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.Log.Info("answered with an access token", "role", l.Role, "token_id", l.TokenID, "caller", callerOf(r), "expires_in", l.ExpiresIn)
+	s.Metrics.answered(answerIssued)
 	apiDomain := l.APIDomain
 	if !s.PlainAPIDomain {
 		apiDomain = withPort(apiDomain)
@@ -145,6 +148,7 @@ func (s *Server) serves(name string) bool {
 // caller has sent.
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, reason string, with refusal) {
 	s.Log.Warn("refused a caller", "caller", callerOf(r), "reason", reason, "http_status", with.status, "error", with.Word)
+	s.Metrics.answered(with.Word)
 	if with.retryAfter > 0 {
 		seconds := (with.retryAfter + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))

@@ -25,6 +25,7 @@ type settings struct {
 	answers    answerSettings
 	tlsCert    string
 	tlsKey     string
+	metrics    string
 	check      bool
 	ready      bool
 	version    bool
@@ -76,6 +77,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	s.answers.register(flags)
 	flags.StringVar(&s.tlsCert, "tls-cert", "", "`file` with a certificate and its chain, read again when it changes: TCP callers\nhave to use https")
 	flags.StringVar(&s.tlsKey, "tls-key", "", "`file` with the key of -tls-cert")
+	flags.StringVar(&s.metrics, "metrics", "", "`address` at which Prometheus reads /metrics, of its own: a loopback address HOST:PORT, or\nunix:PATH with -socket-mode. Whoever can connect may read it; it has no secret.\nWithout it there is none")
 	flags.BoolVar(&s.check, "check", false, "ask whether the token server at -listen is well and knows the client ID and\nsecret, and end")
 	flags.BoolVar(&s.ready, "ready", false, "with -check: ask whether callers would get a token")
 	flags.BoolVar(&s.version, "version", false, "say the version, and end")
@@ -97,6 +99,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	}
 	if (s.tlsCert == "") != (s.tlsKey == "") && !s.check {
 		return s, errors.New("-tls-cert and -tls-key go together")
+	}
+	if s.metrics == tokenserver.Inherited || s.metrics != "" && s.metrics == s.listen {
+		return s, fmt.Errorf("-metrics %s is where callers are answered; give it an address of its own", s.metrics)
 	}
 	for _, name := range s.roles {
 		if !tokenserver.IsRoleName(name) {

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -76,11 +77,42 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	server := &tokenserver.Server{
 		Leases: leases, Pair: pair, Roles: s.roles, PlainAPIDomain: s.answers.plainAPIDomain, Version: Version, Log: log, Clock: clock,
 	}
+	stopMetrics, err := s.serveMetrics(ctx, server, clock, log)
+	if err != nil {
+		return errors.Join(err, tokenserver.CloseAll(listeners))
+	}
+	defer stopMetrics()
 	for _, l := range listeners {
 		log.Info("listening", "address", l.Addr().String(), "version", Version)
 	}
 	leases.Start(s.roles)
 	return errors.Join(serve(ctx, server.HTTPServer(), listeners), end(leases, s.answers.revokeOnExit, log))
+}
+
+// serveMetrics serves the metrics, if there is an address for them, until stop is called.
+func (s settings) serveMetrics(ctx context.Context, server *tokenserver.Server, clock tokenserver.Clock, log *slog.Logger) (stop func(), err error) {
+	if s.metrics == "" {
+		return func() {}, nil
+	}
+	listeners, err := tokenserver.Listen(ctx, s.metrics, s.socketMode)
+	if err != nil {
+		return nil, fmt.Errorf("-metrics: %w", err)
+	}
+	server.Metrics = tokenserver.NewMetrics(server.Leases, server.Version)
+	metrics := server.Metrics.HTTPServer(log)
+	var serving sync.WaitGroup
+	for _, l := range tokenserver.Bound(listeners, clock, log) {
+		log.Info("the metrics are at", "metrics_address", l.Addr().String())
+		serving.Go(func() {
+			if err := metrics.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				log.Warn("the metrics can be read no more", "error", err)
+			}
+		})
+	}
+	return func() {
+		_ = metrics.Close() // they are about to end anyway
+		serving.Wait()
+	}, nil
 }
 
 // open begins to listen, and then gets the pair: whoever finds the client file finds

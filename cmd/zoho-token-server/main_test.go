@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -284,4 +286,55 @@ func post(t *testing.T, client *http.Client, url, form string) string {
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return string(body)
+}
+
+// Off by default, and on an address of its own.
+func TestRun_MetricsAreOnAnAddressOfTheirOwnAndOnlyIfOneIsGiven(t *testing.T) {
+	startVault(t)
+	dir := t.TempDir()
+	socket, metrics := filepath.Join(dir, "socket"), filepath.Join(dir, "metrics")
+	log, stop := start(t, "-listen=unix:"+socket, "-metrics=unix:"+metrics, "-mount=zoho-eu", "-role=crm-sync")
+	listening(t, log)
+	callers, prometheus := overUnix(socket), overUnix(metrics)
+	defer callers.CloseIdleConnections()
+	defer prometheus.CloseIdleConnections()
+	require.Contains(t, post(t, callers, "http://zoho/oauth/v2/token", "grant_type=refresh_token&refresh_token=crm-sync"), "access_token")
+	require.Contains(t, post(t, callers, "http://zoho/oauth/v2/token", "grant_type=refresh_token&refresh_token=a-pasted-secret"), "invalid_code")
+
+	read := func(client *http.Client) (status int, body string) {
+		resp, err := client.Get("http://zoho/metrics")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		content, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(content)
+	}
+	status, body := read(prometheus)
+	require.Equal(t, http.StatusOK, status)
+	for _, line := range []string{
+		`zoho_token_server_answers_total{result="issued"} 1`, `zoho_token_server_answers_total{result="invalid_code"} 1`,
+		`zoho_token_server_readings_total{result="leased"} 1`, `zoho_token_server_roles_left_out 0`,
+	} {
+		require.Contains(t, body, "\n"+line+"\n")
+	}
+	require.Regexp(t, `zoho_token_server_lease_expiry_timestamp_seconds\{role="crm-sync"\} 1`, body)
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	require.NoError(t, err)
+	require.Len(t, families, 5)
+	require.NotContains(t, body, "a-pasted-secret")
+	require.NotContains(t, body, "1000.a.b")
+	status, _ = read(callers)
+	require.Equal(t, http.StatusNotFound, status, "callers have no metrics")
+	require.Contains(t, post(t, prometheus, "http://zoho/oauth/v2/token", "grant_type=refresh_token&refresh_token=crm-sync"), "404")
+	require.NoError(t, stop())
+}
+
+func TestRun_MetricsAreRefusedWhereOthersReachThem(t *testing.T) {
+	startVault(t)
+	socket := "unix:" + filepath.Join(t.TempDir(), "socket")
+	for _, address := range []string{"0.0.0.0:9464", "systemd", socket} {
+		err := run(t.Context(), []string{"-listen=" + socket, "-metrics=" + address}, io.Discard, io.Discard)
+		require.ErrorContains(t, err, "-metrics", address)
+	}
 }
