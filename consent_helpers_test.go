@@ -28,6 +28,13 @@ func (v vault) awaitsConsent(z *simulation) *zohosim.Client {
 	return client
 }
 
+// awaitsCode writes a role with a client of its own, for which a person can type a code.
+func (v vault) awaitsCode(z *simulation, role string) {
+	v.t.Helper()
+	client := z.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.DeviceClient})
+	v.write("roles/"+role, fields{"client_id": client.ID, "client_secret": client.Secret("us"), "scopes": "ZohoCRM.modules.ALL"}).done(v.t)
+}
+
 // begin asks for the address that a role's person is sent to.
 func (v vault) begin(role string) string {
 	v.t.Helper()

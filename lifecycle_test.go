@@ -65,7 +65,9 @@ func TestSealWrap_EveryWrittenKeyIsCovered(t *testing.T) {
 	note()
 	m.awaitsConsent(z)
 	m.write("roles/person/authorize", nil).done(t)
-	note() // nobody comes back from that one
+	m.awaitsCode(z, "tv")
+	m.write("roles/tv/authorize", fields{"method": "device"}).done(t)
+	note() // nobody comes back from these
 	m.completes(m.agree("roles/person"))
 	m.read("creds/person").done(t)
 	m.completes(m.agree("roles/person")) // the former refresh token is waiting for that lease to end

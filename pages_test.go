@@ -297,7 +297,7 @@ func TestDecisions_AreListedAndNameWhatExists(t *testing.T) {
 			require.NoError(t, err, name)
 		}
 	}
-	require.Equal(t, 12, decisions)
+	require.Equal(t, 13, decisions)
 }
 
 func TestDocumentation_TheSDKIsTheOneThatWasDecidedOn(t *testing.T) {

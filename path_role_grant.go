@@ -1,7 +1,9 @@
 package zohosecrets
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -14,10 +16,16 @@ import (
 func (b *zohoBackend) pathRoleGrant() []*framework.Path {
 	return []*framework.Path{
 		b.pathRoleStatus(),
-		b.pathRoleAction("authorize", "Begin to ask a person for consent, in a browser.", pathAuthorizeHelp, b.pathRoleAuthorize, nil,
+		b.pathRoleAction("authorize", "Begin to ask a person for consent, in a browser or with a code to type.", pathAuthorizeHelp, b.pathRoleAuthorize,
+			map[string]*framework.FieldSchema{
+				"method": {Type: framework.TypeString, Default: backend.MethodBrowser, AllowedValues: []any{backend.MethodBrowser, backend.MethodDevice}, Description: "How the person is asked. With browser they open an address, and come back to the mount's redirect_uri. With device they type a code into a page of Zoho's, and Vault polls; the client has to be of the type Non-browser Mobile Applications."},
+			},
 			ok(map[string]*framework.FieldSchema{
-				"authorization_url": {Type: framework.TypeString, Description: "Where to send the person. It can be used once."},
+				"authorization_url": {Type: framework.TypeString, Description: "With method=browser: where to send the person. It can be used once."},
 				"expires_at":        {Type: framework.TypeString, Description: "Until when it can be used, RFC 3339."},
+				"user_code":         {Type: framework.TypeString, Description: "With method=device: what the person types."},
+				"verification_url":  {Type: framework.TypeString, Description: "With method=device: the page of Zoho's where the person types it."},
+				"on_behalf_of":      {Type: framework.TypeString, Description: "With method=device: for which role and client the person agrees, and who asks. Tell it to the person with the code: Zoho's page shows the client alone."},
 			})),
 		b.pathRoleAction("deauthorize", "Revoke the role's refresh token at Zoho, and forget it.", pathDeauthorizeHelp, b.pathRoleDeauthorize,
 			map[string]*framework.FieldSchema{
@@ -53,7 +61,7 @@ func (b *zohoBackend) pathRoleStatus() *framework.Path {
 					"grant":                 {Type: framework.TypeString, Description: "A keyed hash that names the grant in the log; roles that share it have the same."},
 					"shared_with":           {Type: framework.TypeStringSlice, Description: "Other roles of the same grant."},
 					"deauthorized":          {Type: framework.TypeMap, Description: "Who gave up the role's refresh token: at, entity_id, display_name and request_id; empty if it was not given up."},
-					"last_consent":          {Type: framework.TypeMap, Description: "The latest authorization that was begun and has not succeeded: its state (pending, expired or failed), when it was begun, ends and has ended, and the error; empty if there is none."},
+					"last_consent":          {Type: framework.TypeMap, Description: "The latest authorization that was begun and has not succeeded: its state (pending, denied, expired, elsewhere for an account in another data centre, or failed), its method, when it was begun, ends and has ended, and the error. Only the state granted, if the role works with a consent and none was begun since. Empty if there is none."},
 					"budget_shared_with":    {Type: framework.TypeStringSlice, Description: "Other roles whose token requests count together with those of this one, so that they share requests_left. Those of shared_with are among them."},
 					"scopes_granted":        {Type: framework.TypeStringSlice, Description: "The scopes that Zoho says it granted; empty if it does not say."},
 					"scopes":                {Type: framework.TypeStringSlice, Description: "The scopes that the role asks for."},
@@ -157,11 +165,18 @@ func describeConsent(req *logical.Request, c *backend.LastConsent) map[string]an
 		return map[string]any{}
 	}
 	return map[string]any{
-		"state": string(c.State), "begun_at": instant(c.BegunAt), "expires_at": instant(c.ExpiresAt), "ended_at": instant(c.EndedAt), "error": atMount(req, c.Error),
+		"state": string(c.State), "method": c.Method, "begun_at": instant(c.BegunAt), "expires_at": instant(c.ExpiresAt), "ended_at": instant(c.EndedAt), "error": atMount(req, c.Error),
 	}
 }
 
-func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	switch method, _ := d.Get("method").(string); method {
+	case "", backend.MethodBrowser:
+	case backend.MethodDevice:
+		return b.authorizeDevice(ctx, req, d)
+	default:
+		return logical.ErrorResponse("method is neither browser nor device"), nil
+	}
 	begun, err := b.engine.Authorize(ctx, roleNameOf(d))
 	if err != nil {
 		return respond(err)
@@ -169,6 +184,19 @@ func (b *zohoBackend) pathRoleAuthorize(ctx context.Context, _ *logical.Request,
 	return &logical.Response{Warnings: begun.Warnings, Data: map[string]any{
 		"authorization_url": begun.URL,
 		"expires_at":        instant(begun.ExpiresAt),
+	}}, nil
+}
+
+func (b *zohoBackend) authorizeDevice(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	begun, err := b.engine.AuthorizeDevice(ctx, roleNameOf(d))
+	if err != nil {
+		return respond(err)
+	}
+	return &logical.Response{Warnings: begun.Warnings, Data: map[string]any{
+		"user_code":        begun.UserCode,
+		"verification_url": begun.VerificationURL,
+		"expires_at":       instant(begun.ExpiresAt),
+		"on_behalf_of":     fmt.Sprintf("role %q of %s, client %s, asked for by %s", roleNameOf(d), req.MountPoint, begun.ClientID, cmp.Or(req.DisplayName, "a token without a name")),
 	}}, nil
 }
 
@@ -214,6 +242,17 @@ account behind the role, unless that has an "expected_account". Nor should anybo
 open one that they did not expect: whoever has begun it reads their data then. With
 consent=org it is the page where an administrator agrees for the organisation that
 the role's "soid" names.
+
+With method=device the answer is a code instead, good for five minutes, that the
+person types into a page of Zoho's on any device with a browser. Nothing comes
+back to Vault, so Vault needs no redirect_uri and no address that others reach: it
+polls Zoho until the person has decided, also after a restart or a leader change.
+Read the role's status: its last_consent tells pending, granted, denied, expired,
+elsewhere or failed. The role's client has to be of the type Non-browser Mobile
+Applications. A role has one such code at a time. Whoever types a code that
+somebody else sent puts their account behind that one's role, and Zoho's page shows
+the client alone: send the code together with "on_behalf_of", and only to a person
+who expects it; a person types a code only if they know who asks, and what for.
 
 Whoever has the address can change it. A consent that brings more scopes than the
 role's is refused, and revoked at Zoho; the role's status says what is missing, or

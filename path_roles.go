@@ -164,7 +164,7 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, req *logical.Request, _ 
 		if overview.Metadata != nil {
 			of["metadata"] = overview.Metadata
 		}
-		if c := overview.Consent; c != nil && c.State == backend.ConsentFailed {
+		if c := overview.Consent; c != nil && c.State.HasFailed() {
 			of["consent_error"], of["consent_failed_at"] = atMount(req, c.Error), instant(c.EndedAt)
 		}
 		info[name] = of

@@ -18,6 +18,9 @@ type question struct {
 	// request: what is not counted is not sent. An error is the answer of the question.
 	admit func(ctx context.Context) error
 
+	// uncounted: it is no token request, as far as the metrics go.
+	uncounted bool
+
 	// ask asks Zoho once, within the request timeout.
 	ask func(ctx context.Context, client *zoho.Client) error
 
@@ -45,7 +48,9 @@ func (e *Engine) askZoho(ctx context.Context, config *Config, q question) error 
 	defer cancel()
 	began := e.now()
 	failed := q.ask(callCtx, client)
-	e.countRequest(began, failed)
+	if !q.uncounted {
+		e.countRequest(began, failed)
+	}
 
 	ctx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancelNote()

@@ -201,7 +201,7 @@ func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err erro
 // refuseTwentyFirst refuses a code of a Self Client whose refresh token would make Zoho delete
 // the oldest one of the same owner.
 func (t *ClientTokens) refuseTwentyFirst(code grantCode, app zoho.App) error {
-	if t.Count < mostRefreshTokens || t.manyUsers || code.redirectURI != "" || code.force {
+	if t.Count < mostRefreshTokens || t.manyUsers || code.redirectURI != "" || code.consent != nil || code.force {
 		return nil
 	}
 	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user: the code came without a redirect_uri, so the client is a Self Client, which has one owner. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",

@@ -68,7 +68,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(role.checkCanAsk(config), e.checkCallback(config.RedirectURI)); err != nil {
+	if err := cmp.Or(role.checkCanAsk(), config.checkCanComeBack(), e.checkCallback(config.RedirectURI)); err != nil {
 		return nil, err // or the mount was moved since the address was written
 	}
 	asked := *role
@@ -76,15 +76,10 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 		return nil, err
 	}
 	entry := e.newConsent(role, asked.Pin, config)
-	var warnings []string
-	if role.IsAuthorized() {
-		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", name)}
-	}
-	many, err := e.manyRefreshTokensWarning(ctx, &asked)
+	warnings, err := e.consentWarnings(ctx, role, &asked)
 	if err != nil {
 		return nil, err
 	}
-	warnings = append(warnings, many...)
 	self, err := e.selfClientWarning(ctx, &asked)
 	if err != nil {
 		return nil, err
@@ -95,7 +90,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
-	if err := e.store.put(ctx, prefixLastConsents+name, LastConsent{Key: key, BegunAt: e.now(), ExpiresAt: expires}); err != nil {
+	if err := e.store.put(ctx, prefixLastConsents+name, LastConsent{Key: key, Method: MethodBrowser, BegunAt: e.now(), ExpiresAt: expires}); err != nil {
 		return nil, err
 	}
 	e.log().Info("an authorization was begun", "role", name, "expires_at", expires)
@@ -107,6 +102,16 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 		ExpiresAt: expires,
 		Warnings:  warnings,
 	}, nil
+}
+
+// consentWarnings tells whoever begins to ask what a consent brings. asked is the role as it will
+// be with it.
+func (e *Engine) consentWarnings(ctx context.Context, role, asked *Role) (warnings []string, err error) {
+	if role.IsAuthorized() {
+		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", role.Name)}
+	}
+	many, err := e.manyRefreshTokensWarning(ctx, asked)
+	return append(warnings, many...), err
 }
 
 // storeConsent keeps an authorization under a new state. key is where it is stored.
@@ -181,8 +186,10 @@ type givenConsent struct {
 	*consentEntry
 	key      string
 	callback Callback
-	found    bool // it is pending
-	taken    bool // it was, and is used up by this callback
+	device   *deviceEntry // the person types a code, and nothing comes back; nil: in a browser
+	found    bool         // it is pending
+	gave     bool         // a poll has brought tokens
+	taken    bool         // it was, and is used up by this callback
 
 	// What it has brought, when the role is stored.
 	account zoho.Person // zero: Zoho did not say
@@ -194,6 +201,9 @@ type givenConsent struct {
 // caller has the role's slot, so that of two callbacks at once one finds it, and the role
 // cannot be deleted and made anew meanwhile.
 func (c *givenConsent) find(ctx context.Context, e *Engine) error {
+	if c.device != nil {
+		return c.findDevice(ctx, e)
+	}
 	pending, err := orNone(get[consentEntry](ctx, e.store, c.key))
 	if err != nil {
 		return err
@@ -221,7 +231,11 @@ func (e *Engine) endConsent(ctx context.Context, role string, c *givenConsent, f
 			e.log().Warn("could not use up an authorization that has failed", "role", role, "error", err)
 		}
 	}
-	e.noteConsentEnded(ctx, role, c.key, failed)
+	key := c.key
+	if c.device != nil {
+		key = e.deviceKey(c.device)
+	}
+	e.noteConsentEnded(ctx, role, key, failed)
 }
 
 // sweepConsents deletes what nobody came back for.
@@ -241,6 +255,8 @@ func (e *Engine) sweepConsents(ctx context.Context) error {
 			return true
 		}))
 	}
-	e.metrics.PendingConsents(pending)
+	devices, err := e.store.List(ctx, prefixDevices)
+	failed = append(failed, err)
+	e.metrics.PendingConsents(pending + len(devices))
 	return errors.Join(failed...)
 }

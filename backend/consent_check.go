@@ -7,19 +7,23 @@ import (
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// checkCanAsk fails if a person cannot be asked for the role's consent, or could
-// not come back.
-func (r *Role) checkCanAsk(config *Config) error {
+// checkCanAsk fails if a person cannot be asked for the role's consent.
+func (r *Role) checkCanAsk() error {
 	switch {
 	case r.GrantType != GrantTypeRefreshToken:
 		return userErrorf("role %q mints with client_credentials, for which nobody has to consent", r.Name)
 	case len(r.Scopes) == 0:
 		return userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", r.Name, r.Name)
-	case config.RedirectURI == "":
-		return userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/<mount>/callback, and register the same in Zoho's API console")
 	}
-	_, err := r.consentPin(config)
-	return err
+	return nil
+}
+
+// checkCanComeBack fails if nobody could come back from Zoho's page.
+func (c *Config) checkCanComeBack() error {
+	if c.RedirectURI != "" {
+		return nil
+	}
+	return userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/<mount>/callback, and register the same in Zoho's API console. If no browser reaches this Vault, give the role a client of the type Non-browser Mobile Applications, and write method=device")
 }
 
 // newConsent notes what the role asks for, to be compared with when the person comes

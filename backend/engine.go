@@ -26,6 +26,7 @@ type Options struct {
 	Logger    hclog.Logger                         // nil: silent
 	Now       func() time.Time                     // nil: time.Now
 	After     func(time.Duration) <-chan time.Time // for pauses between writes; nil: time.After
+	Later     func(time.Duration, func())          // runs something later; nil: time.AfterFunc
 	UserAgent string                               // sent to Zoho
 	Build     Build                                // told by the metrics
 	Notify    func(Event)                          // called in the background; nil: nobody listens
@@ -71,6 +72,7 @@ type Engine struct {
 	searched time.Time            // when failing was searched for old ones last
 
 	after func(time.Duration) <-chan time.Time // for pauses between writes
+	later func(time.Duration, func())
 }
 
 // New returns an Engine. It touches neither storage nor network.
@@ -99,6 +101,9 @@ func New(opts Options) *Engine {
 	e.retry = work.NewRetries(e.work, e.now)
 	if e.after = opts.After; e.after == nil {
 		e.after = time.After
+	}
+	if e.later = opts.Later; e.later == nil {
+		e.later = func(d time.Duration, do func()) { time.AfterFunc(d, do) }
 	}
 	e.config = newMemory[Config](e.work)
 	e.roles = newMemory[Role](e.work)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -24,7 +25,9 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 	}
 	x := &exchange{role: updated, app: app, code: change.grantCode(), config: config, clientID: e.clientQuotaID(app.AccountsURL, app.ClientID)}
 	if err := e.askForRefreshToken(ctx, x); err != nil {
-		e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
+		if change.consent == nil || change.consent.device == nil { // of a poll doPollDevice tells
+			e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
+		}
 		return nil, updated.tellWhoseClient(err)
 	}
 	// From here on nothing may stop halfway, also while the mount shuts down.
@@ -116,7 +119,7 @@ type exchange struct {
 type grantCode struct {
 	value       secret.Value
 	redirectURI string        // empty: of a Self Client
-	consent     *givenConsent // a person has agreed in a browser; nil: it was written by hand
+	consent     *givenConsent // a person has agreed, or is asked with a user code; nil: it was written by hand
 	force       bool          // also if Zoho deletes another refresh token for the new one
 }
 
@@ -128,7 +131,7 @@ func (ch RoleChange) grantCode() grantCode {
 }
 
 func (c grantCode) origin() refreshtoken.Origin {
-	if c.redirectURI == "" {
+	if c.redirectURI == "" && c.consent == nil {
 		return refreshtoken.Code
 	}
 	return refreshtoken.Consent
@@ -136,6 +139,9 @@ func (c grantCode) origin() refreshtoken.Origin {
 
 // askForRefreshToken asks Zoho, once.
 func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error) {
+	if c := x.code.consent; c != nil && c.device != nil {
+		return e.pollForRefreshToken(ctx, x)
+	}
 	return e.askZoho(ctx, x.config, question{
 		turn: x.clientID,
 		admit: func(ctx context.Context) error {
@@ -148,33 +154,41 @@ func (e *Engine) askForRefreshToken(ctx context.Context, x *exchange) (err error
 					return err
 				}
 			}
-			limits, err := e.countingLimits(ctx, x.config)
-			if err != nil {
-				return err
-			}
-			x.asked = e.now()
-			sent.At = x.asked
-			return e.changeClient(ctx, x.app, func(u *refreshtoken.Usage) { u.Quota.Count(sent, limits) })
+			return e.countExchange(ctx, x, sent)
 		},
 		ask: func(ctx context.Context, accounts *zoho.Client) (err error) {
 			x.Exchanged, err = accounts.Exchange(ctx, x.app, x.code.value, x.code.redirectURI)
 			return err
 		},
-		note: func(ctx context.Context, failed error) error {
-			if failed != nil {
-				e.endRefused(ctx, x.app, x.config, x.AccessToken, "role", x.role.Name)
-				x.Token = zoho.Token{}
-			}
-			if x.RefreshToken.IsZero() || x.OddRefreshToken {
-				return e.noteNotExchanged(ctx, x, failed)
-			}
-			if failed != nil {
-				e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", x.role.Name, "error", failed)
-				x.warnings = append(x.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
-			}
-			return nil
-		},
+		note: func(ctx context.Context, failed error) error { return e.noteExchanged(ctx, x, failed) },
 	})
+}
+
+// countExchange counts a request that is about to be sent.
+func (e *Engine) countExchange(ctx context.Context, x *exchange, sent quota.Request) error {
+	limits, err := e.countingLimits(ctx, x.config)
+	if err != nil {
+		return err
+	}
+	x.asked = e.now()
+	sent.At = x.asked
+	return e.changeClient(ctx, x.app, func(u *refreshtoken.Usage) { u.Quota.Count(sent, limits) })
+}
+
+// noteExchanged notes what came of an exchange. Beside a refresh token there is no error.
+func (e *Engine) noteExchanged(ctx context.Context, x *exchange, failed error) error {
+	if failed != nil {
+		e.endRefused(ctx, x.app, x.config, x.AccessToken, "role", x.role.Name)
+		x.Token = zoho.Token{}
+	}
+	if x.RefreshToken.IsZero() || x.OddRefreshToken {
+		return e.noteNotExchanged(ctx, x, failed)
+	}
+	if failed != nil {
+		e.log().Warn("a grant code gave a refresh token, and no access token that could be used", "role", x.role.Name, "error", failed)
+		x.warnings = append(x.warnings, fmt.Sprintf("Zoho gave a refresh token, which is kept, and no access token that could be used: the next read mints one, and shows whether the refresh token works. %v", failed))
+	}
+	return nil
 }
 
 // noteNotExchanged notes that Zoho has given no refresh token that could be stored, and

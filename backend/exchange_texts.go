@@ -43,6 +43,9 @@ func (x *exchange) maybeExchanged(err error) error {
 	failed, ok := asError[*zoho.Error](err)
 	switch {
 	case ok && failed.Kind == zoho.Refused && x.code.consent != nil: // there is no code that anybody could write
+		if x.code.consent.device != nil {
+			return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: fmt.Sprintf("Zoho (%s) refused the device code with %s: it was used already, has expired, or belongs to another client or data centre.", x.app.AccountsURL, failed.Code)}
+		}
 		return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: fmt.Sprintf("Zoho (%s) refused the grant code with %s: it was used already, is older than two minutes, or belongs to another client or data centre.", x.app.AccountsURL, failed.Code)}
 	case !ok || failed.NoToken():
 		return asGrantError(err)

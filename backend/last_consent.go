@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/refreshtoken"
 )
 
 // ConsentState is what became of asking a person for consent.
@@ -16,21 +17,39 @@ type ConsentState string
 const (
 	ConsentPending ConsentState = "pending" // the person has not come back yet
 	ConsentExpired ConsentState = "expired" // nobody came back in time
-	ConsentFailed  ConsentState = "failed"  // the person has declined, or something went wrong
+	ConsentFailed  ConsentState = "failed"  // something went wrong
+
+	ConsentDeclined  ConsentState = "denied"    // the person has declined
+	ConsentElsewhere ConsentState = "elsewhere" // the person's account is in another data centre
+	ConsentGranted   ConsentState = "granted"   // the role works with it: no later one has ended otherwise
+)
+
+// HasFailed reports whether a consent has ended, and brought nothing although somebody came.
+func (s ConsentState) HasFailed() bool {
+	return s == ConsentFailed || s == ConsentDeclined || s == ConsentElsewhere
+}
+
+// How a person is asked.
+const (
+	MethodBrowser = "browser" // Zoho sends their browser back to the mount's callback
+	MethodDevice  = "device"  // they type a code into a page of Zoho's, and the engine polls
 )
 
 // LastConsent is the latest authorization of a role, unless it has succeeded: what the
 // person saw in the browser is nowhere else.
 //
-//	begun ───► pending ───► failed
+//	begun ───► pending ───► failed, denied, elsewhere
 //	              │  ╰────► expired
-//	              ╰───────► forgotten: it has succeeded, or the role was deleted
+//	              ╰───────► forgotten: it has succeeded (granted, as long as the role works
+//	                        with it), or the role was deleted
 type LastConsent struct {
 	Key       string       `json:"key"` // of the pending authorization
 	BegunAt   time.Time    `json:"begun_at"`
 	ExpiresAt time.Time    `json:"expires_at"`
 	EndedAt   time.Time    `json:"ended_at,omitzero"` // when it failed
 	Error     string       `json:"error,omitempty"`   // why
+	Method    string       `json:"method,omitempty"`  // MethodBrowser or MethodDevice
+	How       ConsentState `json:"how,omitempty"`     // it ended; empty: ConsentFailed
 	State     ConsentState `json:"-"`
 }
 
@@ -47,7 +66,7 @@ func (e *Engine) noteConsentEnded(ctx context.Context, role, pending string, fai
 		err = e.store.Delete(ctx, key)
 	case entry.Key != pending:
 	default:
-		entry.EndedAt, entry.Error = e.now(), e.consentErrorText(role, failed)
+		entry.EndedAt, entry.Error, entry.How = e.now(), e.consentErrorText(role, entry.Method, failed), stateOfOutcome(outcomeOf(failed))
 		err = e.store.put(ctx, key, entry)
 	}
 	if err != nil {
@@ -56,9 +75,28 @@ func (e *Engine) noteConsentEnded(ctx context.Context, role, pending string, fai
 }
 
 // consentErrorText is what an operator reads of a failure: its cause, and what to do.
-func (e *Engine) consentErrorText(role string, err error) string {
+func (e *Engine) consentErrorText(role, method string, err error) string {
 	cause := cmp.Or(strings.TrimSuffix(causeOf(err), "."), "internal error")
-	return cause + ". " + e.textsFor(outcomeOf(err), role, err).Operator
+	todo := e.textsFor(outcomeOf(err), role, err).Operator
+	if method == MethodDevice {
+		todo = strings.NewReplacer("vault write -f <mount>/roles/"+role+"/authorize", "vault write <mount>/roles/"+role+"/authorize method=device",
+			"a new link", "a new user code", "The link", "The code", "the link", "the code").Replace(todo)
+	}
+	return cause + ". " + todo
+}
+
+// stateOfOutcome is how a consent ended that has failed.
+func stateOfOutcome(outcome ConsentOutcome) ConsentState {
+	switch outcome { //nolint:exhaustive // all others are failures
+	case ConsentDenied:
+		return ConsentDeclined
+	case ConsentOtherDataCenter:
+		return ConsentElsewhere
+	case ConsentLinkInvalid: // nobody came in time
+		return ConsentExpired
+	default:
+		return ConsentFailed
+	}
 }
 
 // lastConsent is the latest authorization of a role that has not succeeded; nil if
@@ -69,12 +107,25 @@ func (e *Engine) lastConsent(ctx context.Context, role string) (*LastConsent, er
 	case err != nil || last == nil:
 		return nil, err
 	case last.Error != "":
-		last.State = ConsentFailed
+		last.State = cmp.Or(last.How, ConsentFailed)
 	case clock.IsWithin(e.now(), last.ExpiresAt, consentLife):
 		last.State = ConsentPending
 	default:
 		last.State = ConsentExpired
 	}
-	last.Key = "" // nobody else's business
+	last.Key, last.How = "", "" // nobody else's business
 	return last, nil
+}
+
+// grantedConsent is the consent that a role works with; nil if its refresh token came otherwise.
+// It is not stored apart: the record of the refresh token tells it.
+func (e *Engine) grantedConsent(ctx context.Context, role *Role) (*LastConsent, error) {
+	if role.RefreshToken.IsZero() {
+		return nil, nil
+	}
+	record, err := e.record(ctx, e.quotaID(role))
+	if err != nil || record == nil || record.Origin != refreshtoken.Consent {
+		return nil, err
+	}
+	return &LastConsent{State: ConsentGranted}, nil
 }

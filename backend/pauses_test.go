@@ -48,3 +48,15 @@ func (p *pauses) end() {
 	}
 	p.open = nil
 }
+
+// later keeps what has to be done later: tests have Tick do it, or look at when it is due.
+type later struct {
+	mu    sync.Mutex
+	waits []time.Duration
+}
+
+func (l *later) do(d time.Duration, _ func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waits = append(l.waits, d)
+}

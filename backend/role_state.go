@@ -31,7 +31,7 @@ const (
 // latest authorization, or nil.
 func (r *Role) unauthorizedState(last *LastConsent) GrantState {
 	switch {
-	case last != nil && last.State == ConsentFailed:
+	case last != nil && last.State.HasFailed():
 		return StateConsentFailed
 	case r.Deauthorized != nil:
 		return StateDeauthorized

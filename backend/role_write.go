@@ -82,6 +82,9 @@ func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Ro
 	if err := consent.find(ctx, e); err != nil {
 		return err
 	}
+	if consent.device != nil {
+		return e.acceptDevice(ctx, change, role, config)
+	}
 	if err := consent.check(consent.callback, role); err != nil {
 		return err
 	}
@@ -264,6 +267,9 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 	}
 	// A consent that was begun must not complete a role of the same name.
 	if err := e.store.deleteWhere(ctx, e.consentPrefix(name), func(string) bool { return true }); err != nil {
+		return nil, err
+	}
+	if err := e.store.Delete(ctx, prefixDevices+name); err != nil {
 		return nil, err
 	}
 	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {

@@ -50,6 +50,10 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 	}
 	if !status.Authorized {
 		status.tellConsent(role)
+	} else if status.LastConsent == nil {
+		if status.LastConsent, err = e.grantedConsent(ctx, role); err != nil {
+			return nil, err
+		}
 	}
 	if status.Pending, err = e.pendingOf(ctx, name); err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ const (
 	prefixTokens        = "tokens/"
 	prefixHolders       = "holders/"
 	prefixLastConsents  = "last-consents/" // the latest authorization of each role that has not succeeded
+	prefixDevices       = "devices/"       // begun with a user code, by role; polled until the person has decided
 	prefixConsent       = "consents/"      // begun in a browser, and not yet come back
 	prefixEnded         = "ended/"         // what is known of access tokens that are dead
 )
@@ -30,7 +31,7 @@ const (
 func SealWrapped() []string {
 	return []string{
 		keyConfig, keySalt, prefixRoles, prefixRefreshTokens, prefixClients, prefixRefused, prefixTokens, prefixHolders,
-		prefixConsent, prefixLastConsents, prefixEnded,
+		prefixConsent, prefixDevices, prefixLastConsents, prefixEnded,
 	}
 }
 

@@ -38,7 +38,7 @@ func (e *Engine) Tick(ctx context.Context, tainted func() bool) error {
 	}
 	defer e.ticking.Unlock()
 	e.dropUnused()
-	swept := errors.Join(e.sweepConsents(ctx), e.sweepEnded(ctx), e.goRound(ctx))
+	swept := errors.Join(e.sweepConsents(ctx), e.pollDevices(ctx), e.sweepEnded(ctx), e.goRound(ctx))
 	tokens, tended := e.tendTokens(ctx, tainted)
 	refreshed := e.refreshInUse(ctx)
 	e.retry.Round(append(tokens, e.reconcileTasks()...))

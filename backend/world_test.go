@@ -40,6 +40,7 @@ type world struct {
 	storage      *storage
 	engine       *backend.Engine
 	pauses       pauses
+	later        later
 	leases       []*backend.Issued // of tests that keep them
 	logger       hclog.Logger      // as of the next restart
 	notify       func(backend.Event)
@@ -76,7 +77,7 @@ func newWorldWith(t tb, options zohosim.Options) *world {
 }
 
 func (w *world) start() {
-	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.now, After: w.pauses.after, UserAgent: "test", Logger: w.logger, Notify: w.notify})
+	w.engine = backend.New(backend.Options{Storage: w.storage, Now: w.now, After: w.pauses.after, Later: w.later.do, UserAgent: "test", Logger: w.logger, Notify: w.notify})
 	require.NoError(w.t, w.engine.Open(context.Background()))
 }
 

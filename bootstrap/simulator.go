@@ -110,6 +110,16 @@ func (s *Simulator) WebClient(ctx context.Context, redirectURI string) (id, clie
 	return client["ZOHO_CLIENT_ID"], client["ZOHO_CLIENT_SECRET"], nil
 }
 
+// DeviceClient registers a client for the device flow: a person types a code into a page of Zoho's.
+func (s *Simulator) DeviceClient(ctx context.Context) (id, clientSecret string, err error) {
+	assignments, err := s.order(ctx, "client", url.Values{"kind": {"device"}})
+	if err != nil {
+		return "", "", err
+	}
+	client := parseAssignments(assignments)
+	return client["ZOHO_CLIENT_ID"], client["ZOHO_CLIENT_SECRET"], nil
+}
+
 // order posts a form to the control surface, and returns its answer.
 func (s *Simulator) order(ctx context.Context, what string, form url.Values) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

@@ -8,10 +8,10 @@
 #
 #   sed 's|zoho/|zoho-eu/|g' policies/person.hcl | vault policy write zoho-person -
 
-# Without parameters: the role says what to ask for.
+# With no other parameter than how to be asked: the role says what to ask for.
 path "zoho/roles/{{identity.entity.id}}/authorize" {
-  capabilities      = ["update"]
-  denied_parameters = { "*" = [] }
+  capabilities       = ["update"]
+  allowed_parameters = { "method" = ["browser", "device"] }
 }
 
 path "zoho/roles/{{identity.entity.id}}/status" {

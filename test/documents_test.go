@@ -101,6 +101,7 @@ func (r *reader) tries(command string) (out string, err error) {
 		"/etc/vault/plugins/", r.server.PluginDir(),
 		"data_center=eu", "accounts_url="+r.accounts.URL,
 		"client_id=1000.ABC...", "client_id="+r.client.ID,
+		"client_id=1004.ABC...", "client_id="+r.client.ID,
 		"client_id=1000.DEF...", "client_id="+r.client.ID, // whichever is used now
 		"https://vault.example.com", r.server.Addr(),
 		"https://www.zohoapis.eu", r.accounts.URL,
@@ -177,6 +178,7 @@ func (r *reader) follows(document, heading string) {
 		if address := r.addressIn(printed); address != "" {
 			r.agree(address)
 		}
+		r.typesCodeIn(printed)
 		if strings.HasPrefix(command, "vault read zoho/creds/") {
 			token := regexp.MustCompile(`(?m)^access_token\s+(\S+)$`).FindStringSubmatch(printed)
 			require.NotNil(r.t, token, printed)
@@ -184,6 +186,18 @@ func (r *reader) follows(document, heading string) {
 			require.True(r.t, r.sim.Alive(token[1]))
 		}
 	}
+}
+
+// typesCodeIn agrees for a user code that a command has printed, if there is one, and waits until
+// the engine has noticed.
+func (r *reader) typesCodeIn(printed string) {
+	r.t.Helper()
+	code := regexp.MustCompile(`user_code\s+(\S+)`).FindStringSubmatch(printed)
+	if code == nil {
+		return
+	}
+	require.True(r.t, r.sim.Agree(code[1], true))
+	eventually(r.t, "the engine to notice that a person has agreed", func() bool { return strings.Contains(r.lastConsent("crm-sync"), "granted") })
 }
 
 // addressIn is the address in what a command printed at which a person is asked to
@@ -204,6 +218,14 @@ func TestREADME_LeadsASelfClientFromZeroToAToken(t *testing.T) {
 	r.paste["code"] = r.code(zohosim.CodeSpec{})
 	r.follows("README.md", fromZero)
 	r.follows("README.md", "With a Self Client")
+	r.follows("README.md", "Use it")
+}
+
+func TestREADME_LeadsANonBrowserApplicationFromZeroToAToken(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, zohosim.DeviceClient)
+	r.follows("README.md", fromZero)
+	r.follows("README.md", "With a non-browser application")
 	r.follows("README.md", "Use it")
 }
 

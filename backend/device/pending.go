@@ -25,6 +25,9 @@ const (
 	// margin is for the difference between when a poll is sent and when it arrives.
 	margin = time.Second
 
+	// lastMoment is how long before the end the last poll is sent.
+	lastMoment = 3 * time.Second
+
 	// shortest is the first pause, before which nobody can have typed a code.
 	shortest = 5 * time.Second
 )
@@ -131,10 +134,16 @@ func (p Pending) Postponed(until time.Time) Pending {
 	return p
 }
 
-// next sets when the next poll may be; after the end there is none.
+// next sets when the next poll may be; after the end there is none. The last one is put off until
+// just before the end: who agrees in the last half minute is not too late.
 func (p Pending) next(at time.Time) Pending {
-	if p.NextPoll = at; at.After(p.ExpiresAt) {
-		p.NextPoll = p.ExpiresAt
+	last := p.ExpiresAt.Add(-lastMoment)
+	switch {
+	case at.After(p.ExpiresAt):
+		at = p.ExpiresAt
+	case at.Before(last) && at.Add(p.Interval+margin).After(p.ExpiresAt):
+		at = last
 	}
+	p.NextPoll = at
 	return p
 }

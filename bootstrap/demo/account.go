@@ -22,7 +22,9 @@ type account struct {
 	origin                 origin
 	// webClient registers a client whose consent page leads back to a mount; nil where only a person can do that.
 	webClient func(ctx context.Context, redirectURI string) (id, clientSecret string, err error)
-	close     func() error
+	// deviceClient registers a client for user codes; nil likewise.
+	deviceClient func(ctx context.Context) (id, clientSecret string, err error)
+	close        func() error
 }
 
 // origin is what the role gets its tokens from.
@@ -92,6 +94,7 @@ func simulated(ctx context.Context, dir string) (account, error) {
 		clientSecret: sim.ClientSecret,
 		origin:       fromCode(sim.Code),
 		webClient:    sim.WebClient,
+		deviceClient: sim.DeviceClient,
 		close:        sim.Stop,
 	}, nil
 }

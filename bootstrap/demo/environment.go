@@ -23,6 +23,8 @@ type environment struct {
 	term   terminal
 	// consent is the address where a person can agree to the scopes of the role person; empty if nobody can.
 	consent string
+	// device is whether there is a role tv, for which a person types a code.
+	device bool
 }
 
 // start brings up Vault and Zoho and builds the plugin. When it fails it leaves nothing behind.
@@ -122,6 +124,12 @@ func (e *environment) explain() {
 		line("\nThen read a token of that role. The second command gives another address.\n")
 		line("%s read zoho/creds/person", cli)
 		line("%s write -f zoho/roles/person/authorize", cli)
+	}
+	if e.device {
+		line("\nTo agree without a way back to Vault, get a code, type it into the page at verification_url, and look at last_consent until it is granted:\n")
+		line("%s write zoho/roles/tv/authorize method=device", cli)
+		line("%s read zoho/roles/tv/status", cli)
+		line("%s read zoho/creds/tv", cli)
 	}
 	if e.zoho.simulator != "" {
 		line("\nThe simulated Zoho gives grant codes, as Zoho's API console does. It shows what it has seen, and can be made to fail:\n")

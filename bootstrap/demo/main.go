@@ -44,10 +44,13 @@ func run(args []string) (err error) {
 		return whenInterrupted(ctx, err)
 	}
 	if args[0] == "dev" {
-		if err := env.offerConsent(ctx); err != nil {
+		if err := errors.Join(env.offerConsent(ctx), env.offerDevice(ctx)); err != nil {
 			return whenInterrupted(ctx, err)
 		}
 		return env.stayUp(ctx)
+	}
+	if err := env.demonstrateDevice(ctx); err != nil {
+		return whenInterrupted(ctx, err)
 	}
 	return whenInterrupted(ctx, env.demonstrate(ctx))
 }

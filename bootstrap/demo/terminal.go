@@ -45,6 +45,14 @@ func (t terminal) run(ctx context.Context, args ...string) (string, error) {
 	return printed.String(), nil
 }
 
+// quietly runs a command that is not shown.
+func (t terminal) quietly(ctx context.Context, args ...string) (string, error) {
+	cmd := t.vault.Command(ctx, t.vault.RootToken(), args...)
+	cmd.Dir = t.dir
+	out, err := cmd.Output()
+	return string(out), err
+}
+
 // get calls Zoho's API with a token, as the curl command that it shows.
 func (t terminal) get(ctx context.Context, url, authorization string) (status int, body string, err error) {
 	t.showCommand([]string{"curl", "-w", `\nHTTP %{http_code}\n`, "-H", "Authorization: " + authorization, url})

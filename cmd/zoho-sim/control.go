@@ -74,8 +74,9 @@ POST   /sim/code             a grant code for the client, as from the API consol
                                user          default user@example.com
                                organisation  true: for the organisation
                                soid          which one, as ZohoCRM.600123434
-POST   /sim/client           register a server-based client, for the consent page; form field:
-                               redirect_uri  where the page leads back to
+POST   /sim/client           register a client for a person's consent; form fields:
+                               redirect_uri  of a server-based one: where the page leads back to
+                               kind          device: a non-browser application, for user codes
 POST   /sim/secret           give the client a new secret, as in the API console: the former
                              one and the client's refresh tokens are dead
 POST   /sim/remove-user      kill what belongs to a user, not to the organisation;
