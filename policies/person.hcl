@@ -11,7 +11,7 @@
 # With no other parameter than how to be asked: the role says what to ask for.
 path "zoho/roles/{{identity.entity.id}}/authorize" {
   capabilities       = ["update"]
-  allowed_parameters = { "method" = ["browser", "device"] }
+  allowed_parameters = { "method" = [] }
 }
 
 path "zoho/roles/{{identity.entity.id}}/status" {

@@ -66,13 +66,13 @@ func permissions(policy, role string) allowed {
 	case "person":
 		return allowed{
 			"zoho/creds/" + role: creds, name + "/status": read,
-			name + "/authorize": {"PUT": only()}, name + "/deauthorize": {"PUT": only()},
+			name + "/authorize": {"PUT": only("method")}, name + "/deauthorize": {"PUT": only()},
 			"sys/leases/revoke/zoho/creds/" + role + "/abc": lease, "sys/revoke/zoho/creds/" + role + "/abc": lease,
 		}
 	case "operator":
 		return allowed{
 			"zoho/config": write, "zoho/roles/": list, name: write, "zoho/roles/other": write, name + "/status": read, "zoho/roles/other/status": read,
-			name + "/authorize": {"PUT": takes()}, "zoho/roles/other/authorize": {"PUT": takes()},
+			name + "/authorize": {"PUT": takes("method")}, "zoho/roles/other/authorize": {"PUT": takes("method")},
 			name + "/deauthorize": {"PUT": takes("force")}, "zoho/roles/other/deauthorize": {"PUT": takes("force")},
 			name + "/rotate": {"PUT": takes("force")}, "zoho/roles/other/rotate": {"PUT": takes("force")},
 			"zoho/info": read, "zoho/clients/": list, "zoho/tokens/": pages, "zoho/tokens/0123": token, "zoho/tokens/lookup": lookup,
