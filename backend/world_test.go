@@ -29,21 +29,22 @@ type tb interface {
 
 // world is a simulated Zoho and a mount that uses it, with one clock.
 type world struct {
-	t            tb
-	sim          *zohosim.Sim
-	clock        *zohosim.Clock
-	wrong        atomic.Int64 // by how much the server's clock is wrong, in nanoseconds; Zoho's is right
-	accounts     *zohosim.Accounts
-	client       *zohosim.Client
-	refreshToken string
-	gate         gate
-	storage      *storage
-	engine       *backend.Engine
-	pauses       pauses
-	later        later
-	leases       []*backend.Issued // of tests that keep them
-	logger       hclog.Logger      // as of the next restart
-	notify       func(backend.Event)
+	t              tb
+	sim            *zohosim.Sim
+	clock          *zohosim.Clock
+	wrong          atomic.Int64           // by how much the server's clock is wrong, in nanoseconds; Zoho's is right
+	lookingAtClock atomic.Pointer[func()] // called when the engine looks at the clock
+	accounts       *zohosim.Accounts
+	client         *zohosim.Client
+	refreshToken   string
+	gate           gate
+	storage        *storage
+	engine         *backend.Engine
+	pauses         pauses
+	later          later
+	leases         []*backend.Issued // of tests that keep them
+	logger         hclog.Logger      // as of the next restart
+	notify         func(backend.Event)
 }
 
 // newWorld has a mount with a client, and a role crm-sync.
@@ -82,7 +83,12 @@ func (w *world) start() {
 }
 
 // now is the time by the server's clock.
-func (w *world) now() time.Time { return w.clock.Now().Add(time.Duration(w.wrong.Load())) }
+func (w *world) now() time.Time {
+	if looking := w.lookingAtClock.Load(); looking != nil {
+		(*looking)()
+	}
+	return w.clock.Now().Add(time.Duration(w.wrong.Load()))
+}
 
 // setClockWrong sets the server's clock ahead of the right time, or behind it;
 // Zoho's is always right.
