@@ -139,5 +139,10 @@ func test(ctx context.Context, dir, run string, limit time.Duration, flags []str
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = dir
+	// What package rapid keeps of a failure would be tried again, and is of a change that is gone.
+	failures := filepath.Join(dir, "testdata", "rapid")
+	if _, err := os.Stat(failures); os.IsNotExist(err) {
+		defer os.RemoveAll(failures)
+	}
 	return cmd.CombinedOutput()
 }
