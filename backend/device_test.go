@@ -387,3 +387,56 @@ func TestDevice_TheDeviceCodeIsInNoAnswerErrorLogOrEvent(t *testing.T) {
 	w.pass(5*time.Minute + 2*time.Second)
 	require.NotContains(t, w.last().Error, code)
 }
+
+// failsAfterPoll lets nothing of a consent be written after the poll was entered, as if the plugin
+// had crashed.
+func (w *deviceWorld) failsAfterPoll() {
+	w.t.Helper()
+	entered := 0
+	w.storage.failing(func(key string) bool {
+		if key == "devices/tv" {
+			entered++
+		}
+		return key == "devices/tv" && entered > 1 || key == "last-consents/tv"
+	})
+	w.clock.Advance(6 * time.Second)
+	_ = w.engine.Tick(w.t.Context(), notTainted)
+	w.settle()
+	require.Equal(w.t, 1, w.polls())
+	w.storage.failing(nil)
+	w.restart()
+}
+
+func TestDevice_ACrashAfterAPollWasSentDoesNotMakeTheNextOneTooEarly(t *testing.T) {
+	w := newDeviceWorld(t, zohosim.Options{})
+	begun := w.begin()
+	w.failsAfterPoll()
+	w.pass(29 * time.Second)
+	require.Equal(t, 1, w.polls())
+	require.True(t, w.sim.Agree(begun.UserCode, true))
+	w.pass(30 * time.Second)
+	require.Equal(t, 2, w.polls())
+	require.Equal(t, backend.ConsentGranted, w.last().State)
+}
+
+func TestDevice_ACrashAfterTheRoleWasStoredIsNoFailedConsent(t *testing.T) {
+	w := newDeviceWorld(t, zohosim.Options{})
+	require.True(t, w.sim.Agree(w.begin().UserCode, true))
+	w.failsAfterPoll()
+	require.True(t, w.status("tv").Authorized)
+	w.pass(time.Minute)
+	require.Equal(t, 1, w.polls())
+	require.Empty(t, w.keys("devices/"))
+	require.Equal(t, backend.ConsentGranted, w.last().State)
+}
+
+func TestDevice_AClientThatIsThrottledForOneRoleIsNotPolledForAnother(t *testing.T) {
+	w := newDeviceWorld(t, zohosim.Options{})
+	w.addRole("neighbour", w.device)
+	w.begin()
+	_, err := w.engine.AuthorizeDevice(t.Context(), "neighbour")
+	require.NoError(t, err)
+	w.sim.Fault(zohosim.EndpointDeviceToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
+	w.pass(2 * time.Minute)
+	require.Equal(t, 1, w.polls())
+}
