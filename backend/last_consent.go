@@ -129,3 +129,14 @@ func (e *Engine) grantedConsent(ctx context.Context, role *Role) (*LastConsent, 
 	}
 	return &LastConsent{State: ConsentGranted}, nil
 }
+
+// dropConsents deletes what is stored of a role's consents.
+func (e *Engine) dropConsents(ctx context.Context, role string) error {
+	if err := e.store.deleteWhere(ctx, e.consentPrefix(role), func(string) bool { return true }); err != nil {
+		return err
+	}
+	if err := e.store.Delete(ctx, prefixDevices+role); err != nil {
+		return err
+	}
+	return e.store.Delete(ctx, prefixLastConsents+role)
+}

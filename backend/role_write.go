@@ -266,13 +266,7 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 		dead = false // in doubt it lives on
 	}
 	// A consent that was begun must not complete a role of the same name.
-	if err := e.store.deleteWhere(ctx, e.consentPrefix(name), func(string) bool { return true }); err != nil {
-		return nil, err
-	}
-	if err := e.store.Delete(ctx, prefixDevices+name); err != nil {
-		return nil, err
-	}
-	if err := e.store.Delete(ctx, prefixLastConsents+name); err != nil {
+	if err := e.dropConsents(ctx, name); err != nil {
 		return nil, err
 	}
 	c := &carrier{role: &Role{Name: name}}
