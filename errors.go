@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"errors"
 	"net/http"
 
@@ -19,7 +21,7 @@ import (
 // ErrorResponse is not; neither may hold a secret.
 // Source: sdk/plugin/pb/translation.go and sdk/logical/response_util.go.
 func respond(err error) (*logical.Response, error) {
-	var bad *backend.UserError
+	var bad *settings.UserError
 	var failed *backend.GrantError
 	switch {
 	case errors.As(err, &bad):

@@ -1,12 +1,12 @@
 package zohosecrets
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
-
-	"vault-plugin-secrets-zoho/backend"
 )
 
 // operationPrefix begins the operation IDs in Vault's OpenAPI document.
@@ -62,12 +62,12 @@ func writtenDuration(d *framework.FieldData, name string) *time.Duration {
 // writtenPairs is written for key-value pairs. A patch keeps the pairs that it does
 // not name and takes away those that are null (RFC 7396), as Vault's KV engine does
 // with custom_metadata; any other write replaces them all.
-func writtenPairs(d *framework.FieldData, name string, op logical.Operation) *backend.MetadataChange {
+func writtenPairs(d *framework.FieldData, name string, op logical.Operation) *settings.MetadataChange {
 	raw, named := d.Raw[name]
 	if !named {
 		return nil
 	}
-	change := &backend.MetadataChange{Pairs: map[string]*string{}, Merge: op == logical.PatchOperation && raw != nil}
+	change := &settings.MetadataChange{Pairs: map[string]*string{}, Merge: op == logical.PatchOperation && raw != nil}
 	pairs, _ := d.Get(name).(map[string]string)
 	for key, value := range pairs {
 		change.Pairs[key] = &value

@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -63,11 +65,11 @@ func configFields() map[string]*framework.FieldSchema {
 		"redirect_uri":       {Type: framework.TypeString, Description: "Where Zoho's consent page returns: the address of this mount's callback."},
 		"min_ttl":            {Type: framework.TypeDurationSecond, Description: "A token is handed out while it lives at least this much longer. 0, the default, is a sixth of its life: 10 minutes of an hour."},
 		"refresh_ahead":      {Type: framework.TypeBool, Default: true, Description: "Mint the next token of a grant in use at half-life, in the background, so that a short outage of Zoho is not noticed."},
-		"request_budget":     {Type: framework.TypeInt, Default: backend.DefaultRequestBudget, Description: "Token requests in request_window, for each refresh token, or each client where there is none. Zoho's limit is 10."},
-		"request_window":     {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
-		"count_requests_per": {Type: framework.TypeString, Default: backend.CountPerGrant, AllowedValues: []any{backend.CountPerGrant, backend.CountPerClient}, Description: "For what Zoho counts token requests: grant, for each refresh token, and for each client where there is none; or client, for all refresh tokens of a client together. Zoho's pages differ; change it if Zoho throttles a client whose refresh tokens each stay below the limit."},
-		"max_live_tokens":    {Type: framework.TypeInt, Default: backend.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
-		"request_timeout":    {Type: framework.TypeDurationSecond, Default: int(backend.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
+		"request_budget":     {Type: framework.TypeInt, Default: settings.DefaultRequestBudget, Description: "Token requests in request_window, for each refresh token, or each client where there is none. Zoho's limit is 10."},
+		"request_window":     {Type: framework.TypeDurationSecond, Default: int(settings.DefaultRequestWindow.Seconds()), Description: "Window of request_budget, and the silence after Zoho has throttled. Zoho's is 10 minutes."},
+		"count_requests_per": {Type: framework.TypeString, Default: settings.CountPerGrant, AllowedValues: []any{settings.CountPerGrant, settings.CountPerClient}, Description: "For what Zoho counts token requests: grant, for each refresh token, and for each client where there is none; or client, for all refresh tokens of a client together. Zoho's pages differ; change it if Zoho throttles a client whose refresh tokens each stay below the limit."},
+		"max_live_tokens":    {Type: framework.TypeInt, Default: settings.DefaultMaxLiveTokens, Description: "Live access tokens that a grant may have; Zoho kills the oldest beyond it. Zoho's limit is 10."},
+		"request_timeout":    {Type: framework.TypeDurationSecond, Default: int(settings.DefaultRequestTimeout.Seconds()), Description: "Time that one call to Zoho may take."},
 		"verify":             {Type: framework.TypeBool, Default: true, Description: "Try a new client secret at Zoho, with a role that uses it, and keep the former one if Zoho refuses. Not stored."},
 		"force":              {Type: framework.TypeBool, Description: "Change the client, or delete the config, also if roles hand out no access tokens any more. Not stored."},
 		"ca_cert":            {Type: framework.TypeString, Description: "Certificate authorities (PEM) of an on-premises Accounts server, instead of the system's."},
@@ -112,7 +114,7 @@ func (b *zohoBackend) pathConfigRead(ctx context.Context, _ *logical.Request, _ 
 }
 
 func (b *zohoBackend) pathConfigWrite(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	warnings, err := b.engine.WriteConfig(ctx, backend.ConfigChange{
+	warnings, err := b.engine.WriteConfig(ctx, settings.ConfigChange{
 		DataCenter:       written[string](d, "data_center"),
 		AccountsURL:      written[string](d, "accounts_url"),
 		ClientID:         written[string](d, "client_id"),

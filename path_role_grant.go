@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"fmt"
@@ -153,7 +155,7 @@ func (b *zohoBackend) pathRoleStatusRead(ctx context.Context, req *logical.Reque
 	}}, nil
 }
 
-func describeDeauthorization(d *backend.Deauthorization) map[string]any {
+func describeDeauthorization(d *settings.Deauthorization) map[string]any {
 	if d == nil {
 		return map[string]any{}
 	}

@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"maps"
 
@@ -75,13 +77,13 @@ func roleFields() map[string]*framework.FieldSchema {
 		"data_center":      {Type: framework.TypeString, Description: "Zoho's data centre, if it is not the mount's: us, eu, in, au, jp, ca, sa, uk, cn, ae or sg. Needs a client of the role's own."},
 		"client_id":        {Type: framework.TypeString, Description: "The role's own client; without it the mount's is used."},
 		"client_secret":    {Type: framework.TypeString, Description: "Its secret, of this data centre. Cannot be read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-		"grant_type":       {Type: framework.TypeString, Default: backend.GrantTypeRefreshToken, AllowedValues: []any{backend.GrantTypeRefreshToken, backend.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},
+		"grant_type":       {Type: framework.TypeString, Default: settings.GrantTypeRefreshToken, AllowedValues: []any{settings.GrantTypeRefreshToken, settings.GrantTypeClientCredentials}, Description: "What tokens are minted from: refresh_token, or client_credentials of a Self Client, with scopes of the role's own."},
 		"refresh_token":    {Type: framework.TypeString, Description: "The refresh token. Cannot be read back. No other mount and no other program may have it: each counts Zoho's limits as if it were alone.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"code":             {Type: framework.TypeString, Description: "A grant code from Zoho's API console, exchanged at once for the refresh token. Lives a few minutes and can be used once. Not stored.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 		"redirect_uri":     {Type: framework.TypeString, Description: "The address that the code was sent to. A Self Client has none. Not stored."},
 		"soid":             {Type: framework.TypeString, Description: "Organisation for client_credentials or consent=org, where the product asks for it: the service's name, a dot, and the organisation's ID."},
 		"scopes":           {Type: framework.TypeCommaStringSlice, Description: "Scopes, with commas between. With client_credentials those of the role's tokens; otherwise those that authorize asks for, and that Zoho's are compared with."},
-		"consent":          {Type: framework.TypeString, Default: backend.ConsentUser, AllowedValues: []any{backend.ConsentUser, backend.ConsentOrg}, Description: "What authorize asks for: user, a person's consent for their own account, or org, an administrator's consent for an organisation."},
+		"consent":          {Type: framework.TypeString, Default: settings.ConsentUser, AllowedValues: []any{settings.ConsentUser, settings.ConsentOrg}, Description: "What authorize asks for: user, a person's consent for their own account, or org, an administrator's consent for an organisation."},
 		"expected_account": {Type: framework.TypeString, Description: "The address of the only Zoho account that may authorize the role. A grant code of another account, or of one whose verified address Zoho does not tell, is refused, and what it brought is revoked. Needs email among the scopes."},
 		"verify":           {Type: framework.TypeBool, Default: true, Description: "Try new credentials at Zoho, and do not write what Zoho refuses. Not stored."},
 		"force":            {Type: framework.TypeBool, Description: "Exchange the code also if this mount knows 20 refresh tokens of the client's owner, and Zoho deletes the oldest one for the new one. Not stored."},
@@ -105,7 +107,7 @@ func roleAnswer() map[string]*framework.FieldSchema {
 
 func (b *zohoBackend) pathRoleExists(ctx context.Context, _ *logical.Request, d *framework.FieldData) (bool, error) {
 	name := roleNameOf(d)
-	if backend.CheckRoleName(name) != nil {
+	if settings.CheckRoleName(name) != nil {
 		return false, nil //nolint:nilerr // the write itself says what is wrong with the name
 	}
 	role, err := b.engine.Role(ctx, name)
@@ -173,7 +175,7 @@ func (b *zohoBackend) pathRoleList(ctx context.Context, req *logical.Request, _ 
 }
 
 func (b *zohoBackend) pathRoleWrite(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	warnings, err := b.engine.WriteRole(ctx, roleNameOf(d), backend.RoleChange{
+	warnings, err := b.engine.WriteRole(ctx, roleNameOf(d), settings.RoleChange{
 		GrantType:    written[string](d, "grant_type"),
 		DataCenter:   written[string](d, "data_center"),
 		ClientID:     written[string](d, "client_id"),

@@ -1,6 +1,8 @@
 package zohosecrets
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"fmt"
@@ -102,8 +104,8 @@ func (b *zohoBackend) open(ctx context.Context, req *logical.Request) error {
 	return err
 }
 
-func requesterOf(req *logical.Request) backend.Requester {
-	return backend.Requester{EntityID: req.EntityID, DisplayName: req.DisplayName, RequestID: req.ID}
+func requesterOf(req *logical.Request) settings.Requester {
+	return settings.Requester{EntityID: req.EntityID, DisplayName: req.DisplayName, RequestID: req.ID}
 }
 
 // atMount puts the mount's path into the commands of a text, so that they can

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"time"
@@ -21,13 +23,13 @@ import (
 func (e *Engine) keepMinted(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
 	g := a.grant
 	t, err := e.newToken(ctx, a, minted)
-	if _, refused := asError[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
-		err = errors.Join(err, e.revokeUnstored(ctx, g.credential().app, a.config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id))
+	if _, refused := errors.AsType[*GrantError](err); err != nil && !refused { // storage has failed; a token that the server gave before is left alone
+		err = errors.Join(err, e.revokeUnstored(ctx, g.credential().App, a.config.CACert, minted.AccessToken, "it could not be stored", "grant", g.id))
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := a.minted(t, a.config.limits(), e.now())
+	m := a.minted(t, a.config.Limits(), e.now())
 	c := &carrier{token: t}
 	if isOfClient(g.quotaID) {
 		c.client = refreshtoken.InClient(m.AccountsURL, m.ClientID, m.Now, func(u *refreshtoken.Usage) { u.Succeeded(m) })
@@ -48,7 +50,7 @@ func (a *attempt) minted(t *token, limits quota.Limits, now time.Time) refreshto
 	cred := a.grant.credential()
 	return refreshtoken.Minted{
 		EnteringRole: refreshtoken.EnteringRole{
-			Credential: refreshtoken.Credential{RefreshToken: cred.refreshToken, AccountsURL: cred.app.AccountsURL, CACert: a.config.CACert, ClientID: cred.app.ClientID, ClientSecret: cred.app.ClientSecret},
+			Credential: refreshtoken.Credential{RefreshToken: cred.RefreshToken, AccountsURL: cred.App.AccountsURL, CACert: a.config.CACert, ClientID: cred.App.ClientID, ClientSecret: cred.App.ClientSecret},
 			Role:       a.purpose.role, Grant: a.grant.id, Now: now,
 		},
 		TokenID: t.rec.ID, Asked: a.asked, Life: t.life() + 2*margin, Exclusive: t.rec.Exclusive,
@@ -78,7 +80,7 @@ func (e *Engine) discardUnstored(ctx context.Context, t *token) error {
 
 // endRefused revokes, in the background, an access token whose answer was refused; zero
 // for none. A server may answer with a token that it gave before, which its holders keep.
-func (e *Engine) endRefused(ctx context.Context, app zoho.App, config *Config, refused secret.Value, details ...any) {
+func (e *Engine) endRefused(ctx context.Context, app zoho.App, config *settings.Config, refused secret.Value, details ...any) {
 	if refused.IsZero() {
 		return
 	}

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"time"
 
@@ -31,7 +33,7 @@ type question struct {
 
 // askZoho asks one question. So there is one token request in flight for each quota, and
 // what is counted is counted before the next one looks at it.
-func (e *Engine) askZoho(ctx context.Context, config *Config, q question) error {
+func (e *Engine) askZoho(ctx context.Context, config *settings.Config, q question) error {
 	client, err := e.accountsClient(config.CACert)
 	if err != nil {
 		return err

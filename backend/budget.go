@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"errors"
@@ -17,7 +19,7 @@ import (
 // of the requests. The error is a *GrantError that says when it makes sense to ask
 // again. sent says what the request has to be counted as.
 func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Request, err error) {
-	now, limits := e.now(), a.config.limits()
+	now, limits := e.now(), a.config.Limits()
 	if a.usages, err = e.usagesOf(ctx, a.grant.quotaID, a.requestsID, e.presentUsage); err != nil {
 		return sent, err
 	}
@@ -32,7 +34,7 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Reque
 			return sent, err
 		}
 		if a.countsForClient() {
-			claim, err := e.claimFor(ctx, a.purpose.role, a.grant.credential().app, a.config)
+			claim, err := e.claimFor(ctx, a.purpose.role, a.grant.credential().App, a.config)
 			if err != nil {
 				return sent, err
 			}
@@ -49,14 +51,14 @@ func (e *Engine) checkAllowed(ctx context.Context, a *attempt) (sent quota.Reque
 }
 
 // decideMint asks package quota about a mint.
-func (e *Engine) decideMint(ctx context.Context, g *grant, u usages, asked quota.Mint, config *Config, requestsID string) (quota.Decision, quota.Request, error) {
+func (e *Engine) decideMint(ctx context.Context, g *grant, u usages, asked quota.Mint, config *settings.Config, requestsID string) (quota.Decision, quota.Request, error) {
 	var failed error
 	asked.Alone = func(role string) bool {
-		alone, err := e.isAlone(ctx, g.quotaID, requestsID, role, pinOfApp(g.credential().app))
+		alone, err := e.isAlone(ctx, g.quotaID, requestsID, role, pinOfApp(g.credential().App))
 		failed = errors.Join(failed, err)
 		return alone
 	}
-	decision, sent := u.quotas().Mint(e.now(), config.limits(), asked)
+	decision, sent := u.quotas().Mint(e.now(), config.Limits(), asked)
 	return decision, sent, failed
 }
 
@@ -83,7 +85,7 @@ func silenceError(s *quota.Silence, now time.Time) *GrantError {
 
 // outOfBudget is until when a reader of a role gets no token, because there is none for it
 // and the budget allows no request; zero if a reader gets one.
-func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, seen *seenGrant) (until time.Time, err error) {
+func (e *Engine) outOfBudget(ctx context.Context, r *settings.Role, config *settings.Config, seen *seenGrant) (until time.Time, err error) {
 	asked := quota.Mint{Waiting: []string{r.Name}}
 	decision, _, err := e.decideMint(ctx, seen.grant, seen.usages, asked, config, e.requestsID(seen.grant, config))
 	if err != nil || decision.Verdict != quota.Used && decision.Verdict != quota.Reserved {
@@ -102,12 +104,12 @@ func (e *Engine) outOfBudget(ctx context.Context, r *Role, config *Config, seen 
 // role. Each refresh token and each client has a quota of its own, so somebody who
 // writes ever new ones into a role would otherwise ask Zoho without a limit. (A limit
 // for each client could be used up by others than those who have its secret.)
-func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config) error {
+func (e *Engine) checkRefusals(ctx context.Context, role string, config *settings.Config) error {
 	refused, err := e.refused.Get(ctx, role)
 	if err != nil || refused == nil {
 		return err
 	}
-	left, free := refused.Left(e.now(), config.limits())
+	left, free := refused.Left(e.now(), config.Limits())
 	if left > 0 {
 		return nil
 	}
@@ -118,7 +120,7 @@ func (e *Engine) checkRefusals(ctx context.Context, role string, config *Config)
 
 // countRefusal notes that Zoho has refused credentials of a role that never
 // worked.
-func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) error {
+func (e *Engine) countRefusal(ctx context.Context, role string, config *settings.Config) error {
 	if role == "" {
 		return nil
 	}
@@ -139,9 +141,9 @@ func (e *Engine) countRefusal(ctx context.Context, role string, config *Config) 
 }
 
 // forgetRefusals forgets those of a role that count no more.
-func (e *Engine) forgetRefusals(ctx context.Context, role string, config *Config) error {
+func (e *Engine) forgetRefusals(ctx context.Context, role string, config *settings.Config) error {
 	_, _, err := e.refused.Change(ctx, role, func(was *quota.Record) (*quota.Record, error) {
-		if was == nil || was.IsNeedless(e.now(), config.limits(), 0) {
+		if was == nil || was.IsNeedless(e.now(), config.Limits(), 0) {
 			return nil, nil
 		}
 		return was, nil
@@ -150,7 +152,7 @@ func (e *Engine) forgetRefusals(ctx context.Context, role string, config *Config
 }
 
 // budgetError is completed by mintPurpose.explain.
-func budgetError(config *Config, free time.Time) error {
+func budgetError(config *settings.Config, free time.Time) error {
 	return &GrantError{Kind: zoho.Throttled, RetryAt: free, verdict: quota.Used, window: config.RequestWindow, Text: fmt.Sprintf(
 		"The budget of %d token requests in %s is used up, trials of credentials included, and Zoho would refuse for longer if Vault asked again.",
 		config.RequestBudget, config.RequestWindow)}
@@ -176,7 +178,7 @@ func (p mintPurpose) cause(window time.Duration) string {
 // explain adds to the error of a mint what its reader can do about it. Others may wait for
 // the same mint for other reasons.
 func (p mintPurpose) explain(err error) error {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	if !ok || failed.verdict != quota.Used {
 		return err
 	}

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"slices"
 	"sync"
 	"testing"
@@ -14,20 +16,20 @@ import (
 // Each 429 of the budget names what of this role, or of this read, has caused it.
 func TestBudget_TheErrorNamesTheCauseOfThisRole(t *testing.T) {
 	for name, c := range map[string]struct {
-		change backend.RoleChange
+		change settings.RoleChange
 		reader backend.Reader
 		says   string
 		not    string
 	}{
-		"exclusive":           {backend.RoleChange{Exclusive: ptr(true)}, backend.Reader{}, `Role "crm-sync" is exclusive, so each read of it is a token request`, "min_ttl"},
-		"min_ttl of the read": {backend.RoleChange{}, backend.Reader{MinTTL: 59 * time.Minute}, "This read asks for a token with min_ttl=59m0s", "exclusive"},
-		"short ttl":           {backend.RoleChange{TTL: ptr(time.Minute)}, backend.Reader{}, "has a ttl of 1m0s", "exclusive"},
-		"none":                {backend.RoleChange{}, backend.Reader{}, "Look for what needs many new tokens", ""},
+		"exclusive":           {settings.RoleChange{Exclusive: ptr(true)}, backend.Reader{}, `Role "crm-sync" is exclusive, so each read of it is a token request`, "min_ttl"},
+		"min_ttl of the read": {settings.RoleChange{}, backend.Reader{MinTTL: 59 * time.Minute}, "This read asks for a token with min_ttl=59m0s", "exclusive"},
+		"short ttl":           {settings.RoleChange{TTL: ptr(time.Minute)}, backend.Reader{}, "has a ttl of 1m0s", "exclusive"},
+		"none":                {settings.RoleChange{}, backend.Reader{}, "Look for what needs many new tokens", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.writeRole("crm-sync", c.change)
-			w.configure(backend.ConfigChange{RequestBudget: ptr(2)})
+			w.configure(settings.ConfigChange{RequestBudget: ptr(2)})
 			var err error
 			for err == nil { // a reader after the other, each of whom gives the token back
 				var issued *backend.Issued
@@ -51,7 +53,7 @@ func TestBudget_TheErrorNamesTheCauseOfThisRole(t *testing.T) {
 
 func TestBudget_OfARoleThatWasTriedHasTheTrialInIt(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", backend.RoleChange{RefreshToken: ptr(w.consent()), Exclusive: ptr(true), Verify: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: ptr(w.consent()), Exclusive: ptr(true), Verify: ptr(true)})
 	for range 9 {
 		w.read("own")
 	}
@@ -61,42 +63,42 @@ func TestBudget_OfARoleThatWasTriedHasTheTrialInIt(t *testing.T) {
 func TestConfig_LimitsThatHurtAreWarnedOf(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct {
-		change backend.ConfigChange
+		change settings.ConfigChange
 		says   string
 	}{
-		"request_budget":  {backend.ConfigChange{RequestBudget: ptr(100)}, "more than the 10 that Zoho answers"},
-		"max_live_tokens": {backend.ConfigChange{MaxLiveTokens: ptr(1000)}, "ends the oldest access token without a word"},
-		"min_ttl":         {backend.ConfigChange{MinTTL: ptr(59 * time.Minute)}, "60 token requests an hour"},
+		"request_budget":  {settings.ConfigChange{RequestBudget: ptr(100)}, "more than the 10 that Zoho answers"},
+		"max_live_tokens": {settings.ConfigChange{MaxLiveTokens: ptr(1000)}, "ends the oldest access token without a word"},
+		"min_ttl":         {settings.ConfigChange{MinTTL: ptr(59 * time.Minute)}, "60 token requests an hour"},
 	} {
 		warnings, err := w.engine.WriteConfig(t.Context(), c.change)
 		require.NoError(t, err)
 		require.Len(t, warnings, 1, name)
 		require.Contains(t, warnings[0], c.says)
 	}
-	warnings, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{RefreshAhead: ptr(true)})
+	warnings, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{RefreshAhead: ptr(true)})
 	require.NoError(t, err)
 	require.Empty(t, warnings, "only of what is written")
 }
 
 func TestRole_SettingsThatHurtAreWarnedOf(t *testing.T) {
 	w := newWorld(t)
-	require.Contains(t, w.writeRole("crm-sync", backend.RoleChange{MinTTL: ptr(50 * time.Minute)})[0], "6 token requests an hour")
-	require.Contains(t, w.writeRole("crm-sync", backend.RoleChange{MinTTL: ptr(time.Duration(0)), TTL: ptr(5 * time.Minute)})[0], "12 token requests an hour instead of one")
-	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)}))
+	require.Contains(t, w.writeRole("crm-sync", settings.RoleChange{MinTTL: ptr(50 * time.Minute)})[0], "6 token requests an hour")
+	require.Contains(t, w.writeRole("crm-sync", settings.RoleChange{MinTTL: ptr(time.Duration(0)), TTL: ptr(5 * time.Minute)})[0], "12 token requests an hour instead of one")
+	require.Empty(t, w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(20 * time.Minute)}))
 }
 
 func TestRole_ThatIsExclusiveIsWarnedOf(t *testing.T) {
 	w := newWorld(t)
-	require.Contains(t, joined(w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})), "each read is a token request, of which the budget has 10 in 10m0s")
-	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(false)}))
+	require.Contains(t, joined(w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})), "each read is a token request, of which the budget has 10 in 10m0s")
+	require.Empty(t, w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(false)}))
 }
 
 func TestRole_NewScopesOfOneThatIsAuthorizedAreWarnedOf(t *testing.T) {
 	w := newWorld(t)
-	warnings := w.writeRole("crm-sync", backend.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}})
+	warnings := w.writeRole("crm-sync", settings.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}})
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0], "until it is authorized again")
-	require.Empty(t, w.writeRole("crm-sync", backend.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}}), "nothing new")
+	require.Empty(t, w.writeRole("crm-sync", settings.RoleChange{Scopes: &[]string{"ZohoBooks.fullaccess.all"}}), "nothing new")
 	require.Equal(t, []string{"ZohoBooks.fullaccess.all"}, w.status("crm-sync").Scopes)
 }
 
@@ -112,16 +114,16 @@ func TestStatus_TellsWhatSharesTheBudgetBesideWhatSharesTheToken(t *testing.T) {
 	require.Equal(t, []string{"same", "write"}, status.BudgetWith)
 	require.Empty(t, w.status("crm-sync").BudgetWith)
 
-	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	w.read("books")
 	w.read("crm-sync")
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
 	require.Equal(t, []string{"books", "read", "same", "write"}, w.status("crm-sync").BudgetWith)
 }
 
 func TestTokens_OfAFreshlyRotatedRoleNameTheRole(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	rotated, err := w.rotate("crm-sync")
 	require.NoError(t, err)
 	info, err := w.engine.Token(t.Context(), rotated.TokenID)
@@ -145,7 +147,7 @@ func TestLease_TheTTLOfAReadCapsThatLeaseAlone(t *testing.T) {
 	long := w.read("crm-sync")
 	require.Equal(t, short.TokenID, long.TokenID)
 	require.Greater(t, long.TTL, 50*time.Minute)
-	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(20 * time.Minute)})
 	for asked, want := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 30 * time.Minute: 20 * time.Minute, 0: 20 * time.Minute} {
 		issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{TTL: asked})
 		require.NoError(t, err)
@@ -157,7 +159,7 @@ func TestLease_TheTTLOfAReadCapsThatLeaseAlone(t *testing.T) {
 
 func TestStatus_TellsWhoDeauthorizedTheRoleUntilItIsAuthorizedAgain(t *testing.T) {
 	w := newWorld(t)
-	by := backend.Requester{EntityID: "entity", DisplayName: "oidc-anna", RequestID: "request"}
+	by := settings.Requester{EntityID: "entity", DisplayName: "oidc-anna", RequestID: "request"}
 	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, by)
 	require.NoError(t, err)
 	at := w.clock.Now()
@@ -165,7 +167,7 @@ func TestStatus_TellsWhoDeauthorizedTheRoleUntilItIsAuthorizedAgain(t *testing.T
 	w.restart()
 	status := w.status("crm-sync")
 	require.Equal(t, backend.StateDeauthorized, status.State)
-	require.Equal(t, &backend.Deauthorization{At: at, Requester: by}, status.Deauthorized)
+	require.Equal(t, &settings.Deauthorization{At: at, Requester: by}, status.Deauthorized)
 	overview, err := w.engine.RoleOverview(t.Context(), "crm-sync")
 	require.NoError(t, err)
 	require.Equal(t, backend.StateDeauthorized, overview.State)
@@ -208,9 +210,9 @@ func TestStatus_TellsWhatBecameOfTheLatestConsent(t *testing.T) {
 // A 429 is told to all who wait for the same mint, and each has a cause of its own.
 func TestCauses_AReaderWhoJoinsAnothersMintIsToldItsOwnCause(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
-	w.writeRole("short", backend.RoleChange{RefreshToken: &w.refreshToken, TTL: ptr(time.Minute)})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("short", settings.RoleChange{RefreshToken: &w.refreshToken, TTL: ptr(time.Minute)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1)})
 	grant := w.status("own").GrantID
 	release := w.holdAnswers()
 	var wg sync.WaitGroup

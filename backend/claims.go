@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"maps"
@@ -17,7 +19,7 @@ import (
 
 // claimFor puts together what decides whether Zoho may be asked for a role: to exchange a
 // grant code, or to mint with credentials that never worked.
-func (e *Engine) claimFor(ctx context.Context, role string, app zoho.App, config *Config) (quota.Claim, error) {
+func (e *Engine) claimFor(ctx context.Context, role string, app zoho.App, config *settings.Config) (quota.Claim, error) {
 	readers, err := e.hasReaders(ctx, app, config)
 	if err != nil {
 		return quota.Claim{}, err
@@ -32,11 +34,11 @@ const searchedTokens = 20
 
 // knowsSecret reports whether a client's secret is more than a guess: an operator wrote it to
 // the config, or a role has got a token with it.
-func (e *Engine) knowsSecret(ctx context.Context, app zoho.App, config *Config) (bool, error) {
+func (e *Engine) knowsSecret(ctx context.Context, app zoho.App, config *settings.Config) (bool, error) {
 	if config.ClientID == app.ClientID && config.AccountsURL() == app.AccountsURL && config.ClientSecret.Equal(app.ClientSecret) {
 		return true, nil
 	}
-	worked := func(_ string, r *Role) (bool, error) {
+	worked := func(_ string, r *settings.Role) (bool, error) {
 		if r == nil || !r.IsAuthorized() || r.Pin != pinOfApp(app) || !r.ClientSecret.Equal(app.ClientSecret) {
 			return false, nil
 		}
@@ -59,8 +61,8 @@ func (e *Engine) knowsSecret(ctx context.Context, app zoho.App, config *Config) 
 // hasReaders reports whether a client has readers whose requests Zoho counts for it: of
 // client_credentials roles or, where all requests are counted for the client, of its refresh
 // tokens. Most clients have none, and then nothing has to be kept for them.
-func (e *Engine) hasReaders(ctx context.Context, app zoho.App, config *Config) (bool, error) {
-	if config.CountRequestsPer == CountPerClient {
+func (e *Engine) hasReaders(ctx context.Context, app zoho.App, config *settings.Config) (bool, error) {
+	if config.CountRequestsPer == settings.CountPerClient {
 		listed, err := e.recordsOf(ctx, pinOfApp(app))
 		if err != nil || len(listed) > 0 {
 			return true, err
@@ -71,15 +73,15 @@ func (e *Engine) hasReaders(ctx context.Context, app zoho.App, config *Config) (
 }
 
 // checkClaim decides whether a grant code may be exchanged. The error says when it may be.
-func (e *Engine) checkClaim(client *refreshtoken.Usage, claim quota.Claim, config *Config) error {
+func (e *Engine) checkClaim(client *refreshtoken.Usage, claim quota.Claim, config *settings.Config) error {
 	now := e.now()
-	return verdictError(client.Quota.Claim(now, config.limits(), claim), client, &claim, config, now)
+	return verdictError(client.Quota.Claim(now, config.Limits(), claim), client, &claim, config, now)
 }
 
 // verdictError is what a reader gets if package quota does not allow a request; nil if it does.
 // claim is nil for one that is none.
-func verdictError(decision quota.Decision, counted *refreshtoken.Usage, claim *quota.Claim, config *Config, now time.Time) error {
-	limits := config.limits()
+func verdictError(decision quota.Decision, counted *refreshtoken.Usage, claim *quota.Claim, config *settings.Config, now time.Time) error {
+	limits := config.Limits()
 	refused := &GrantError{Kind: zoho.Throttled, RetryAt: decision.Until}
 	switch decision.Verdict {
 	case quota.Go, quota.Full:

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"slices"
 	"testing"
@@ -13,12 +15,12 @@ import (
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
-var clientCredentials = ptr(backend.GrantTypeClientCredentials)
+var clientCredentials = ptr(settings.GrantTypeClientCredentials)
 
 // robot writes a role that mints with client_credentials.
 func (w *world) robot(name string, scopes ...string) {
 	w.t.Helper()
-	w.writeRole(name, backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes, SOID: ptr("ZohoCRM.600123434")})
+	w.writeRole(name, settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes, SOID: ptr("ZohoCRM.600123434")})
 }
 
 func TestClientCredentials_EachRoleHasItsOwnScopesOfTheOrganisation(t *testing.T) {
@@ -54,7 +56,7 @@ func TestClientCredentials_TheOrganisationMakesAnotherGrant(t *testing.T) {
 	w := newWorld(t)
 	w.robot("reader", "ZohoCRM.modules.READ")
 	w.robot("abroad", "ZohoCRM.modules.READ")
-	w.writeRole("abroad", backend.RoleChange{SOID: ptr("ZohoCRM.7")})
+	w.writeRole("abroad", settings.RoleChange{SOID: ptr("ZohoCRM.7")})
 	require.NotEqual(t, w.read("reader").TokenID, w.read("abroad").TokenID)
 }
 
@@ -100,7 +102,7 @@ func TestClientCredentials_AfterAThrottleAnswerAllRolesOfTheClientAreSilent(t *t
 // Invariant 5: Zoho counts per client.
 func TestClientCredentials_NoRoleEvictsALeasedTokenOfAnother(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
 	w.sim.SetThrottle(throttleOff)
 	var leases []*backend.Issued
 	for i := range 10 {
@@ -124,7 +126,7 @@ func TestClientCredentials_NoRoleEvictsALeasedTokenOfAnother(t *testing.T) {
 func TestClientCredentials_ACrashDuringAMintNeverLetsALeasedTokenBeEvicted(t *testing.T) {
 	for k, crashed := 0, true; crashed; k++ {
 		w := newWorld(t)
-		w.configure(backend.ConfigChange{RequestBudget: ptr(100), RefreshAhead: ptr(false)})
+		w.configure(settings.ConfigChange{RequestBudget: ptr(100), RefreshAhead: ptr(false)})
 		w.sim.SetThrottle(throttleOff)
 		w.robot("reader", "ZohoCRM.modules.READ")
 		came := w.crashAfter(k)
@@ -151,20 +153,20 @@ func TestClientCredentials_ACrashDuringAMintNeverLetsALeasedTokenBeEvicted(t *te
 func TestClientCredentials_ARefusalIsExplainedAndRejectsTheWrite(t *testing.T) {
 	w := newWorld(t)
 	strict := w.sim.AddClient(zohosim.ClientSpec{RequireSOID: true})
-	own := func(change backend.RoleChange) backend.RoleChange {
+	own := func(change settings.RoleChange) settings.RoleChange {
 		change.GrantType, change.ClientID, change.ClientSecret = clientCredentials, &strict.ID, ptr(strict.Secret("us"))
 		return change
 	}
-	_, err := w.write("robot", own(backend.RoleChange{Scopes: &scopes}))
+	_, err := w.write("robot", own(settings.RoleChange{Scopes: &scopes}))
 	failed := grantError(t, err)
 	require.Equal(t, "missing_org_info", failed.Code)
 	require.Contains(t, failed.Error(), "Write soid to the role")
-	_, err = w.write("robot", own(backend.RoleChange{Scopes: ptr([]string{"nonsense"}), SOID: ptr("ZohoCRM.1")}))
+	_, err = w.write("robot", own(settings.RoleChange{Scopes: ptr([]string{"nonsense"}), SOID: ptr("ZohoCRM.1")}))
 	failed = grantError(t, err)
 	require.Equal(t, "invalid_scope", failed.Code)
 	require.Contains(t, failed.Error(), "ZohoCRM.modules.ALL")
 	require.Empty(t, slices.DeleteFunc(w.keys("roles/"), func(key string) bool { return key == "roles/crm-sync" }))
-	_, err = w.write("robot", own(backend.RoleChange{Scopes: &scopes, SOID: ptr("ZohoCRM.1")}))
+	_, err = w.write("robot", own(settings.RoleChange{Scopes: &scopes, SOID: ptr("ZohoCRM.1")}))
 	require.NoError(t, err)
 	asked := w.asked()
 	require.True(t, w.alive(w.read("robot")))
@@ -175,14 +177,14 @@ func TestClientCredentials_WrongScopesThatAreWrittenLeaveTheFormerRole(t *testin
 	w := newWorld(t)
 	w.robot("reader", "ZohoCRM.modules.READ")
 	lease := w.read("reader")
-	_, err := w.write("reader", backend.RoleChange{Scopes: ptr([]string{"nonsense"})})
+	_, err := w.write("reader", settings.RoleChange{Scopes: ptr([]string{"nonsense"})})
 	require.Equal(t, "invalid_scope", grantError(t, err).Code)
 	require.Equal(t, lease.TokenID, w.read("reader").TokenID)
 }
 
 func TestClientCredentials_FieldsThatDoNotFitAreRefusedUnasked(t *testing.T) {
 	w := newWorld(t)
-	for says, change := range map[string]backend.RoleChange{
+	for says, change := range map[string]settings.RoleChange{
 		"needs scopes":        {GrantType: clientCredentials},
 		"has no refresh_tok":  {GrantType: clientCredentials, Scopes: &scopes, RefreshToken: ptr("x")},
 		"soid belongs to":     {SOID: ptr("ZohoCRM.1"), RefreshToken: ptr("x")},
@@ -201,7 +203,7 @@ func TestClientCredentials_FieldsThatDoNotFitAreRefusedUnasked(t *testing.T) {
 			change.Scopes = &many
 		}
 		_, err := w.write("new", change)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad, says)
 		require.Contains(t, err.Error(), says)
 	}
@@ -211,7 +213,7 @@ func TestClientCredentials_FieldsThatDoNotFitAreRefusedUnasked(t *testing.T) {
 func TestClientCredentials_SwitchingToThemForgetsTheRefreshTokenAndBackNeedsANewOne(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
-	warnings, err := w.write("crm-sync", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
+	warnings, err := w.write("crm-sync", settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
 	require.NoError(t, err)
 	require.Contains(t, joined(warnings), "lives on at Zoho")
 	require.NotContains(t, w.stored("roles/")["roles/crm-sync"], w.refreshToken)
@@ -219,7 +221,7 @@ func TestClientCredentials_SwitchingToThemForgetsTheRefreshTokenAndBackNeedsANew
 	require.True(t, w.alive(lease))
 	require.NoError(t, w.release(lease))
 	require.False(t, w.alive(lease))
-	_, err = w.write("crm-sync", backend.RoleChange{GrantType: ptr(backend.GrantTypeRefreshToken)})
+	_, err = w.write("crm-sync", settings.RoleChange{GrantType: ptr(settings.GrantTypeRefreshToken)})
 	require.NoError(t, err)
 	require.ErrorContains(t, w.readError("crm-sync"), "no refresh token yet")
 }

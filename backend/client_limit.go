@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"fmt"
@@ -41,7 +43,7 @@ type ClientTokens struct {
 // refreshTokensOf counts the refresh tokens of a client. As long as there are few, or if people
 // have consented, whom nobody can tell apart, or if they are many more than one user can have,
 // it only counts them. The others it looks at, one by one.
-func (e *Engine) refreshTokensOf(ctx context.Context, client Pin) (*ClientTokens, error) {
+func (e *Engine) refreshTokensOf(ctx context.Context, client settings.Pin) (*ClientTokens, error) {
 	records, err := e.recordsOf(ctx, client)
 	if err != nil {
 		return &ClientTokens{}, err
@@ -113,7 +115,7 @@ func (e *Engine) isDead(ctx context.Context, quotaID string) (bool, error) {
 
 // isKnownDead reports whether Zoho has answered that a role's refresh token is dead; role may be
 // nil.
-func (e *Engine) isKnownDead(ctx context.Context, role *Role, config *Config) (bool, error) {
+func (e *Engine) isKnownDead(ctx context.Context, role *settings.Role, config *settings.Config) (bool, error) {
 	if role == nil {
 		return false, nil
 	}
@@ -126,7 +128,7 @@ func (e *Engine) isKnownDead(ctx context.Context, role *Role, config *Config) (b
 
 // manyRefreshTokensWarning says, from manyRefreshTokens on, how close the client of a
 // role is to Zoho's limit.
-func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]string, error) {
+func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *settings.Role) ([]string, error) {
 	tokens, err := e.refreshTokensOf(ctx, r.Pin)
 	if err != nil || tokens.Count < manyRefreshTokens {
 		return nil, err
@@ -145,7 +147,7 @@ func (e *Engine) manyRefreshTokensWarning(ctx context.Context, r *Role) ([]strin
 
 // selfClientWarning says that a consent cannot come back if all grant codes of a client
 // came without a redirect_uri, as those of a Self Client do.
-func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, error) {
+func (e *Engine) selfClientWarning(ctx context.Context, r *settings.Role) ([]string, error) {
 	records, err := e.recordsOf(ctx, r.Pin)
 	if err != nil {
 		return nil, err
@@ -164,8 +166,8 @@ func (e *Engine) selfClientWarning(ctx context.Context, r *Role) ([]string, erro
 }
 
 // groupByClient sorts the refresh tokens that count by client.
-func groupByClient(records map[string]*refreshtoken.Record) map[Pin]map[string]*refreshtoken.Record {
-	byClient := make(map[Pin]map[string]*refreshtoken.Record)
+func groupByClient(records map[string]*refreshtoken.Record) map[settings.Pin]map[string]*refreshtoken.Record {
+	byClient := make(map[settings.Pin]map[string]*refreshtoken.Record)
 	for id, r := range records {
 		if !r.CountsForClient() {
 			continue
@@ -186,7 +188,7 @@ func (e *Engine) Clients(ctx context.Context) (clients []*ClientTokens, err erro
 		return nil, err
 	}
 	byClient := groupByClient(records)
-	for _, pin := range slices.SortedFunc(maps.Keys(byClient), func(a, b Pin) int {
+	for _, pin := range slices.SortedFunc(maps.Keys(byClient), func(a, b settings.Pin) int {
 		return cmp.Or(cmp.Compare(a.AccountsURL, b.AccountsURL), cmp.Compare(a.ClientID, b.ClientID))
 	}) {
 		tokens, err := e.countTokens(ctx, byClient[pin])
@@ -204,6 +206,6 @@ func (t *ClientTokens) refuseTwentyFirst(code grantCode, app zoho.App) error {
 	if t.Count < mostRefreshTokens || t.manyUsers || code.redirectURI != "" || code.consent != nil || code.force {
 		return nil
 	}
-	return userErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user: the code came without a redirect_uri, so the client is a Self Client, which has one owner. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",
+	return settings.UserErrorf("The grant code was not used. This mount knows %d refresh tokens of client %s, Zoho lets a user have %d, and all of these are of one user: the code came without a redirect_uri, so the client is a Self Client, which has one owner. For one more Zoho would delete the oldest, whether or not it is in use: as far as this mount knows that of role %q, which it has had since %s. Deauthorize a role that is no longer needed (vault list -detailed <mount>/roles; vault write -f <mount>/roles/<name>/deauthorize), and get a new code; a role that is to get another refresh token can be that role itself. If the oldest one may die, write the code with force=true",
 		t.Count, app.ClientID, mostRefreshTokens, t.Oldest, t.OldestSince.UTC().Format(time.DateOnly))
 }

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"strings"
@@ -19,7 +21,7 @@ const (
 // role that uses it was written for one client at one Accounts server, and mints with no
 // other; one with a client of its own goes on.
 type clientMove struct {
-	from, to *Config
+	from, to *settings.Config
 	ending   []string // roles that can mint with from and not with to: the first few
 	count    int      // how many of them there are
 	partial  bool     // there are more roles than were looked at
@@ -30,8 +32,8 @@ func (m *clientMove) changesClient() bool {
 	return m.from.ClientID != "" && (m.from.ClientID != m.to.ClientID || m.from.AccountsURL() != m.to.AccountsURL())
 }
 
-func (m *clientMove) add(r *Role) {
-	if r.canMint(m.to) || !r.canMint(m.from) {
+func (m *clientMove) add(r *settings.Role) {
+	if r.CanMint(m.to) || !r.CanMint(m.from) {
 		return
 	}
 	m.count++
@@ -50,7 +52,7 @@ func (m *clientMove) refusal(force bool) error {
 	if m.count > 1 {
 		would = fmt.Sprintf("%d roles use the mount's client, and would hand out no access tokens any more (%s): they were written for", m.count, m.named())
 	}
-	return userErrorf("The config was not changed. %s client %s at %s. To use two clients on one mount, write client_id and client_secret to the roles of one of them; or enable the engine a second time, at another path. If it is meant, add force=true", would, m.from.ClientID, m.from.AccountsURL())
+	return settings.UserErrorf("The config was not changed. %s client %s at %s. To use two clients on one mount, write client_id and client_secret to the roles of one of them; or enable the engine a second time, at another path. If it is meant, add force=true", would, m.from.ClientID, m.from.AccountsURL())
 }
 
 // warnings names the roles that have ended.
@@ -82,7 +84,7 @@ func (m *clientMove) named() string {
 
 // moveClient finds the roles that end if the config from is replaced by to. If there are any,
 // it needs force: the error is a *UserError then.
-func (e *Engine) moveClient(ctx context.Context, from, to *Config, force bool) (*clientMove, error) {
+func (e *Engine) moveClient(ctx context.Context, from, to *settings.Config, force bool) (*clientMove, error) {
 	m := &clientMove{from: from, to: to}
 	if !m.changesClient() {
 		return m, nil

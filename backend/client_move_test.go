@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"strings"
 	"testing"
@@ -9,7 +11,6 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -50,7 +51,7 @@ func TestClientMove_ReadsNoRoleWhereTheClientStays(t *testing.T) {
 	w.addRoles(20)
 	w.restart()
 	w.storage.reading(func(key string) { require.NotContains(t, key, "roles/") })
-	w.configure(backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us")), RequestBudget: ptr(9)})
+	w.configure(settings.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us")), RequestBudget: ptr(9)})
 }
 
 func TestClientMove_ARoleThatCannotBeReadIsNoObstacle(t *testing.T) {
@@ -72,9 +73,9 @@ func TestClientMove_TheWayBackEndsTheRolesOfTheOtherClientAndNoOther(t *testing.
 	t.Parallel()
 	w := newWorld(t)
 	other := w.sim.AddClient(zohosim.ClientSpec{})
-	w.configure(backend.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
-	w.writeRole("of-other", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(other, "us", "user@example.com", scopes))})
-	back := backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))}
+	w.configure(settings.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
+	w.writeRole("of-other", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(other, "us", "user@example.com", scopes))})
+	back := settings.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))}
 	_, err := w.engine.WriteConfig(t.Context(), back)
 	require.ErrorContains(t, err, `Role "of-other" uses the mount's client`)
 	back.Force = true

@@ -1,12 +1,13 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -46,7 +47,7 @@ func TestClock_RequestsWhileItWasAheadCountForOneWindow(t *testing.T) {
 		require.Error(t, w.readError("crm-sync"), "they may have been a moment ago")
 		w.clock.Advance(11 * time.Minute)
 		w.read("crm-sync")
-		w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+		w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 		w.read("also")
 	}
 }

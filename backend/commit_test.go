@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"strings"
@@ -10,7 +12,6 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -34,7 +35,7 @@ func TestKill_IsNotTakenBackByALaterWriteThatFails(t *testing.T) {
 
 func TestRetire_SparesARoleWhoseClientIsGoneForTheMoment(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.reauthorize()
 	w.deleteConfig()
 	w.clock.Advance(4 * time.Minute)
@@ -44,7 +45,7 @@ func TestRetire_SparesARoleWhoseClientIsGoneForTheMoment(t *testing.T) {
 
 func TestRetire_SparesARoleThatCannotBeDecoded(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.NoError(t, w.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/books", Value: []byte("{")}))
 	w.restart()
 	w.reauthorize()
@@ -58,7 +59,7 @@ func TestRetire_GoesOnWhenTheRoleThatTookItUpCouldNotBeStored(t *testing.T) {
 	held := w.read("crm-sync")
 	w.reauthorize()
 	w.storage.failing(below("roles/books"))
-	_, err := w.engine.WriteRole(t.Context(), "books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	_, err := w.engine.WriteRole(t.Context(), "books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.ErrorIs(t, err, errDisk)
 	w.storage.failing(nil)
 	require.NoError(t, w.release(held))
@@ -73,7 +74,7 @@ func TestRetire_WaitsForARoleThatIsTakingItUp(t *testing.T) {
 	w.reauthorize()
 	require.True(t, w.formerLives())
 	finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
-		_, err := w.engine.WriteRole(t.Context(), "books", backend.RoleChange{RefreshToken: &w.refreshToken})
+		_, err := w.engine.WriteRole(t.Context(), "books", settings.RoleChange{RefreshToken: &w.refreshToken})
 		return err
 	})
 	require.NoError(t, w.release(held))
@@ -137,7 +138,7 @@ func (s *failsAfter) Get(ctx context.Context, key string) (*logical.StorageEntry
 
 func TestWriteRole_ThatIsWrittenIsNoErrorWhateverFailsAfterwards(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.storage.Storage = &failsAfter{Storage: w.storage.Storage, written: "roles/crm-sync", read: "roles/"}
 	_, err := w.writeCode("crm-sync", w.code())
 	require.NoError(t, err)
@@ -149,7 +150,7 @@ func TestDeauthorize_AsksZohoOnlyWhenTheEndOfItsTokensIsStored(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
 	w.storage.failing(below("refresh-tokens/"))
-	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, backend.Requester{})
+	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, settings.Requester{})
 	require.ErrorIs(t, err, errDisk)
 	require.ErrorContains(t, err, "was not deauthorized")
 	w.storage.failing(nil)
@@ -157,7 +158,7 @@ func TestDeauthorize_AsksZohoOnlyWhenTheEndOfItsTokensIsStored(t *testing.T) {
 	require.True(t, w.formerLives())
 	require.True(t, w.alive(lease))
 	require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
-	_, err = w.engine.Deauthorize(t.Context(), "crm-sync", false, backend.Requester{})
+	_, err = w.engine.Deauthorize(t.Context(), "crm-sync", false, settings.Requester{})
 	require.NoError(t, err)
 	require.False(t, w.formerLives())
 }
@@ -165,7 +166,7 @@ func TestDeauthorize_AsksZohoOnlyWhenTheEndOfItsTokensIsStored(t *testing.T) {
 func TestGrants_ThatNobodyNeedsAreForgotten(t *testing.T) {
 	w := newWorld(t)
 	for i := range 10 {
-		_, err := w.engine.WriteRole(t.Context(), "x", backend.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
+		_, err := w.engine.WriteRole(t.Context(), "x", settings.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
 		require.ErrorContains(t, err, "invalid_code")
 	}
 	for range 5 {
@@ -185,9 +186,9 @@ func TestGrants_ThatNobodyNeedsAreForgotten(t *testing.T) {
 
 func TestConsent_BegunBeforeTheRoleChangedDoesNotUndoTheChange(t *testing.T) {
 	for what, change := range map[string]func(*consentWorld){
-		"deauthorized": func(w *consentWorld) { _, _ = w.engine.Deauthorize(t.Context(), "desk", false, backend.Requester{}) },
+		"deauthorized": func(w *consentWorld) { _, _ = w.engine.Deauthorize(t.Context(), "desk", false, settings.Requester{}) },
 		"given other scopes": func(w *consentWorld) {
-			w.writeRole("desk", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.settings.READ"})})
+			w.writeRole("desk", settings.RoleChange{Scopes: ptr([]string{"ZohoCRM.settings.READ"})})
 		},
 		"authorized": func(w *consentWorld) { _, _ = w.complete(w.agreed()) },
 	} {

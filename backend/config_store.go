@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"net/url"
 	"strings"
@@ -10,14 +12,14 @@ import (
 )
 
 // Config returns the mount's config, or its defaults if none was written.
-func (e *Engine) Config(ctx context.Context) (*Config, error) {
+func (e *Engine) Config(ctx context.Context) (*settings.Config, error) {
 	return e.config.get(ctx, keyConfig, e.loadConfig)
 }
 
 // WriteConfig changes the config. The error is a *UserError if the change
 // cannot be made, a *GrantError if Zoho refuses the client secret, and then
 // nothing has changed.
-func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
+func (e *Engine) WriteConfig(ctx context.Context, change settings.ConfigChange) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeConfig(ctx, change)
 		e.report(EventConfigWrite, keyConfig, err)
@@ -25,7 +27,7 @@ func (e *Engine) WriteConfig(ctx context.Context, change ConfigChange) (warnings
 	})
 }
 
-func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings []string, err error) {
+func (e *Engine) writeConfig(ctx context.Context, change settings.ConfigChange) (warnings []string, err error) {
 	release, err := e.writes.Acquire(ctx, keyConfig)
 	if err != nil {
 		return nil, err
@@ -33,15 +35,15 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 	defer release()
 	old, err := e.Config(ctx)
 	if IsBroken(err) && change.ClientID == nil {
-		return nil, userErrorf("the stored config is damaged, so there is nothing that this write could keep: write it in full, with client_id and client_secret, or delete it")
+		return nil, settings.UserErrorf("the stored config is damaged, so there is nothing that this write could keep: write it in full, with client_id and client_secret, or delete it")
 	}
 	if old, err = orNone(old, err); err != nil {
 		return nil, err
 	}
 	if old == nil {
-		old = defaultConfig()
+		old = settings.DefaultConfig()
 	}
-	updated, warnings, err := change.apply(*old)
+	updated, warnings, err := change.Apply(*old)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +55,9 @@ func (e *Engine) writeConfig(ctx context.Context, change ConfigChange) (warnings
 		if err := e.checkCallback(updated.RedirectURI); err != nil {
 			return nil, err
 		}
-		warnings = append(warnings, callbackWarnings(updated.RedirectURI)...)
+		warnings = append(warnings, settings.CallbackWarnings(updated.RedirectURI)...)
 	}
-	if change.wantsTrial(*old, updated) {
+	if change.WantsTrial(*old, updated) {
 		tried, err := e.tryClient(ctx, old, &updated)
 		if err != nil {
 			return nil, err
@@ -77,13 +79,6 @@ func (e *Engine) tellMoved(m *clientMove) (warnings []string) {
 	return m.warnings()
 }
 
-// wantsTrial: a new secret of the client that roles use is tried before the one
-// that works is given up.
-func (ch ConfigChange) wantsTrial(old, updated Config) bool {
-	refused := ch.Verify != nil && !*ch.Verify
-	return !refused && ch.ClientSecret != nil && !updated.ClientSecret.IsZero() && !updated.ClientSecret.Equal(old.ClientSecret)
-}
-
 // DeleteConfig forgets the config and with it the mount's client. Roles with a
 // client of their own and all leases go on as before. If a role would end, it needs force:
 // the error is a *UserError then, and nothing has changed.
@@ -99,9 +94,9 @@ func (e *Engine) DeleteConfig(ctx context.Context, force bool) (warnings []strin
 		return nil, err
 	}
 	if old == nil {
-		old = defaultConfig()
+		old = settings.DefaultConfig()
 	}
-	move, err := e.moveClient(ctx, old, defaultConfig(), force)
+	move, err := e.moveClient(ctx, old, settings.DefaultConfig(), force)
 	if err != nil {
 		return nil, err
 	}
@@ -114,17 +109,17 @@ func (e *Engine) DeleteConfig(ctx context.Context, force bool) (warnings []strin
 
 // configEntry is the config as it is stored: with the secret.
 type configEntry struct {
-	Config
+	settings.Config
 	ClientSecret string `json:"client_secret,omitempty"`
 }
 
-func (e *Engine) loadConfig(ctx context.Context, key string) (*Config, error) {
+func (e *Engine) loadConfig(ctx context.Context, key string) (*settings.Config, error) {
 	s, err := get[configEntry](ctx, e.store, key)
 	if err != nil {
 		return nil, err
 	}
 	if s == nil {
-		return defaultConfig(), nil
+		return settings.DefaultConfig(), nil
 	}
 	s.Config.ClientSecret = secret.New(s.ClientSecret)
 	return &s.Config, nil
@@ -139,5 +134,5 @@ func (e *Engine) checkCallback(redirectURI string) error {
 	if mount == "" || redirectURI == "" || err == nil && strings.HasSuffix(u.Path, "/"+mount+"callback") {
 		return nil
 	}
-	return userErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
+	return settings.UserErrorf("redirect_uri does not end with the address of this mount's callback: write it as https://vault.example.com/v1/<mount>/callback, with your own server, and register exactly the same in Zoho's API console")
 }

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -68,11 +70,11 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(role.checkCanAsk(), config.checkCanComeBack(), e.checkCallback(config.RedirectURI)); err != nil {
+	if err := cmp.Or(role.CheckCanAsk(), config.CheckCanComeBack(), e.checkCallback(config.RedirectURI)); err != nil {
 		return nil, err // or the mount was moved since the address was written
 	}
 	asked := *role
-	if asked.Pin, err = role.consentPin(config); err != nil {
+	if asked.Pin, err = role.ConsentPin(config); err != nil {
 		return nil, err
 	}
 	entry := e.newConsent(role, asked.Pin, config)
@@ -97,7 +99,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	return &Authorization{
 		URL: zoho.ConsentURL(entry.AccountsURL, entry.ClientID, zoho.Consent{
 			RedirectURI: entry.RedirectURI, State: state, Scopes: role.Scopes,
-			ForOrg: entry.Consent == ConsentOrg, SOID: entry.SOID,
+			ForOrg: entry.Consent == settings.ConsentOrg, SOID: entry.SOID,
 		}),
 		ExpiresAt: expires,
 		Warnings:  warnings,
@@ -106,7 +108,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 
 // consentWarnings tells whoever begins to ask what a consent brings. asked is the role as it will
 // be with it.
-func (e *Engine) consentWarnings(ctx context.Context, role, asked *Role) (warnings []string, err error) {
+func (e *Engine) consentWarnings(ctx context.Context, role, asked *settings.Role) (warnings []string, err error) {
 	if role.IsAuthorized() {
 		warnings = []string{fmt.Sprintf("role %q is authorized already: when a person agrees, its present refresh token is revoked at Zoho as soon as nobody leases its access tokens and no other role has it. If another program uses it, that program loses it", role.Name)}
 	}
@@ -140,7 +142,7 @@ func (e *Engine) consentPrefix(role string) string {
 	return prefixConsent + e.fingerprint("consents of", role) + "/"
 }
 
-func (e *Engine) scopesID(r *Role) string { return e.fingerprint("scopes", r.Scopes...) }
+func (e *Engine) scopesID(r *settings.Role) string { return e.fingerprint("scopes", r.Scopes...) }
 
 // findConsent returns the key of the pending authorization of a state.
 func (e *Engine) findConsent(ctx context.Context, state string) (key string, err error) {

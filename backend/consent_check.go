@@ -1,34 +1,16 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
-	"strings"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 
-// checkCanAsk fails if a person cannot be asked for the role's consent.
-func (r *Role) checkCanAsk() error {
-	switch {
-	case r.GrantType != GrantTypeRefreshToken:
-		return userErrorf("role %q mints with client_credentials, for which nobody has to consent", r.Name)
-	case len(r.Scopes) == 0:
-		return userErrorf("role %q has no scopes to ask for; write them first: vault write <mount>/roles/%s scopes=ZohoCRM.modules.ALL", r.Name, r.Name)
-	}
-	return nil
-}
-
-// checkCanComeBack fails if nobody could come back from Zoho's page.
-func (c *Config) checkCanComeBack() error {
-	if c.RedirectURI != "" {
-		return nil
-	}
-	return userErrorf("the mount has no redirect_uri; write the address of its callback to <mount>/config, for example https://vault.example.com/v1/<mount>/callback, and register the same in Zoho's API console. If no browser reaches this Vault, give the role a client of the type Non-browser Mobile Applications, and write method=device")
-}
-
 // newConsent notes what the role asks for, to be compared with when the person comes
 // back.
-func (e *Engine) newConsent(role *Role, pin Pin, config *Config) consentEntry {
+func (e *Engine) newConsent(role *settings.Role, pin settings.Pin, config *settings.Config) consentEntry {
 	return consentEntry{
 		Role: role.Name, AccountsURL: pin.AccountsURL, ClientID: pin.ClientID, RedirectURI: config.RedirectURI,
 		QuotaID: e.quotaID(role), ScopesID: e.scopesID(role), Consent: role.Consent, SOID: role.SOID,
@@ -39,26 +21,26 @@ func (e *Engine) newConsent(role *Role, pin Pin, config *Config) consentEntry {
 // belongs to one Accounts server, so an account elsewhere cannot be served,
 // whatever the callback says.
 // Source: zoho.com/accounts/protocol/oauth/multi-dc/client-authorization.html.
-func (c *consentEntry) check(callback Callback, asked *Role) error {
+func (c *consentEntry) check(callback Callback, asked *settings.Role) error {
 	switch {
 	case zoho.IsDenied(callback.Error):
 		return consentErrorf(ConsentDenied, "Zoho was not given consent: it was denied, or asked for more than ten times in ten minutes. Nothing has changed")
 	case zoho.IsOutage(callback.Error):
 		return &GrantError{Kind: zoho.BadAnswer, Code: callback.Error, Text: fmt.Sprintf("Zoho reports an error of its own, and nobody's consent arrived. Nothing has changed, and nothing of role %q has to be corrected.", c.Role)}
 	case zoho.BlamesScopes(callback.Error):
-		return consentErrorf(ConsentScopesRefused, "Zoho refused the scopes that role %q asks for: %s. Nothing has changed. One of them is unknown, or not allowed for this client", c.Role, asked.namedScopes())
+		return consentErrorf(ConsentScopesRefused, "Zoho refused the scopes that role %q asks for: %s. Nothing has changed. One of them is unknown, or not allowed for this client", c.Role, asked.NamedScopes())
 	case callback.Error != "":
 		return consentErrorf(ConsentSettingsRefused, "Zoho ended the authorization with an error. Nothing has changed. Check client_id, scopes and redirect_uri of role %q against Zoho's API console", c.Role)
 	case callback.Code == "":
 		return consentErrorf(ConsentOddAnswer, "Zoho sent no grant code. Nothing has changed")
 	}
-	if err := checkText("code", callback.Code, maxFieldLength); err != nil {
+	if err := settings.CheckText("code", callback.Code, settings.MaxFieldLength); err != nil {
 		return consentErrorf(ConsentOddAnswer, "%v", err)
 	}
 	if !zoho.IsToken(callback.Code) {
 		return consentErrorf(ConsentOddAnswer, "The code in the address is none of Zoho's. Nothing was sent there, and nothing has changed")
 	}
-	if forOrg, known := zoho.ConsentedForOrg(c.ClientID, callback.Code); known && forOrg != (c.Consent == ConsentOrg) {
+	if forOrg, known := zoho.ConsentedForOrg(c.ClientID, callback.Code); known && forOrg != (c.Consent == settings.ConsentOrg) {
 		return c.ofTheOtherKind()
 	}
 	return c.checkHome(callback)
@@ -69,7 +51,7 @@ func (c *consentEntry) check(callback Callback, asked *Role) error {
 // and one of an organisation does not end when the role's operator means it to.
 func (c *consentEntry) ofTheOtherKind() error {
 	asked, came := "a person's consent for their own account", "an administrator's for an organisation"
-	if c.Consent == ConsentOrg {
+	if c.Consent == settings.ConsentOrg {
 		asked, came = came, asked
 	}
 	return consentErrorf(ConsentOtherKind, "Role %q asks for %s, and this is %s: the address of the consent page was changed. The grant code was not used, and nothing has changed", c.Role, asked, came)
@@ -104,30 +86,18 @@ func (c *consentEntry) elsewhere(home zoho.DataCenter) error {
 		asked = dc.Name
 	}
 	text := fmt.Sprintf("This Zoho account is in data centre %s (%s), and role %q belongs to %s. Nothing has changed", home.Name, home.AccountsURL, c.Role, c.AccountsURL)
-	return &consentError{UserError: UserError{text}, outcome: ConsentOtherDataCenter, home: home.Name, asked: asked}
-}
-
-// namedScopes are the scopes of the role, or the first of them, for a sentence.
-func (r *Role) namedScopes() string {
-	const shown = 10
-	if r == nil {
-		return "the role is deleted by now"
-	}
-	if more := len(r.Scopes) - shown; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(r.Scopes[:shown], ", "), more)
-	}
-	return strings.Join(r.Scopes, ", ")
+	return &consentError{UserError: settings.UserError{Text: text}, outcome: ConsentOtherDataCenter, home: home.Name, asked: asked}
 }
 
 // stillFits fails if the role is another by now than the one that was asked for:
 // what a person agreed to then must not undo what was written since.
-func (e *Engine) stillFits(c *consentEntry, role *Role, config *Config) error {
-	asked := Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}
+func (e *Engine) stillFits(c *consentEntry, role *settings.Role, config *settings.Config) error {
+	asked := settings.Pin{AccountsURL: c.AccountsURL, ClientID: c.ClientID}
 	var changed string
 	switch {
 	case role == nil:
 		changed = "deleted or damaged"
-	case !role.isAt(asked, config):
+	case !role.IsAt(asked, config):
 		changed = "changed to another client or Accounts server"
 	case e.quotaID(role) != c.QuotaID:
 		changed = "authorized, deauthorized or given other credentials"

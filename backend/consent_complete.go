@@ -1,7 +1,10 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
+	"errors"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -74,16 +77,16 @@ func (e *Engine) completeConsent(ctx context.Context, callback Callback) (given 
 		return nil, nil, errStaleConsent()
 	}
 	given = &givenConsent{consentEntry: pending, key: key, callback: callback}
-	warnings, err = e.WriteRole(ctx, pending.Role, RoleChange{consent: given})
+	warnings, err = e.writeGiven(ctx, pending.Role, given)
 	return given, warnings, err
 }
 
 // reportConsent logs what became of a consent, and sends an event.
 func (e *Engine) reportConsent(c Consent, warnings []string, err error) {
-	_, bad := asError[*UserError](err)
+	_, bad := errors.AsType[*settings.UserError](err)
 	switch {
 	case err == nil:
-		for _, warning := range distinct(append(warnings, c.Doubts...)) { // the page has the doubts alone: warnings name other roles
+		for _, warning := range settings.Distinct(append(warnings, c.Doubts...)) { // the page has the doubts alone: warnings name other roles
 			e.log().Warn("a role was authorized, but", "role", c.Role, "warning", warning)
 		}
 		e.log().Info("a role was authorized", "role", c.Role)
@@ -100,7 +103,7 @@ func (e *Engine) reportConsent(c Consent, warnings []string, err error) {
 // describe says what a consent that was given has brought.
 func (c *givenConsent) describe(consent *Consent) {
 	consent.Account, consent.Granted, consent.Asked, consent.SOID = c.account, c.granted, c.asked, c.SOID
-	if c.Consent == ConsentOrg {
+	if c.Consent == settings.ConsentOrg {
 		consent.Outcome = ConsentGivenForOrg
 	}
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,21 +50,21 @@ func (e *Engine) authorizeDevice(ctx context.Context, name string) (*DeviceAutho
 	if err != nil {
 		return nil, err
 	}
-	if err := role.checkCanAskWithCode(); err != nil {
+	if err := role.CheckCanAskWithCode(); err != nil {
 		return nil, err
 	}
 	if err := e.checkRoomForDevice(ctx, name); err != nil {
 		return nil, err
 	}
 	asked := *role
-	if asked.Pin, err = role.consentPin(config); err != nil {
+	if asked.Pin, err = role.ConsentPin(config); err != nil {
 		return nil, err
 	}
 	warnings, err := e.consentWarnings(ctx, role, &asked)
 	if err != nil {
 		return nil, err
 	}
-	app, err := asked.app(config)
+	app, err := asked.App(config)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (e *Engine) authorizeDevice(ctx context.Context, name string) (*DeviceAutho
 	start, err := e.startDevice(ctx, x)
 	if err != nil {
 		e.log().Warn("could not begin an authorization with a user code", "role", name, "error", err)
-		return nil, asked.tellWhoseClient(err)
+		return nil, tellWhoseClient(&asked, err)
 	}
 	entry.Device = device.Begin(start.DeviceCode, x.asked, start.Interval, start.Life)
 	if err := e.store.put(ctx, prefixDevices+name, entry); err != nil {
@@ -89,14 +90,6 @@ func (e *Engine) authorizeDevice(ctx context.Context, name string) (*DeviceAutho
 		UserCode: start.UserCode, VerificationURL: start.VerificationURL, ExpiresAt: entry.Device.ExpiresAt,
 		ClientID: app.ClientID, Warnings: warnings,
 	}, nil
-}
-
-// checkCanAskWithCode fails if no person can be asked with a user code.
-func (r *Role) checkCanAskWithCode() error {
-	if r.Consent == ConsentOrg {
-		return userErrorf("role %q asks for the consent of an organisation, for which Zoho has no user codes: use method=browser, or write consent=user", r.Name)
-	}
-	return r.checkCanAsk()
 }
 
 // checkRoomForDevice fails if too many consents with user codes are pending.
@@ -142,7 +135,7 @@ func (e *Engine) startDevice(ctx context.Context, x *exchange) (start zoho.Devic
 			if failed == nil {
 				return nil
 			}
-			if refused, ok := asError[*zoho.Error](failed); ok && refused.Kind.Definite() {
+			if refused, ok := errors.AsType[*zoho.Error](failed); ok && refused.Kind.Definite() {
 				if err := e.countRefusal(ctx, x.role.Name, x.config); err != nil {
 					return err
 				}
@@ -196,7 +189,7 @@ func (e *Engine) doPollDevice(ctx context.Context, role string) error {
 		return nil
 	}
 	given := &givenConsent{consentEntry: &entry.consentEntry, key: prefixDevices + role, device: entry}
-	warnings, err := e.WriteRole(ctx, role, RoleChange{consent: given})
+	warnings, err := e.writeGiven(ctx, role, given)
 	if !given.found && outcomeOf(err) == ConsentLinkInvalid {
 		return nil // another poll, or a new consent, was faster
 	}

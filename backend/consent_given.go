@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"strings"
@@ -18,12 +20,12 @@ import (
 // others. Fewer scopes than the role asks for give nobody more than is meant: of those it
 // is warned.
 func (x *exchange) checkScopes() error {
-	more := without(x.Scopes, x.role.Scopes)
+	more := settings.Without(x.Scopes, x.role.Scopes)
 	if len(x.role.Scopes) == 0 || len(more) == 0 {
 		return nil
 	}
 	return &GrantError{Kind: zoho.Misconfigured, outcome: ConsentMoreScopes, Text: fmt.Sprintf(
-		"Zoho granted %s, which role %q does not ask for: whoever agreed, or made the code, has asked Zoho for other scopes than those of the role. So the role does not take it. If these are the right scopes, write them to the role's scopes.", listed(more), x.role.Name)}
+		"Zoho granted %s, which role %q does not ask for: whoever agreed, or made the code, has asked Zoho for other scopes than those of the role. So the role does not take it. If these are the right scopes, write them to the role's scopes.", settings.Listed(more), x.role.Name)}
 }
 
 // checkPerson refuses the consent of another account than the one that the role expects. An
@@ -51,11 +53,11 @@ func (x *exchange) checkPerson() error {
 
 // doubts tells what the consent that a role works with has not brought, and what nobody can
 // tell of it. granted is what Zoho says that it granted.
-func (e *Engine) doubts(ctx context.Context, r *Role, granted []string) ([]string, error) {
+func (e *Engine) doubts(ctx context.Context, r *settings.Role, granted []string) ([]string, error) {
 	if r.RefreshToken.IsZero() {
 		return nil, nil
 	}
-	doubts := append(r.accountWarnings(), r.scopeWarnings(granted)...)
+	doubts := append(r.AccountWarnings(), r.ScopeWarnings(granted)...)
 	if len(r.Scopes) == 0 {
 		return doubts, nil
 	}
@@ -66,7 +68,7 @@ func (e *Engine) doubts(ctx context.Context, r *Role, granted []string) ([]strin
 	if len(granted) == 0 {
 		doubts = append(doubts, "Zoho did not say which scopes it granted, so it cannot be told whether the person who consented has changed them: the role's tokens may do more, or less, than the role asks for")
 	}
-	if r.AuthorizedAs.Name == "" && (asksForScope(r.Scopes, zoho.ScopeProfile) || asksForScope(r.Scopes, zoho.ScopeEmail)) {
+	if r.AuthorizedAs.Name == "" && (settings.AsksForScope(r.Scopes, zoho.ScopeProfile) || settings.AsksForScope(r.Scopes, zoho.ScopeEmail)) {
 		doubts = append(doubts, "Zoho did not say whose account was authorized, although the role asks for that: the person who consented may have taken the scope for it away")
 	}
 	return doubts, nil

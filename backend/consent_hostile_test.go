@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -72,7 +74,7 @@ func TestConsent_NoRequestReachesAnyServerButThePinnedOne(t *testing.T) {
 		callback.AccountsServer = server
 		before := len(w.sim.Requests())
 		_, err := w.complete(callback)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad, server)
 		require.NotContains(t, err.Error(), "evil")
 		require.Contains(t, err.Error(), "othing has changed")
@@ -98,14 +100,14 @@ func TestConsent_LocationNeverChoosesTheServer(t *testing.T) {
 		"eu": "data centre eu", "xx": "none of Zoho's", "https://evil.example": "none of Zoho's", strings.Repeat("e", 1<<16): "none of Zoho's",
 	} {
 		w := newConsentWorld(t)
-		w.writeRole("desk", backend.RoleChange{DataCenter: ptr("jp"), ClientSecret: ptr("of-jp")})
+		w.writeRole("desk", settings.RoleChange{DataCenter: ptr("jp"), ClientSecret: ptr("of-jp")})
 		w.refused(backend.Callback{State: w.authorize().Query().Get("state"), Code: "1000.a.b", Location: location}, says)
 	}
 }
 
 func TestConsent_OfAPersonInAnotherDataCenterSaysWhatToDo(t *testing.T) {
 	w := newConsentWorld(t)
-	w.writeRole("desk", backend.RoleChange{DataCenter: ptr("jp"), ClientSecret: ptr("of-jp")})
+	w.writeRole("desk", settings.RoleChange{DataCenter: ptr("jp"), ClientSecret: ptr("of-jp")})
 	callback := backend.Callback{State: w.authorize().Query().Get("state"), Code: "1000.a.b", Location: "eu", AccountsServer: "https://accounts.zoho.eu"}
 	w.refused(callback, "data_center=eu client_id=... client_secret=...")
 }
@@ -120,27 +122,27 @@ func TestConsent_CannotTouchARoleThatIsAnotherByNow(t *testing.T) {
 	t.Run("of another client", func(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
-		w.writeRole("desk", w.own(backend.RoleChange{}))
+		w.writeRole("desk", w.own(settings.RoleChange{}))
 		w.refused(callback, "has been changed to another client or Accounts server")
 	})
 	t.Run("of another data centre", func(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
-		w.writeRole("desk", backend.RoleChange{DataCenter: ptr("eu"), ClientSecret: ptr("of-eu")})
+		w.writeRole("desk", settings.RoleChange{DataCenter: ptr("eu"), ClientSecret: ptr("of-eu")})
 		w.refused(callback, "has been changed to another client or Accounts server")
 	})
 	t.Run("of another grant type", func(t *testing.T) {
 		w := newConsentWorld(t)
 		callback := w.agreed()
-		w.writeRole("desk", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials)})
+		w.writeRole("desk", settings.RoleChange{GrantType: ptr(settings.GrantTypeClientCredentials)})
 		w.refused(callback, "given other credentials")
 	})
 	t.Run("of a client that the mount has no longer", func(t *testing.T) {
 		w := newConsentWorld(t)
-		w.writeRole("crm-sync", backend.RoleChange{Scopes: &scopes})
+		w.writeRole("crm-sync", settings.RoleChange{Scopes: &scopes})
 		begun, err := w.engine.Authorize(t.Context(), "crm-sync")
 		require.NoError(t, err)
-		w.configure(backend.ConfigChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us"))})
+		w.configure(settings.ConfigChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us"))})
 		_, state, _ := strings.Cut(begun.URL, "state=")
 		w.refused(backend.Callback{State: state, Code: "1000.a.b"}, "has been changed to another client or Accounts server")
 	})
@@ -150,7 +152,7 @@ func TestConsent_CannotTouchARoleThatIsAnotherByNow(t *testing.T) {
 // when the mount has moved on.
 func TestConsent_IsExchangedAtTheRolesServerThoughTheMountHasMoved(t *testing.T) {
 	w := newConsentWorld(t)
-	w.configure(backend.ConfigChange{AccountsURL: ptr("https://accounts.example.com"), ClientID: ptr("1000.X"), ClientSecret: ptr("y")})
+	w.configure(settings.ConfigChange{AccountsURL: ptr("https://accounts.example.com"), ClientID: ptr("1000.X"), ClientSecret: ptr("y")})
 	_, err := w.complete(w.agreed())
 	require.NoError(t, err)
 	require.True(t, w.alive(w.read("desk")))

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"net/url"
 	"testing"
@@ -29,7 +31,7 @@ func (w *world) stateFor(role string) string {
 func (w *consentWorld) desks(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
-		w.writeRole(name, backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: &scopes})
+		w.writeRole(name, settings.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: &scopes})
 	}
 }
 
@@ -55,17 +57,17 @@ func TestConsent_JunkCodesOfOnePersonKeepNobodyElseFromConsenting(t *testing.T) 
 // Invariant 15: a team that may write one role names the client of the others, with a
 // secret that it makes up.
 func TestExchange_JunkWithAGuessedSecretKeepsNobodyFromACodeOrAFirstToken(t *testing.T) {
-	for name, evil := range map[string]func(*world, int) backend.RoleChange{
-		"codes": func(w *world, i int) backend.RoleChange {
-			return w.evilTwin(backend.RoleChange{Code: ptr(fmt.Sprintf("1000.bogus.%d", i))})
+	for name, evil := range map[string]func(*world, int) settings.RoleChange{
+		"codes": func(w *world, i int) settings.RoleChange {
+			return w.evilTwin(settings.RoleChange{Code: ptr(fmt.Sprintf("1000.bogus.%d", i))})
 		},
-		"client_credentials": func(w *world, i int) backend.RoleChange {
-			change := w.evilTwin(backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
+		"client_credentials": func(w *world, i int) settings.RoleChange {
+			change := w.evilTwin(settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
 			change.ClientSecret = ptr(fmt.Sprintf("guess-%d", i))
 			return change
 		},
-		"the mount's own client": func(_ *world, i int) backend.RoleChange {
-			return backend.RoleChange{Code: ptr(fmt.Sprintf("1000.bogus.%d", i))}
+		"the mount's own client": func(_ *world, i int) settings.RoleChange {
+			return settings.RoleChange{Code: ptr(fmt.Sprintf("1000.bogus.%d", i))}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +97,7 @@ func TestExchange_GuessedSecretsOfAClientHaveAShareOfTheirOwn(t *testing.T) {
 	junk := func(roles ...string) {
 		for i := range 40 {
 			role := roles[i%len(roles)]
-			_, _ = w.write(role, backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(guess), Code: ptr("1000.bogus.code"), RedirectURI: ptr(callbackURL)})
+			_, _ = w.write(role, settings.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(guess), Code: ptr("1000.bogus.code"), RedirectURI: ptr(callbackURL)})
 			w.clock.Advance(15 * time.Second)
 		}
 	}
@@ -104,7 +106,7 @@ func TestExchange_GuessedSecretsOfAClientHaveAShareOfTheirOwn(t *testing.T) {
 	require.NoError(t, err, "nothing has ever worked with this secret")
 	junk("evil", "worse", "worst")
 	before := w.asked()
-	_, err = w.write("worst", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(guess), Code: ptr("1000.bogus.code"), RedirectURI: ptr(callbackURL)})
+	_, err = w.write("worst", settings.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(guess), Code: ptr("1000.bogus.code"), RedirectURI: ptr(callbackURL)})
 	require.ErrorContains(t, err, "client secrets that never worked")
 	require.Equal(t, before, w.asked())
 	w.desks("other")
@@ -159,7 +161,7 @@ func TestConsent_ThatComesBackTooEarlyAndIsTooOldLaterSaysToBeginAgain(t *testin
 	}
 	w.clock.Advance(time.Minute)
 	_, err := w.complete(w.decide(page.String(), "accept"))
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, err, &bad, "another consent has been given since")
 
 	page = w.authorize()

@@ -1,6 +1,9 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -207,7 +210,7 @@ func (o ConsentOutcome) Texts() ConsentTexts { //nolint:funlen // one table: no 
 
 // consentError is a consent that is not taken, and for which Zoho was not asked.
 type consentError struct {
-	UserError
+	settings.UserError
 	outcome     ConsentOutcome
 	home, asked string // data centres, of ConsentOtherDataCenter
 }
@@ -215,7 +218,7 @@ type consentError struct {
 func (e *consentError) Unwrap() error { return &e.UserError }
 
 func consentErrorf(outcome ConsentOutcome, format string, args ...any) error {
-	return &consentError{UserError: UserError{fmt.Sprintf(format, args...)}, outcome: outcome}
+	return &consentError{UserError: settings.UserError{Text: fmt.Sprintf(format, args...)}, outcome: outcome}
 }
 
 // outcomeOf is the outcome of a consent, by why it has failed.
@@ -223,13 +226,13 @@ func outcomeOf(err error) ConsentOutcome {
 	if err == nil {
 		return ConsentGiven
 	}
-	if ended, ok := asError[*consentError](err); ok {
+	if ended, ok := errors.AsType[*consentError](err); ok {
 		return ended.outcome
 	}
-	if _, bad := asError[*UserError](err); bad { // the role or the config lacks something
+	if _, bad := errors.AsType[*settings.UserError](err); bad { // the role or the config lacks something
 		return ConsentSettingsRefused
 	}
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	if !ok {
 		return ConsentFailedInVault
 	}
@@ -252,8 +255,8 @@ func outcomeOf(err error) ConsentOutcome {
 // causeOf is what an operator reads of a failure. One that is no answer of the engine's, such
 // as one of storage, is in the log alone.
 func causeOf(err error) string {
-	_, bad := asError[*UserError](err)
-	if _, failed := asError[*GrantError](err); bad || failed {
+	_, bad := errors.AsType[*settings.UserError](err)
+	if _, failed := errors.AsType[*GrantError](err); bad || failed {
 		return err.Error()
 	}
 	return ""
@@ -264,10 +267,10 @@ func causeOf(err error) string {
 func (e *Engine) textsFor(outcome ConsentOutcome, role string, err error) ConsentTexts {
 	const throttled = 10 * time.Minute // Zoho's, where it does not say for how long
 	wait, where := throttled, &consentError{}
-	if ended, ok := asError[*consentError](err); ok {
+	if ended, ok := errors.AsType[*consentError](err); ok {
 		where = ended
 	}
-	if failed, ok := asError[*GrantError](err); ok && !failed.RetryAt.IsZero() {
+	if failed, ok := errors.AsType[*GrantError](err); ok && !failed.RetryAt.IsZero() {
 		wait = failed.RetryAt.Sub(e.now())
 	}
 	if role == "" {

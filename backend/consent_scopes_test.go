@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"net/url"
 	"testing"
 	"time"
@@ -144,11 +146,11 @@ func TestConsent_ThatIsRefusedLosesNoRefreshToken(t *testing.T) {
 
 func TestConsent_FromThePageForTheOthersIsRefused(t *testing.T) {
 	t.Parallel()
-	for asked, path := range map[string]string{backend.ConsentUser: "/oauth/v2/org/auth", backend.ConsentOrg: "/oauth/v2/auth"} {
+	for asked, path := range map[string]string{settings.ConsentUser: "/oauth/v2/org/auth", settings.ConsentOrg: "/oauth/v2/auth"} {
 		t.Run(asked, func(t *testing.T) {
 			t.Parallel()
 			w := newConsentWorld(t)
-			w.writeRole("desk", backend.RoleChange{Consent: &asked})
+			w.writeRole("desk", settings.RoleChange{Consent: &asked})
 			w.refused(w.edited(func(page *url.URL, _ url.Values) { page.Path = path }), "the address of the consent page was changed")
 			require.Empty(t, w.keys("consents/"))
 		})
@@ -159,7 +161,7 @@ func TestConsent_FromThePageForTheOthersIsRefused(t *testing.T) {
 func TestConsent_OfAClientForOrganisationsIsTakenWhateverItsCodeBeginsWith(t *testing.T) {
 	t.Parallel()
 	w := newConsentWorld(t)
-	w.writeRole("desk", backend.RoleChange{ClientID: ptr("1005.ABC"), ClientSecret: ptr(guess)})
+	w.writeRole("desk", settings.RoleChange{ClientID: ptr("1005.ABC"), ClientSecret: ptr(guess)})
 	_, err := w.complete(backend.Callback{State: w.stateFor("desk"), Code: "1005.ab.cd"})
 	require.Equal(t, "invalid_client", grantError(t, err).Code, "Zoho was asked")
 }
@@ -186,7 +188,7 @@ func TestConsent_WithAnotherClientAddressOrKindOfAccessBringsNothing(t *testing.
 		w := newConsentWorld(t)
 		const other = "https://app.example.com/back"
 		web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{callbackURL, other}})
-		w.writeRole("desk", backend.RoleChange{ClientID: &web.ID, ClientSecret: ptr(web.Secret("us"))})
+		w.writeRole("desk", settings.RoleChange{ClientID: &web.ID, ClientSecret: ptr(web.Secret("us"))})
 		code := w.sim.Code(web, "us", zohosim.CodeSpec{Scopes: scopes, RedirectURI: other, PromptConsent: true})
 		_, err := w.complete(backend.Callback{State: w.stateFor("desk"), Code: code})
 		require.Equal(t, "invalid_redirect_uri", grantError(t, err).Code)

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,8 +34,8 @@ func newConsentWorld(t *testing.T) *consentWorld {
 func (w *consentWorld) addDesk() {
 	w.t.Helper()
 	w.web = w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{callbackURL}})
-	w.configure(backend.ConfigChange{RedirectURI: ptr(callbackURL)})
-	w.writeRole("desk", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
+	w.configure(settings.ConfigChange{RedirectURI: ptr(callbackURL)})
+	w.writeRole("desk", settings.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
 }
 
 func (w *consentWorld) authorize() *url.URL {
@@ -80,7 +82,7 @@ func (w *consentWorld) refused(callback backend.Callback, says string) {
 	w.settle() // an exchange before may still end the former refresh token
 	before, roles := len(w.sim.Requests()), w.stored("roles/")
 	consent, err := w.engine.CompleteConsent(w.t.Context(), callback)
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(w.t, err, &bad)
 	require.Contains(w.t, readByOperator(consent), says)
 	for _, hostile := range []string{callback.Code, callback.State} {
@@ -124,13 +126,13 @@ func TestConsent_TheURLIsAtTheRolesServerAndAsksForOfflineAccess(t *testing.T) {
 
 func TestConsent_TheURLIsAtTheRolesDataCenterWhateverTheMounts(t *testing.T) {
 	w := newConsentWorld(t)
-	w.writeRole("desk", backend.RoleChange{DataCenter: ptr("jp"), ClientSecret: ptr("of-jp")})
+	w.writeRole("desk", settings.RoleChange{DataCenter: ptr("jp"), ClientSecret: ptr("of-jp")})
 	require.Equal(t, "accounts.zoho.jp", w.authorize().Host)
 }
 
 func TestConsent_ThatIsGivenAuthorizesTheRole(t *testing.T) {
 	w := newConsentWorld(t)
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, w.readError("desk"), &bad)
 	require.Contains(t, bad.Error(), "roles/desk/authorize")
 	w.restart() // the state outlives a restart
@@ -149,14 +151,14 @@ func TestConsent_ThatIsGivenAuthorizesTheRole(t *testing.T) {
 
 func TestConsent_CannotBeBegunWhereItCouldNotEnd(t *testing.T) {
 	w := newConsentWorld(t)
-	w.writeRole("robot", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials), Scopes: &scopes})
+	w.writeRole("robot", settings.RoleChange{GrantType: ptr(settings.GrantTypeClientCredentials), Scopes: &scopes})
 	for role, says := range map[string]string{"nobody": "does not exist", "crm-sync": "no scopes", "robot": "client_credentials", "../x": "not a role name"} {
 		_, err := w.engine.Authorize(t.Context(), role)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 		require.Contains(t, err.Error(), says)
 	}
-	w.configure(backend.ConfigChange{RedirectURI: ptr("")})
+	w.configure(settings.ConfigChange{RedirectURI: ptr("")})
 	_, err := w.engine.Authorize(t.Context(), "desk")
 	require.ErrorContains(t, err, "redirect_uri")
 	require.Empty(t, w.keys("consents/"))
@@ -234,7 +236,7 @@ func TestConsent_OfARoleThatWasDeletedDoesNotCompleteOneOfTheSameName(t *testing
 	w := newConsentWorld(t)
 	came := w.agreed()
 	w.deleteRole("desk")
-	w.writeRole("desk", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL"})})
+	w.writeRole("desk", settings.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL"})})
 	w.refused(came, "not valid")
 }
 
@@ -242,7 +244,7 @@ func TestAuthorize_OfASelfClientWarns(t *testing.T) {
 	w := newConsentWorld(t)
 	_, err := w.writeCode("self", w.code())
 	require.NoError(t, err)
-	w.writeRole("self", backend.RoleChange{Scopes: &scopes})
+	w.writeRole("self", settings.RoleChange{Scopes: &scopes})
 	begun, err := w.engine.Authorize(t.Context(), "self")
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(begun.Warnings, "\n"), "a Self Client has no redirect URI")

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,23 +14,23 @@ import (
 func crashesOfOperators() []crashCase {
 	return []crashCase{
 		{name: "config write", do: func(w *world) error {
-			_, err := w.engine.WriteConfig(w.t.Context(), backend.ConfigChange{MinTTL: ptr(time.Minute)})
+			_, err := w.engine.WriteConfig(w.t.Context(), settings.ConfigChange{MinTTL: ptr(time.Minute)})
 			return err
 		}},
 		{name: "role write", do: func(w *world) error {
-			_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+			_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 			return err
 		}},
 		{name: "role replaced", do: func(w *world) error {
-			_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent()), Verify: ptr(false)})
+			_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent()), Verify: ptr(false)})
 			return err
 		}},
 		{name: "role write with verify", do: func(w *world) error {
-			_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+			_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 			return err
 		}},
 		{name: "exclusive role write with verify", do: func(w *world) error {
-			_, err := w.write("own", backend.RoleChange{RefreshToken: ptr(w.consent()), Exclusive: ptr(true)})
+			_, err := w.write("own", settings.RoleChange{RefreshToken: ptr(w.consent()), Exclusive: ptr(true)})
 			return err
 		}},
 		{name: "role deleted", do: func(w *world) error { _, err := w.engine.DeleteRole(w.t.Context(), "crm-sync"); return err }},
@@ -42,7 +44,7 @@ func crashesOfReaders() []crashCase {
 		{name: "crowd of reads", do: readInACrowd},
 		{name: "cold read", prepare: func(w *world) { w.clock.Advance(51 * time.Minute) }, do: readAgain},
 		{name: "exclusive read", prepare: func(w *world) {
-			w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+			w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 		}, do: readAgain},
 		{name: "client_credentials cold read", prepare: func(w *world) {
 			w.robot("reader", "ZohoCRM.modules.READ")

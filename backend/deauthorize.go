@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"errors"
@@ -23,7 +25,7 @@ import (
 // has never worked, and then it is forgotten.
 //
 // Other roles of the grant would lose it, too, so force is needed if there are.
-func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
+func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by settings.Requester) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.deauthorize(ctx, name, force, by)
 		e.reportRole(EventRoleDeauthorize, name, err)
@@ -31,7 +33,7 @@ func (e *Engine) Deauthorize(ctx context.Context, name string, force bool, by Re
 	})
 }
 
-func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Requester) (warnings []string, err error) {
+func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by settings.Requester) (warnings []string, err error) {
 	slot, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
@@ -42,8 +44,8 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 		return nil, err
 	}
 	switch {
-	case role.GrantType != GrantTypeRefreshToken:
-		return nil, userErrorf("role %q mints with client_credentials and has no refresh token; end its current token with <mount>/roles/%s/rotate, or delete the role", name, name)
+	case role.GrantType != settings.GrantTypeRefreshToken:
+		return nil, settings.UserErrorf("role %q mints with client_credentials and has no refresh token; end its current token with <mount>/roles/%s/rotate, or delete the role", name, name)
 	case !role.IsAuthorized():
 		former, err := e.pendingOf(ctx, name)
 		if err != nil {
@@ -51,7 +53,7 @@ func (e *Engine) deauthorize(ctx context.Context, name string, force bool, by Re
 		}
 		found, err := e.endAllOf(ctx, slot, name, former, by)
 		if err == nil && !found {
-			err = userErrorf("role %q has no refresh token, so there is nothing to revoke", name)
+			err = settings.UserErrorf("role %q has no refresh token, so there is nothing to revoke", name)
 		}
 		return nil, err
 	}
@@ -87,13 +89,13 @@ type decidedError struct{ error }
 func (e *decidedError) Unwrap() error { return e.error }
 
 func isDecided(err error) bool {
-	_, decided := asError[*decidedError](err)
+	_, decided := errors.AsType[*decidedError](err)
 	return decided
 }
 
 // revokeOf ends the refresh token of a role: see refreshtoken.Deauthorize. Reconcile does what
 // is left. losers are the other roles that had it.
-func (e *Engine) revokeOf(ctx context.Context, slot *roleSlot, role *Role, config *Config, d refreshtoken.Deauthorization) (outcome refreshtoken.Outcome, losers []string, err error) {
+func (e *Engine) revokeOf(ctx context.Context, slot *roleSlot, role *settings.Role, config *settings.Config, d refreshtoken.Deauthorization) (outcome refreshtoken.Outcome, losers []string, err error) {
 	id := e.quotaID(role)
 	record, err := e.record(ctx, id)
 	if err != nil {
@@ -128,8 +130,8 @@ func (e *Engine) revokeOf(ctx context.Context, slot *roleSlot, role *Role, confi
 	}
 	slices.Sort(losers)
 	updated := *role
-	updated.forgetRefreshToken()
-	updated.Deauthorized = &Deauthorization{At: d.Now, Requester: Requester(d.By).Bounded()}
+	updated.ForgetRefreshToken()
+	updated.Deauthorized = &settings.Deauthorization{At: d.Now, Requester: settings.Requester(d.By).Bounded()}
 	plan, c := refreshtoken.Deauthorize(id, d), &carrier{role: &updated}
 	if err := e.carryOut(ctx, plan[:1], c); err != nil {
 		return "", nil, e.notDeauthorized(role, config, err, losers, readByOthers)
@@ -144,7 +146,7 @@ func (e *Engine) revokeOf(ctx context.Context, slot *roleSlot, role *Role, confi
 
 // readByOthers is an access token of a role's refresh token that another role has handed out,
 // or may have, and that was got with other credentials than the role's; empty if there is none.
-func (e *Engine) readByOthers(ctx context.Context, role *Role, config *Config) (tokenID string, err error) {
+func (e *Engine) readByOthers(ctx context.Context, role *settings.Role, config *settings.Config) (tokenID string, err error) {
 	u, err := e.usage(ctx, e.quotaID(role))
 	if err != nil {
 		return "", err
@@ -170,8 +172,8 @@ func (t *token) isReadByOthersThan(role string) bool {
 }
 
 // notDeauthorized explains why the end of a refresh token was not decided.
-func (e *Engine) notDeauthorized(role *Role, config *Config, err error, losers []string, readByOthers string) error {
-	refused, ok := asError[*refreshtoken.RefusedError](err)
+func (e *Engine) notDeauthorized(role *settings.Role, config *settings.Config, err error, losers []string, readByOthers string) error {
+	refused, ok := errors.AsType[*refreshtoken.RefusedError](err)
 	if !ok {
 		return fmt.Errorf("role %q was not deauthorized, unless Vault's storage has carried out a write that it reported as failed; read its status in a few minutes: %w", role.Name, err)
 	}
@@ -181,13 +183,13 @@ func (e *Engine) notDeauthorized(role *Role, config *Config, err error, losers [
 	}
 	switch {
 	case refused.Reason == refreshtoken.OthersHaveIt:
-		return userErrorf("role %q has its refresh token in common with %s, which would lose it, too; if that is meant, write force=true", role.Name, strings.Join(refused.Roles, ", "))
+		return settings.UserErrorf("role %q has its refresh token in common with %s, which would lose it, too; if that is meant, write force=true", role.Name, strings.Join(refused.Roles, ", "))
 	case refused.Reason != refreshtoken.NeverMinted:
 		return asUserError(err)
 	case readByOthers != "":
-		return userErrorf("role %q has never got an access token with its credentials, but another role has handed out access token %s with the same refresh token. So role %q may not revoke the refresh token: %s, or end that access token (vault delete <mount>/tokens/%s)", role.Name, readByOthers, role.Name, first, readByOthers)
+		return settings.UserErrorf("role %q has never got an access token with its credentials, but another role has handed out access token %s with the same refresh token. So role %q may not revoke the refresh token: %s, or end that access token (vault delete <mount>/tokens/%s)", role.Name, readByOthers, role.Name, first, readByOthers)
 	default:
-		return userErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: %s, or deauthorize another of these roles, or delete them", role.Name, strings.Join(losers, ", "), first)
+		return settings.UserErrorf("role %q has never got an access token with its credentials, so it may not revoke the refresh token that %s has, too: %s, or deauthorize another of these roles, or delete them", role.Name, strings.Join(losers, ", "), first)
 	}
 }
 
@@ -205,11 +207,11 @@ func notRevokedYet(role string, err error) error {
 // endAllOf revokes at once the refresh tokens that were a role's: those whose end is decided,
 // and those that wait until nobody leases their access tokens. found reports whether there was
 // one to revoke.
-func (e *Engine) endAllOf(ctx context.Context, slot *roleSlot, name string, pending []PendingRevocation, by Requester) (found bool, failed error) {
+func (e *Engine) endAllOf(ctx context.Context, slot *roleSlot, name string, pending []PendingRevocation, by settings.Requester) (found bool, failed error) {
 	for _, former := range pending {
 		err := e.endOne(ctx, former.quotaID, by)
 		slot.afterwards(func(ctx context.Context) { e.reconcile(ctx, former.quotaID) })
-		if _, refused := asError[*refreshtoken.RefusedError](err); refused { // a role has it again
+		if _, refused := errors.AsType[*refreshtoken.RefusedError](err); refused { // a role has it again
 			continue
 		}
 		found = true
@@ -218,7 +220,7 @@ func (e *Engine) endAllOf(ctx context.Context, slot *roleSlot, name string, pend
 	return found, failed
 }
 
-func (e *Engine) endOne(ctx context.Context, quotaID string, by Requester) error {
+func (e *Engine) endOne(ctx context.Context, quotaID string, by settings.Requester) error {
 	release, err := e.takeTurn(ctx, quotaID)
 	if err != nil {
 		return err

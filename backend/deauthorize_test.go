@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"sync/atomic"
 	"testing"
@@ -13,7 +15,7 @@ import (
 )
 
 func (w *world) deauthorize(role string, force bool) (warnings []string, err error) {
-	return w.engine.Deauthorize(w.t.Context(), role, force, backend.Requester{})
+	return w.engine.Deauthorize(w.t.Context(), role, force, settings.Requester{})
 }
 
 func TestDeauthorize_RevokesTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
@@ -39,14 +41,14 @@ func TestDeauthorize_RevokesTheRefreshTokenAndAllItsAccessTokens(t *testing.T) {
 
 func TestDeauthorize_LeavesARoleThatCanBeAuthorizedAgain(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(20 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(20 * time.Minute)})
 	_, err := w.deauthorize("crm-sync", false)
 	require.NoError(t, err)
 	w.restart()
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, w.readError("crm-sync"), &bad)
 	require.Contains(t, bad.Error(), "no refresh token any more: it was deauthorized at 20")
-	_, err = w.write("crm-sync", backend.RoleChange{MinTTL: ptr(time.Minute)})
+	_, err = w.write("crm-sync", settings.RoleChange{MinTTL: ptr(time.Minute)})
 	require.NoError(t, err, "its rules can be written meanwhile")
 	_, err = w.writeCode("crm-sync", w.code())
 	require.NoError(t, err)
@@ -57,10 +59,10 @@ func TestDeauthorize_LeavesARoleThatCanBeAuthorizedAgain(t *testing.T) {
 
 func TestDeauthorize_ARefreshTokenThatOtherRolesHaveNeedsForce(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	lease := w.read("books")
 	_, err := w.deauthorize("crm-sync", false)
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, err, &bad)
 	require.Contains(t, bad.Error(), "books")
 	require.Contains(t, bad.Error(), "force=true")
@@ -81,11 +83,11 @@ func TestDeauthorize_ARefreshTokenThatOtherRolesHaveNeedsForce(t *testing.T) {
 
 func TestDeauthorize_WhatCannotBeMeantAsksNothing(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("robot", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials), Scopes: &scopes})
-	w.writeRole("desk", backend.RoleChange{Scopes: &scopes})
+	w.writeRole("robot", settings.RoleChange{GrantType: ptr(settings.GrantTypeClientCredentials), Scopes: &scopes})
+	w.writeRole("desk", settings.RoleChange{Scopes: &scopes})
 	for role, says := range map[string]string{"nobody": "does not exist", "robot": "client_credentials", "desk": "nothing to revoke", "a/b": "not a role name"} {
 		_, err := w.deauthorize(role, true)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 		require.Contains(t, err.Error(), says)
 	}
@@ -169,7 +171,7 @@ func TestDeauthorize_ACallerThatDisconnectsDoesNotCutItInHalf(t *testing.T) {
 	release := w.holdAnswers()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { _, err := w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{}); done <- err }()
+	go func() { _, err := w.engine.Deauthorize(ctx, "crm-sync", false, settings.Requester{}); done <- err }()
 	w.waitForRequests(before + 1)
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
@@ -208,7 +210,7 @@ func TestDeauthorize_ReadersThatComeLaterNeverGetADeadToken(t *testing.T) {
 func TestDeauthorize_TwoAtOnceLeaveTheSame(t *testing.T) {
 	w := newWorld(t)
 	w.read("crm-sync")
-	var bad *backend.UserError
+	var bad *settings.UserError
 	errs := atOnce(2, func(int) error { _, err := w.deauthorize("crm-sync", false); return err })
 	for _, err := range errs {
 		if err != nil {
@@ -221,7 +223,7 @@ func TestDeauthorize_TwoAtOnceLeaveTheSame(t *testing.T) {
 
 func TestDeauthorize_ARefusedClientSecretIsNoReasonToKeepTheRefreshToken(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
+	w.configure(settings.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
 	_, err := w.deauthorize("crm-sync", false)
 	require.NoError(t, err, "the older endpoint wants no secret")
 	require.False(t, w.formerLives())
@@ -256,10 +258,10 @@ func TestDeauthorize_OfARoleThatWasDeauthorizedEndsWhatIsLeft(t *testing.T) {
 	first := w.read("x")
 	_, err = w.writeCode("x", w.code())
 	require.NoError(t, err)
-	w.writeRole("also", backend.RoleChange{RefreshToken: ptr(w.owned()[1])})
+	w.writeRole("also", settings.RoleChange{RefreshToken: ptr(w.owned()[1])})
 	stays := w.read("also")
-	w.writeRole("x", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
-	w.writeRole("x", backend.RoleChange{GrantType: ptr(backend.GrantTypeRefreshToken)})
+	w.writeRole("x", settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
+	w.writeRole("x", settings.RoleChange{GrantType: ptr(settings.GrantTypeRefreshToken)})
 	w.settle()
 	require.True(t, w.alive(first))
 	_, err = w.deauthorize("x", false)

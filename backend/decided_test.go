@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"sync"
 	"testing"
@@ -173,7 +175,7 @@ func TestExchange_ADeposedLeaderRevokesNoRefreshTokenThatWasStored(t *testing.T)
 func TestRevocation_ADeposedLeaderAsksZohoForNothingThatItCouldNotNote(t *testing.T) {
 	w := newWorld(t)
 	w.reauthorize()
-	w.writeRole("gone", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("gone", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	token := w.refreshTokenOf("gone")
 	w.storage.failing(below("refresh-tokens/"))
 	_, err := w.deauthorize("gone", false)
@@ -200,7 +202,7 @@ func TestDeauthorize_LeavesNoDeadTokenThatIsHandedOut(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				w := newWorld(t)
-				w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+				w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 				w.read("books")
 				arrange(w)
 				_, _ = w.deauthorize("crm-sync", true)
@@ -230,7 +232,7 @@ func TestRevocation_WaitsForARoleThatIsBeingWrittenWithTheRefreshToken(t *testin
 	for _, verify := range []bool{true, false} {
 		w := newWorld(t)
 		finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
-			_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: &verify})
+			_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: &verify})
 			return err
 		})
 		_, err := w.writeCode("crm-sync", w.code()) // crm-sync gives the refresh token up
@@ -261,7 +263,7 @@ func (w *world) failedReauthorization() {
 func TestRevocation_OfAFailedReauthorizationIsVoidWhenTheRoleIsWrittenOverOrDeleted(t *testing.T) {
 	for name, do := range map[string]func(w *world) []string{
 		"written over": func(w *world) []string {
-			return w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+			return w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 		},
 		"deleted": func(w *world) []string { return w.deleteRole("crm-sync") },
 	} {
@@ -282,7 +284,7 @@ func TestRevocation_OfAFailedReauthorizationIsVoidWhenTheRoleIsWrittenOverOrDele
 func TestConsent_ThatRacesTheDeletionOfItsRoleDoesNotCompleteOneThatIsMadeAnew(t *testing.T) {
 	w := newConsentWorld(t)
 	again := func() {
-		w.writeRole("desk", backend.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
+		w.writeRole("desk", settings.RoleChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
 	}
 	var begun *backend.Authorization
 	finish, done := w.holdBack(below("consents/"), func() (err error) {
@@ -321,7 +323,7 @@ func TestRevocation_ARefreshTokenWhoseEndIsDecidedIsRefused(t *testing.T) {
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
 	_, err := w.deauthorize("crm-sync", false)
 	require.Error(t, err)
-	_, err = w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	_, err = w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 	require.ErrorContains(t, err, "is being revoked at Zoho")
 	w.sim.ClearFaults()
 	w.clock.Advance(2 * time.Minute)

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"net/http"
@@ -31,7 +33,7 @@ func newDeviceWorld(t *testing.T, options zohosim.Options) *deviceWorld {
 
 func (w *deviceWorld) addRole(name string, client *zohosim.Client) {
 	w.t.Helper()
-	w.writeRole(name, backend.RoleChange{ClientID: &client.ID, ClientSecret: ptr(client.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
+	w.writeRole(name, settings.RoleChange{ClientID: &client.ID, ClientSecret: ptr(client.Secret("us")), Scopes: ptr([]string{"ZohoCRM.modules.ALL", "ZohoCRM.settings.READ"})})
 }
 
 func (w *deviceWorld) begin() *backend.DeviceAuthorization {
@@ -157,10 +159,12 @@ func TestDevice_SlowDownLengthensTheInterval(t *testing.T) {
 
 func TestDevice_OfARoleThatWasChangedIsVoidWithoutAskingZoho(t *testing.T) {
 	for name, change := range map[string]func(*deviceWorld){
-		"other scopes": func(w *deviceWorld) { w.writeRole("tv", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.org.READ"})}) },
+		"other scopes": func(w *deviceWorld) {
+			w.writeRole("tv", settings.RoleChange{Scopes: ptr([]string{"ZohoCRM.org.READ"})})
+		},
 		"other client": func(w *deviceWorld) { w.addRole("tv", w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.DeviceClient})) },
 		"authorized otherwise": func(w *deviceWorld) {
-			w.writeRole("tv", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.device, "us", "user@example.com", scopes))})
+			w.writeRole("tv", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.device, "us", "user@example.com", scopes))})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,7 +206,7 @@ func TestDevice_ANewCodeMakesTheFormerVoid(t *testing.T) {
 func TestDevice_TheFormerRefreshTokenIsRevokedWhenNobodyNeedsIt(t *testing.T) {
 	w := newDeviceWorld(t, zohosim.Options{})
 	former := w.sim.Consent(w.device, "us", "user@example.com", scopes)
-	w.writeRole("tv", backend.RoleChange{RefreshToken: &former})
+	w.writeRole("tv", settings.RoleChange{RefreshToken: &former})
 	lease := w.read("tv")
 	begun := w.begin()
 	require.Contains(t, strings.Join(begun.Warnings, " "), "authorized already")
@@ -216,7 +220,7 @@ func TestDevice_TheFormerRefreshTokenIsRevokedWhenNobodyNeedsIt(t *testing.T) {
 
 func TestDevice_MoreScopesThanAskedForOrAnotherAccountAreRefusedAndRevoked(t *testing.T) {
 	w := newDeviceWorld(t, zohosim.Options{})
-	w.writeRole("tv", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", "email"}), Expected: ptr("anna@example.com")})
+	w.writeRole("tv", settings.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", "email"}), Expected: ptr("anna@example.com")})
 	require.True(t, w.sim.Agree(w.begin().UserCode, true))
 	w.pass(time.Minute)
 	w.requireEnded(backend.ConsentFailed, "expects a certain Zoho account")
@@ -308,7 +312,7 @@ func TestDevice_ACrashAfterAnyWriteLosesNothing(t *testing.T) {
 
 func TestDevice_OnlyAClientOfThatKindHasUserCodes(t *testing.T) {
 	w := newDeviceWorld(t, zohosim.Options{})
-	w.writeRole("crm-sync", backend.RoleChange{Scopes: ptr(scopes)})
+	w.writeRole("crm-sync", settings.RoleChange{Scopes: ptr(scopes)})
 	_, err := w.engine.AuthorizeDevice(t.Context(), "crm-sync")
 	var failed *backend.GrantError
 	require.ErrorAs(t, err, &failed)
@@ -321,9 +325,9 @@ func TestDevice_OnlyAClientOfThatKindHasUserCodes(t *testing.T) {
 func TestDevice_CannotBeBegunForAnOrganisationOrWithoutScopes(t *testing.T) {
 	w := newDeviceWorld(t, zohosim.Options{})
 	for _, role := range []string{"crm-sync", "org"} {
-		w.writeRole("org", backend.RoleChange{ClientID: &w.device.ID, ClientSecret: ptr("s"), Scopes: ptr(scopes), Consent: ptr(backend.ConsentOrg)})
+		w.writeRole("org", settings.RoleChange{ClientID: &w.device.ID, ClientSecret: ptr("s"), Scopes: ptr(scopes), Consent: ptr(settings.ConsentOrg)})
 		_, err := w.engine.AuthorizeDevice(t.Context(), role)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad, role)
 	}
 	require.Zero(t, w.sim.Count(zohosim.EndpointDeviceCode))

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"maps"
 	"sync"
@@ -213,11 +215,15 @@ func (e *Engine) recordsWhere(ctx context.Context, match func(*refreshtoken.Reco
 }
 
 // recordsOf returns the refresh tokens of a client that count for Zoho's limit of twenty.
-func (e *Engine) recordsOf(ctx context.Context, client Pin) (map[string]*refreshtoken.Record, error) {
+func (e *Engine) recordsOf(ctx context.Context, client settings.Pin) (map[string]*refreshtoken.Record, error) {
 	return e.recordsWhere(ctx, func(r *refreshtoken.Record) bool { return r.CountsForClient() && pinOf(r) == client })
 }
 
 // pinOf is the client of a refresh token: the one that minted last.
-func pinOf(r *refreshtoken.Record) Pin { return Pin{AccountsURL: r.AccountsURL, ClientID: r.ClientID} }
+func pinOf(r *refreshtoken.Record) settings.Pin {
+	return settings.Pin{AccountsURL: r.AccountsURL, ClientID: r.ClientID}
+}
 
-func pinOfApp(app zoho.App) Pin { return Pin{AccountsURL: app.AccountsURL, ClientID: app.ClientID} }
+func pinOfApp(app zoho.App) settings.Pin {
+	return settings.Pin{AccountsURL: app.AccountsURL, ClientID: app.ClientID}
+}

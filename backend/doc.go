@@ -23,7 +23,7 @@
 //	revoke.go            the revocation of a lease; the last one ends the token at Zoho, at
 //	                     once or after a role's delay: revoke_delay.go
 //	config_store.go      a write of the config; verify.go tries its new client secret
-//	role_write.go        a write or deletion of a role; role_change.go checks what is written,
+//	role_write.go        a write or deletion of a role; package settings checks what is written,
 //	                     role_slot.go has the right to write it, role_entry.go enters and leaves
 //	                     the records of its refresh tokens
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
@@ -55,12 +55,13 @@
 //
 //	records.go           the records of refresh tokens and clients; directory.go knows all of them
 //	sharing.go           which roles share a grant, a refresh token or a budget
-//	grant.go, token.go, ended.go, role*.go, config.go, client_limit.go
+//	grant.go, token.go, ended.go, role_store.go, client_limit.go
 //	store.go, memory.go: how they are kept in storage and in memory
 //
 // What is known of a refresh token, its states and who may change them, what storage has after
 // a crash, and what becomes of it: package refreshtoken. Nothing else decides about one. Below
-// are packages that know nothing of the engine, either: store (entries, and writes that have
+// are packages that know nothing of the engine, either: settings (what an operator writes, and
+// its checks), store (entries, and writes that have
 // failed), ledger (who holds a token),
 // quota (what Zoho allows, as a pure decision), work (what runs once and is waited for, and
 // what is tried until it succeeds), clock (how far a stored time is believed), zoho

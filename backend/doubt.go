@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -20,7 +21,7 @@ func (t *token) capWarning(minTTL time.Duration) []string {
 // definite refusal is told by doubtWarning.
 func (t *token) fallbackWarning(now time.Time, failed error) []string {
 	text := fmt.Sprintf("this access token has %s left, less than min_ttl, and a new one could not be had", t.left(now).Truncate(time.Second))
-	if refused, ok := asError[*GrantError](failed); !ok || !refused.Kind.Definite() {
+	if refused, ok := errors.AsType[*GrantError](failed); !ok || !refused.Kind.Definite() {
 		text += fmt.Sprintf(": %v", failed)
 	}
 	return []string{text}

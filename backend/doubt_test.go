@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"bytes"
 	"strings"
 	"testing"
@@ -67,8 +69,8 @@ func TestDoubt_EachReadOfATokenWhoseCredentialsWereRefusedSinceSaysSo(t *testing
 
 func TestDoubt_IsToldToTheReadersOfAllRolesOfTheGrantAndToNoOthers(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "books@example.com", scopes))})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "books@example.com", scopes))})
 	w.read("crm-sync")
 	w.read("books")
 	w.sim.RemoveUser("user@example.com")
@@ -93,7 +95,7 @@ func TestDoubt_EndsWithTheNextTokenAndNotBefore(t *testing.T) {
 		}
 	}
 	states(backend.StateRefused)
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken}) // without a trial
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken}) // without a trial
 	require.Contains(t, joined(w.read("crm-sync").Warnings), inDoubt)
 	states(backend.StateRefused)
 
@@ -105,12 +107,12 @@ func TestDoubt_EndsWithTheNextTokenAndNotBefore(t *testing.T) {
 	w.sim.SetDown(false)
 
 	w.clock.Advance(time.Minute)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1)})
 	_, err = w.rotate("crm-sync")
 	require.Equal(t, zoho.Throttled, grantError(t, err).Kind)
 	require.Contains(t, joined(w.read("crm-sync").Warnings), inDoubt)
 
-	w.configure(backend.ConfigChange{RequestBudget: ptr(10)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(10)})
 	w.clock.Advance(time.Minute)
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Count: 1, Body: `{"access_token":"1000.11111111111111111111111111111111.22222222222222222222222222222222","expires_in":3600}`})
 	rotated, err := w.engine.Rotate(t.Context(), "crm-sync", false)
@@ -159,11 +161,11 @@ func TestDoubt_OfASupersededToken(t *testing.T) {
 // Each read of an exclusive role is a mint, so Zoho has the last word.
 func TestDoubt_AnExclusiveReadThatGetsATokenHasNone(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	w.read("crm-sync")
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Count: 1, Body: `{"error":"invalid_code"}`})
 	require.Equal(t, zoho.Refused, grantError(t, w.readError("crm-sync")).Kind)
 	require.Equal(t, zoho.Refused, grantError(t, w.readError("crm-sync")).Kind, "it is remembered")
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.Empty(t, w.read("crm-sync").Warnings)
 }

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"encoding/pem"
 	"fmt"
 	"net/http/httptest"
@@ -21,7 +23,7 @@ import (
 func TestSweep_RecordsThatNobodyNeedsAreDeletedAlsoAfterRestarts(t *testing.T) {
 	w := newWorld(t)
 	for i := range 10 {
-		_, err := w.write("junk", backend.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
+		_, err := w.write("junk", settings.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
 		require.Error(t, err)
 	}
 	w.robot("robot", "ZohoCRM.modules.READ")
@@ -50,7 +52,7 @@ func TestSweep_RecordsThatNobodyNeedsAreDeletedAlsoAfterRestarts(t *testing.T) {
 func TestReconcile_ARecordForgetsRolesThatWereNeverWritten(t *testing.T) {
 	w := newWorld(t)
 	w.storage.failing(below("roles/"))
-	_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 	require.ErrorIs(t, err, errDisk)
 	w.storage.failing(nil)
 	w.restart()
@@ -64,7 +66,7 @@ func TestReconcile_ARecordForgetsRolesThatWereNeverWritten(t *testing.T) {
 func TestSweep_MemoryForgetsWhatNobodyAsksFor(t *testing.T) {
 	w := newWorld(t)
 	for i := range 20 {
-		w.writeRole("x", backend.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
+		w.writeRole("x", settings.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
 		w.status("x")
 	}
 	require.GreaterOrEqual(t, w.engine.Remembered(), 20)
@@ -137,7 +139,7 @@ func TestConsent_APendingAuthorizationIsSmallHoweverManyScopesItAsksFor(t *testi
 	for i := range many {
 		many[i] = fmt.Sprintf("ZohoCRM.%s%d", strings.Repeat("x", 80), i)
 	}
-	w.writeRole("desk", backend.RoleChange{Scopes: &many})
+	w.writeRole("desk", settings.RoleChange{Scopes: &many})
 	w.authorize()
 	for _, entry := range w.stored("consents/") {
 		require.Less(t, len(entry), 4<<10)
@@ -164,7 +166,7 @@ func TestCACert_OfTheConfigIsUsedForMintsAheadAndRevocations(t *testing.T) {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
 	caCert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	w.configure(backend.ConfigChange{CACert: &caCert})
+	w.configure(settings.ConfigChange{CACert: &caCert})
 	w.engine.ForgetAccountsClients()
 	w.clock.Advance(40 * time.Minute)
 	w.tick()
@@ -191,7 +193,7 @@ func TestDamage_ToARecordThatTheEngineKeepsBlocksNoRole(t *testing.T) {
 			w := newConsentWorld(t)
 			w.authorize()
 			require.NoError(t, w.release(w.read("crm-sync")))
-			w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+			w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 			w.read("books")
 			held := w.read("crm-sync")
 			w.reauthorize()
@@ -201,7 +203,7 @@ func TestDamage_ToARecordThatTheEngineKeepsBlocksNoRole(t *testing.T) {
 				require.NoError(t, err)
 				require.NotEqual(t, backend.StateBroken, overview.State)
 				w.status(role)
-				w.writeRole(role, backend.RoleChange{TTL: ptr(time.Minute)})
+				w.writeRole(role, settings.RoleChange{TTL: ptr(time.Minute)})
 			}
 			w.tick()
 			w.clock.Advance(11 * time.Minute)
@@ -228,7 +230,7 @@ func TestDamage_ToARecordThatTheEngineKeepsBlocksNoRole(t *testing.T) {
 // A quota whose record is damaged has live tokens that Zoho goes on counting.
 func TestDamage_ToAQuotaEvictsNoLeasedTokenAndExceedsNoBudget(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	var held []*backend.Issued
 	for range 7 {
 		held = append(held, w.read("own"))

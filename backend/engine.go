@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"strings"
@@ -44,8 +46,8 @@ type Engine struct {
 	now       func() time.Time
 	userAgent string
 
-	config *memory[Config] // one key: keyConfig
-	roles  *memory[Role]   // by name
+	config *memory[settings.Config] // one key: keyConfig
+	roles  *memory[settings.Role]   // by name
 	tokens *memory[token]
 
 	refreshTokens *store.Entries[refreshtoken.Record] // by the fingerprint of the refresh token
@@ -105,8 +107,8 @@ func New(opts Options) *Engine {
 	if e.later = opts.Later; e.later == nil {
 		e.later = func(d time.Duration, do func()) { time.AfterFunc(d, do) }
 	}
-	e.config = newMemory[Config](e.work)
-	e.roles = newMemory[Role](e.work)
+	e.config = newMemory[settings.Config](e.work)
+	e.roles = newMemory[settings.Role](e.work)
 	e.tokens = newMemory[token](e.work)
 	e.storage = store.New(store.Watch(opts.Storage, e.metrics.StorageError))
 	e.store = jsonStorage{e.storage}
@@ -202,7 +204,7 @@ func (e *Engine) accountsClient(caCert string) (*zoho.Client, error) {
 // caCertFor is the CA certificate for a revocation: the mount's present one if
 // the Accounts server is still the mount's, since the server's certificate may have
 // changed with it; otherwise the one with which the credentials were used.
-func (e *Engine) caCertFor(accountsURL, former string, config *Config) string {
+func (e *Engine) caCertFor(accountsURL, former string, config *settings.Config) string {
 	if config.AccountsURL() == accountsURL {
 		return config.CACert
 	}

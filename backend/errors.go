@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"errors"
 	"fmt"
 	"time"
@@ -41,7 +43,7 @@ func (e *GrantError) Error() string {
 
 // prependText puts what a failure of the grant means before it.
 func prependText(text string, err error) error {
-	if failed, ok := asError[*GrantError](err); ok {
+	if failed, ok := errors.AsType[*GrantError](err); ok {
 		named := *failed
 		named.Text = text + failed.Text
 		return &named
@@ -51,7 +53,7 @@ func prependText(text string, err error) error {
 
 // appendText says after a failure what became of the rest.
 func appendText(err error, text string) error {
-	if failed, ok := asError[*GrantError](err); ok {
+	if failed, ok := errors.AsType[*GrantError](err); ok {
 		told := *failed
 		told.Text = failed.Text + " " + text + "."
 		return &told
@@ -61,7 +63,7 @@ func appendText(err error, text string) error {
 
 // asGrantError gives a failed call to Zoho its place among the engine's errors.
 func asGrantError(err error) error {
-	if failed, ok := asError[*zoho.Error](err); ok {
+	if failed, ok := errors.AsType[*zoho.Error](err); ok {
 		return &GrantError{Kind: failed.Kind, Code: failed.Code, Text: failed.Error()}
 	}
 	return err
@@ -79,8 +81,8 @@ var errClosed = &GrantError{Kind: zoho.Unreachable, outcome: ConsentInterrupted,
 // asUserError gives a change that package refreshtoken refuses its place among the engine's
 // errors.
 func asUserError(err error) error {
-	if refused, ok := asError[*refreshtoken.RefusedError](err); ok {
-		return userErrorf("%v", refused)
+	if refused, ok := errors.AsType[*refreshtoken.RefusedError](err); ok {
+		return settings.UserErrorf("%v", refused)
 	}
 	return err
 }
@@ -94,25 +96,25 @@ func sentence(text string) string {
 // isReserved reports whether a mint was not admitted because the rest of the budget, or
 // of the places for live tokens, is kept for others.
 func isReserved(err error) bool {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	return ok && (failed.verdict == quota.Reserved || failed.kept)
 }
 
 // isFull reports whether a mint was not admitted because too many tokens live.
 func isFull(err error) bool {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	return ok && failed.verdict == quota.Full
 }
 
 // isOfAnotherRole reports whether a mint was refused for what readers of another role have
 // done.
 func isOfAnotherRole(err error, role string) bool {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	return ok && failed.onlyOf != "" && failed.onlyOf != role
 }
 
 // isPostponed reports whether a consent came back too early, and nothing was used up.
 func isPostponed(err error) bool {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	return ok && failed.postponed
 }

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -103,10 +105,10 @@ func everything(w *world) {
 	ctx := w.t.Context()
 	ignore := func(_ any, err error) { require.Error(w.t, err) }
 	done := func(_ any, err error) { require.NoError(w.t, err) }
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
-	disk(w, "config", func() { ignore(w.engine.WriteConfig(ctx, backend.ConfigChange{Verify: ptr(false)})) })
-	ignore(w.engine.WriteRole(ctx, "crm-sync", backend.RoleChange{TTL: ptr(-time.Second)}))
-	w.writeRole("crm-sync", backend.RoleChange{Scopes: &scopes})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
+	disk(w, "config", func() { ignore(w.engine.WriteConfig(ctx, settings.ConfigChange{Verify: ptr(false)})) })
+	ignore(w.engine.WriteRole(ctx, "crm-sync", settings.RoleChange{TTL: ptr(-time.Second)}))
+	w.writeRole("crm-sync", settings.RoleChange{Scopes: &scopes})
 
 	w.kill(w.read("crm-sync").TokenID)
 	leased := w.read("crm-sync")
@@ -119,20 +121,20 @@ func everything(w *world) {
 	consent(w)
 	w.sim.Kill(w.refreshToken)
 	w.read("crm-sync")
-	down(w, func() { ignore(w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{})) })
-	done(w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{}))
+	down(w, func() { ignore(w.engine.Deauthorize(ctx, "crm-sync", false, settings.Requester{})) })
+	done(w.engine.Deauthorize(ctx, "crm-sync", false, settings.Requester{}))
 
-	w.writeRole("forsaken", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "former@example.com", scopes)), ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
+	w.writeRole("forsaken", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "former@example.com", scopes)), ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
 	w.read("forsaken")
 	w.sim.SetDown(true)
-	ignore(w.engine.Deauthorize(ctx, "forsaken", false, backend.Requester{}))
+	ignore(w.engine.Deauthorize(ctx, "forsaken", false, settings.Requester{}))
 	for range 20 {
 		w.clock.Advance(18 * time.Hour)
 		w.tick()
 	}
 	w.sim.SetDown(false)
 
-	w.writeRole("dead", backend.RoleChange{RefreshToken: ptr("1000.no.longer")})
+	w.writeRole("dead", settings.RoleChange{RefreshToken: ptr("1000.no.longer")})
 	_ = w.readError("dead")
 	ignore(w.engine.DeleteRole(ctx, "no role name!"))
 	w.deleteRole("dead")
@@ -155,8 +157,8 @@ func consent(w *world) {
 	web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{"https://vault.example.com/v1/zoho/callback"}})
 	id, secret := web.ID, web.Secret("us")
 	former := w.sim.Consent(web, "us", "user@example.com", scopes)
-	w.configure(backend.ConfigChange{ClientID: &id, ClientSecret: &secret, RedirectURI: ptr("https://vault.example.com/v1/zoho/callback")})
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &former})
+	w.configure(settings.ConfigChange{ClientID: &id, ClientSecret: &secret, RedirectURI: ptr("https://vault.example.com/v1/zoho/callback")})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &former})
 	_, err := w.engine.CompleteConsent(w.t.Context(), backend.Callback{State: begin(), Error: "access_denied"})
 	require.Error(w.t, err)
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
@@ -259,7 +261,7 @@ func TestEventsAndLog_HoldNoSecretAlsoAtTrace(t *testing.T) {
 
 func TestEvents_CallForAPersonOnceAndNotWithEveryRead(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("reports", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("reports", settings.RoleChange{RefreshToken: &w.refreshToken})
 	e := w.listen(hclog.Off)
 	require.NoError(t, w.release(w.read("crm-sync")))
 	w.sim.Kill(w.refreshToken)
@@ -276,7 +278,7 @@ func TestEvents_CallForAPersonOnceAndNotWithEveryRead(t *testing.T) {
 	require.Equal(t, "invalid_code", called[0].Details["code"])
 
 	fresh := w.sim.Consent(w.client, "us", "user@example.com", scopes)
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &fresh})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &fresh})
 	require.NoError(t, w.release(w.read("crm-sync")))
 	w.sim.Kill(fresh)
 	_ = w.readError("crm-sync")
@@ -286,7 +288,7 @@ func TestEvents_CallForAPersonOnceAndNotWithEveryRead(t *testing.T) {
 func TestEvents_ATrialCallsForNobody(t *testing.T) {
 	w := newWorld(t)
 	e := w.listen(hclog.Off)
-	_, err := w.engine.WriteRole(t.Context(), "typo", backend.RoleChange{RefreshToken: ptr("1000.mistyped"), Verify: ptr(true)})
+	_, err := w.engine.WriteRole(t.Context(), "typo", settings.RoleChange{RefreshToken: ptr("1000.mistyped"), Verify: ptr(true)})
 	require.Error(t, err)
 	require.Len(t, w.named(e, "role-write-fail"), 1)
 	refused := w.named(e, backend.EventGrantRefuse)
@@ -321,7 +323,7 @@ func (w *world) requireLine(e *told, level, message string, want map[string]any)
 
 func TestLog_TellsTheStoryAtInfoAndTheDetailAtDebug(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RefreshAhead: ptr(false)})
+	w.configure(settings.ConfigChange{RefreshAhead: ptr(false)})
 	e := w.listen(hclog.Trace)
 	issued := w.readAs("crm-sync", "anna")
 	status, err := w.engine.Status(t.Context(), "crm-sync")
@@ -353,7 +355,7 @@ func TestLog_TellsTheStoryAtInfoAndTheDetailAtDebug(t *testing.T) {
 func TestLog_NamesTheRoleOfAMintThatTriesItsCredentials(t *testing.T) {
 	w := newWorld(t)
 	e := w.listen(hclog.Info)
-	_, err := w.engine.WriteRole(t.Context(), "new", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "other@example.com", scopes))})
+	_, err := w.engine.WriteRole(t.Context(), "new", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "other@example.com", scopes))})
 	require.NoError(t, err)
 	w.requireLine(e, "info", "minted an access token", map[string]any{"roles": []any{"new"}})
 }
@@ -362,7 +364,7 @@ func TestLog_NamesTheTokensThatDieWithTheirRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	e := w.listen(hclog.Info)
 	issued := w.read("crm-sync")
-	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, backend.Requester{})
+	_, err := w.engine.Deauthorize(t.Context(), "crm-sync", false, settings.Requester{})
 	require.NoError(t, err)
 	w.requireLine(e, "info", "an access token was revoked with its refresh token", map[string]any{"roles": []any{"crm-sync"}, "token_id": issued.TokenID})
 	require.Len(t, w.named(e, backend.EventTokenRevoke), 1)

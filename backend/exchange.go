@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"errors"
@@ -18,8 +20,8 @@ import (
 // Vault does not know can live at Zoho in three cases, which no order of writes helps against:
 // a crash between Zoho's answer and the first write; an answer that was lost; and when neither
 // storage nor Zoho's revocation works. The last two are told to the operator.
-func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
-	app, err := updated.app(config)
+func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated *settings.Role, change roleChange, config *settings.Config) (warnings []string, err error) {
+	app, err := updated.App(config)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +30,7 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 		if change.consent == nil || change.consent.device == nil { // of a poll doPollDevice tells
 			e.log().Warn("could not exchange a grant code", "role", updated.Name, "error", err)
 		}
-		return nil, updated.tellWhoseClient(err)
+		return nil, tellWhoseClient(updated, err)
 	}
 	// From here on nothing may stop halfway, also while the mount shuts down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit+config.RequestTimeout)
@@ -71,14 +73,14 @@ func (e *Engine) exchangeCode(ctx context.Context, slot *roleSlot, old, updated 
 	if c := x.code.consent; c != nil {
 		c.account, c.granted, c.asked = updated.AuthorizedAs, x.Scopes, updated.Scopes
 	}
-	warnings = append(x.warnings, updated.scopeWarnings(x.Scopes)...)
+	warnings = append(x.warnings, updated.ScopeWarnings(x.Scopes)...)
 	return append(warnings, domainWarnings(x.ForeignDomain)...), nil
 }
 
 // planExchanged plans what follows an answer with a refresh token. An access token that is not
 // usable takes nothing from it: the next mint shows whether the refresh token works.
-func (e *Engine) planExchanged(ctx context.Context, g *grant, old *Role, x *exchange, c *carrier) (refreshtoken.Plan, error) {
-	limits := x.config.limits()
+func (e *Engine) planExchanged(ctx context.Context, g *grant, old *settings.Role, x *exchange, c *carrier) (refreshtoken.Plan, error) {
+	limits := x.config.Limits()
 	former, err := e.formerOf(ctx, x.role.Name, old)
 	if err != nil {
 		return nil, err
@@ -87,7 +89,7 @@ func (e *Engine) planExchanged(ctx context.Context, g *grant, old *Role, x *exch
 	given := refreshtoken.Given{Minted: refreshtoken.Minted{EnteringRole: e.entering(x.role, x.app, g.id, x.config), Asked: x.asked, Limits: limits}, Origin: x.code.origin()}
 	if !x.AccessToken.IsZero() {
 		if t, err := e.newToken(ctx, a, x.Token); err != nil {
-			if _, odd := asError[*GrantError](err); !odd { // a token that the server gave before is left alone
+			if _, odd := errors.AsType[*GrantError](err); !odd { // a token that the server gave before is left alone
 				_ = e.revokeUnstored(ctx, x.app, x.config.CACert, x.AccessToken, "it could not be stored", "grant", g.id)
 			}
 			e.log().Warn("the access token that came with a refresh token could not be kept; the next read mints one", "role", x.role.Name, "grant", g.id, "error", err)
@@ -102,10 +104,10 @@ func (e *Engine) planExchanged(ctx context.Context, g *grant, old *Role, x *exch
 
 // exchange is the exchange of one grant code.
 type exchange struct {
-	role     *Role // as it is to be written
+	role     *settings.Role // as it is to be written
 	app      zoho.App
 	code     grantCode
-	config   *Config
+	config   *settings.Config
 	clientID string // the quota in which Zoho counts the request: there is no refresh token yet
 
 	// What came of it.
@@ -123,10 +125,10 @@ type grantCode struct {
 	force       bool          // also if Zoho deletes another refresh token for the new one
 }
 
-func (ch RoleChange) grantCode() grantCode {
+func (ch roleChange) grantCode() grantCode {
 	code := grantCode{value: secret.New(*ch.Code), consent: ch.consent}
-	set(&code.force, ch.Force)
-	set(&code.redirectURI, ch.RedirectURI)
+	settings.Set(&code.force, ch.Force)
+	settings.Set(&code.redirectURI, ch.RedirectURI)
 	return code
 }
 
@@ -194,7 +196,7 @@ func (e *Engine) noteExchanged(ctx context.Context, x *exchange, failed error) e
 // noteNotExchanged notes that Zoho has given no refresh token that could be stored, and
 // explains why.
 func (e *Engine) noteNotExchanged(ctx context.Context, x *exchange, failed error) error {
-	if refused, ok := asError[*zoho.Error](failed); ok && refused.Kind.Definite() {
+	if refused, ok := errors.AsType[*zoho.Error](failed); ok && refused.Kind.Definite() {
 		if err := e.countRefusal(ctx, x.role.Name, x.config); err != nil {
 			return err
 		}
@@ -224,7 +226,7 @@ func (e *Engine) endSilence(ctx context.Context, x *exchange) {
 }
 
 // refuseGiven revokes a refresh token that the role does not take.
-func (e *Engine) refuseGiven(ctx context.Context, old *Role, x *exchange, refusal error) error {
+func (e *Engine) refuseGiven(ctx context.Context, old *settings.Role, x *exchange, refusal error) error {
 	e.log().Warn("what a grant code brought is not what the role asks for; it is revoked", "role", x.role.Name, "quota", x.quotaID, "error", refusal)
 	if old != nil && e.quotaID(old) == x.quotaID { // a server can repeat one
 		return refusal

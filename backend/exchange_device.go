@@ -1,7 +1,10 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +32,7 @@ func (c *givenConsent) findDevice(ctx context.Context, e *Engine) error {
 }
 
 // acceptDevice makes the device code the change's, if the role is still what was asked for.
-func (e *Engine) acceptDevice(ctx context.Context, change *RoleChange, role *Role, config *Config) error {
+func (e *Engine) acceptDevice(ctx context.Context, change *roleChange, role *settings.Role, config *settings.Config) error {
 	c := change.consent
 	if err := e.stillFits(c.consentEntry, role, config); err != nil {
 		if c.hasSucceeded(e, role) {
@@ -51,7 +54,7 @@ func (e *Engine) acceptDevice(ctx context.Context, change *RoleChange, role *Rol
 }
 
 // hasSucceeded reports whether a poll has authorized the role before a crash.
-func (c *givenConsent) hasSucceeded(e *Engine, role *Role) bool {
+func (c *givenConsent) hasSucceeded(e *Engine, role *settings.Role) bool {
 	return role != nil && role.Given && !c.device.Device.Unanswered.IsZero() && e.quotaID(role) != c.QuotaID
 }
 
@@ -86,9 +89,9 @@ func (c *givenConsent) perhapsLost(err error) error {
 		return err
 	}
 	text := fmt.Sprintf("The answer to a poll at %s was lost. If the person has agreed, and it had a refresh token, one that Vault does not know lives at Zoho: let them remove it there, under Connected Apps of their account", lost.UTC().Format(time.RFC3339))
-	if ended, ok := asError[*consentError](err); ok {
+	if ended, ok := errors.AsType[*consentError](err); ok {
 		told := *ended
-		told.text += ". " + text
+		told.Text += ". " + text
 		return &told
 	}
 	return appendText(err, text)
@@ -126,7 +129,7 @@ func (e *Engine) admitPoll(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	now, limits := e.now(), x.config.limits()
+	now, limits := e.now(), x.config.Limits()
 	until := time.Time{}
 	if left, free := client.Quota.Left(now, limits); left == 0 {
 		until = free
@@ -180,7 +183,7 @@ func (e *Engine) notePoll(ctx context.Context, x *exchange, poll zoho.DevicePoll
 		}
 		return e.noteExchanged(ctx, x, failed)
 	}
-	refused, ok := asError[*zoho.Error](failed)
+	refused, ok := errors.AsType[*zoho.Error](failed)
 	if !ok || refused.Kind.Definite() || refused.Unexplained {
 		return c.perhapsLost(e.noteNotExchanged(ctx, x, failed))
 	}

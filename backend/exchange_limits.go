@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"time"
@@ -45,7 +46,7 @@ func (e *Engine) admitExchange(ctx context.Context, x *exchange) (sent quota.Req
 
 // notExchanged says what becomes of a grant code for which Zoho was not asked.
 func (e *Engine) notExchanged(code grantCode, err error) error {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	if !ok {
 		return err
 	}
@@ -69,8 +70,8 @@ func (e *Engine) notExchanged(code grantCode, err error) error {
 // noteExchangeAnswer notes on a client's record what came of the exchange of a code: no
 // token that counts for the client, and perhaps that Zoho has throttled the client.
 func noteExchangeAnswer(rec *quota.Record, now time.Time, x *exchange, failed error) {
-	limits := x.config.limits()
-	refused, ok := asError[*zoho.Error](failed)
+	limits := x.config.Limits()
+	refused, ok := errors.AsType[*zoho.Error](failed)
 	switch {
 	case failed == nil:
 		rec.EndSilence(x.asked)
@@ -89,7 +90,7 @@ const deniedText = "Zoho has denied the exchange of grant codes of this client w
 // so to too many requests, and at the limit of refresh tokens.
 // Source: the OAuth FAQ of Zoho Projects.
 func (e *Engine) deniedExchange(ctx context.Context, x *exchange, failed error) error {
-	refused, ok := asError[*zoho.Error](failed)
+	refused, ok := errors.AsType[*zoho.Error](failed)
 	if !ok || refused.Kind != zoho.Throttled {
 		return failed
 	}

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
@@ -20,7 +21,7 @@ func (w *world) code() string {
 }
 
 func (w *world) writeCode(role, code string) (warnings []string, err error) {
-	return w.write(role, backend.RoleChange{Code: &code})
+	return w.write(role, settings.RoleChange{Code: &code})
 }
 
 // unknown lists the refresh tokens that live at Zoho, and that Vault knows
@@ -89,7 +90,7 @@ func TestExchange_ACodeGivesTheRoleItsRefreshTokenAndTheFirstReaderItsToken(t *t
 
 func TestExchange_ForAnExclusiveRoleLeavesNoTokenBehind(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.write("own", backend.RoleChange{Code: ptr(w.code()), Exclusive: ptr(true)})
+	_, err := w.write("own", settings.RoleChange{Code: ptr(w.code()), Exclusive: ptr(true)})
 	require.NoError(t, err)
 	w.settle()
 	require.Empty(t, w.living("access"))
@@ -111,7 +112,7 @@ func TestExchange_AnswersThatOmitTheAPIDomainLaterKeepTheOneOfTheExchange(t *tes
 func TestExchange_WarnsWhenFewerScopesAreGrantedThanAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetAnswer(zohosim.Answer{WithScope: true})
-	warnings, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"zohocrm.modules.all", "ZohoBooks.fullaccess.all"})})
+	warnings, err := w.write("books", settings.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"zohocrm.modules.all", "ZohoBooks.fullaccess.all"})})
 	require.NoError(t, err)
 	require.Contains(t, joined(warnings), "did not grant ZohoBooks.fullaccess.all, ")
 	require.Contains(t, joined(w.status("books").Doubts), "did not grant ZohoBooks.fullaccess.all, ")
@@ -121,7 +122,7 @@ func TestExchange_WarnsWhenFewerScopesAreGrantedThanAskedFor(t *testing.T) {
 func TestExchange_OfACodeThatBringsMoreScopesThanTheRoleAsksForIsRefusedAndRevoked(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetAnswer(zohosim.Answer{WithScope: true})
-	_, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"ZohoCRM.modules.READ"})})
+	_, err := w.write("books", settings.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{"ZohoCRM.modules.READ"})})
 	require.ErrorContains(t, err, "ZohoCRM.modules.ALL, which role \"books\" does not ask for")
 	require.ErrorContains(t, err, "has been revoked there")
 	require.Equal(t, zoho.Misconfigured, grantError(t, err).Kind)
@@ -137,8 +138,8 @@ func TestExchange_RedirectURIGoesAlongAndHasToBeTheRegisteredOne(t *testing.T) {
 	const redirectURI = "https://app.example.com/back"
 	w := newWorld(t)
 	web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{redirectURI}})
-	change := func(redirectURI string) backend.RoleChange {
-		return backend.RoleChange{
+	change := func(redirectURI string) settings.RoleChange {
+		return settings.RoleChange{
 			ClientID: &web.ID, ClientSecret: ptr(web.Secret("us")), RedirectURI: &redirectURI,
 			Code: ptr(w.sim.Code(web, "us", zohosim.CodeSpec{Scopes: scopes, PromptConsent: true})),
 		}
@@ -159,16 +160,16 @@ func TestExchange_WithoutARefreshTokenIsAnErrorThatSaysHowToGetOne(t *testing.T)
 	const redirectURI = "https://app.example.com/back"
 	web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{redirectURI}})
 	for name, c := range map[string]struct {
-		change backend.RoleChange
+		change settings.RoleChange
 		says   []string
 		not    string
 	}{
 		"of a Self Client": {
-			backend.RoleChange{Code: ptr(w.sim.Code(w.client, "us", zohosim.CodeSpec{Scopes: scopes, Online: true}))},
+			settings.RoleChange{Code: ptr(w.sim.Code(w.client, "us", zohosim.CodeSpec{Scopes: scopes, Online: true}))},
 			[]string{"Then get a new code"}, "access_type",
 		},
 		"of an address that somebody made": {
-			backend.RoleChange{
+			settings.RoleChange{
 				Code:     ptr(w.sim.Code(web, "us", zohosim.CodeSpec{Scopes: scopes, Online: true, RedirectURI: redirectURI})),
 				ClientID: &web.ID, ClientSecret: ptr(web.Secret("us")), RedirectURI: ptr(redirectURI),
 			},
@@ -230,8 +231,8 @@ func TestExchange_ARefusedCodeLeavesTheFormerRoleAndIsNotTriedTwice(t *testing.T
 
 func TestExchange_AWriteThatCannotBeMeantAsksNothing(t *testing.T) {
 	w := newWorld(t)
-	cc := ptr(backend.GrantTypeClientCredentials)
-	for says, change := range map[string]backend.RoleChange{
+	cc := ptr(settings.GrantTypeClientCredentials)
+	for says, change := range map[string]settings.RoleChange{
 		"either code or refresh_token": {Code: ptr("x"), RefreshToken: ptr("y")},
 		"code is empty":                {Code: ptr("")},
 		"code contains a blank":        {Code: ptr("a b")},
@@ -241,13 +242,13 @@ func TestExchange_AWriteThatCannotBeMeantAsksNothing(t *testing.T) {
 		"there is no client":           {Code: ptr("x"), ClientID: ptr(""), DataCenter: ptr("us")},
 	} {
 		if says == "there is no client" {
-			w.configure(backend.ConfigChange{ClientID: ptr(""), ClientSecret: ptr("")})
+			w.configure(settings.ConfigChange{ClientID: ptr(""), ClientSecret: ptr("")})
 		}
 		_, err := w.write("crm-sync", change)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad, says)
 		require.Contains(t, err.Error(), says)
-		w.configure(backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
+		w.configure(settings.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
 	}
 	require.Empty(t, w.sim.Requests())
 	require.Equal(t, w.refreshToken, w.refreshTokenOf("crm-sync"))
@@ -335,7 +336,7 @@ func TestExchange_ACallerThatDisconnectsLosesNothing(t *testing.T) {
 			written := make(chan error, 1)
 			code := w.code()
 			go func() {
-				_, err := w.engine.WriteRole(ctx, "crm-sync", backend.RoleChange{Code: &code})
+				_, err := w.engine.WriteRole(ctx, "crm-sync", settings.RoleChange{Code: &code})
 				written <- err
 			}()
 			w.waitForRequests(1)

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -40,7 +41,7 @@ func (x *exchange) withoutRefreshToken() error {
 // maybeExchanged tells of a refresh token that an answer may have carried which
 // did not arrive.
 func (x *exchange) maybeExchanged(err error) error {
-	failed, ok := asError[*zoho.Error](err)
+	failed, ok := errors.AsType[*zoho.Error](err)
 	switch {
 	case ok && failed.Kind == zoho.Refused && x.code.consent != nil: // there is no code that anybody could write
 		if x.code.consent.device != nil {

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 
 func TestExclusive_EachLeaseHasATokenOfItsOwnAndItsEndKillsThatOne(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	first, second := w.read("crm-sync"), w.read("crm-sync")
 	require.NotEqual(t, first.TokenID, second.TokenID)
 	require.NoError(t, w.release(first))
@@ -23,7 +25,7 @@ func TestExclusive_EachLeaseHasATokenOfItsOwnAndItsEndKillsThatOne(t *testing.T)
 
 func TestExclusive_ReadersAtOnceGetDifferentTokens(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	got := make(chan string, 5)
 	for range cap(got) {
 		go func() {
@@ -45,9 +47,9 @@ func TestExclusive_ReadersAtOnceGetDifferentTokens(t *testing.T) {
 
 func TestExclusive_BeyondTheCapIsA429UntilALeaseEnds(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
 	w.sim.SetThrottle(throttleOff)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	leases := make([]*backend.Issued, 10)
 	for i := range leases {
 		leases[i] = w.read("crm-sync")
@@ -67,9 +69,9 @@ func TestExclusive_BeyondTheCapIsA429UntilALeaseEnds(t *testing.T) {
 
 func TestExclusive_ASharedTokenThatNobodyHoldsMakesRoomAndIsNotServedAfterwards(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(2)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(2)})
 	w.sim.SetMaxLiveTokens(2)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	held := w.read("crm-sync")
 	w.clock.Advance(40 * time.Minute)
 	w.tick() // a shared token is minted ahead; nobody holds it yet
@@ -85,9 +87,9 @@ func TestExclusive_ASharedTokenThatNobodyHoldsMakesRoomAndIsNotServedAfterwards(
 
 func TestMint_AYoungerTokenMakesRoomOnlyWhenItIsCertainlyGone(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(2)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(2)})
 	w.sim.SetMaxLiveTokens(2)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	held := w.read("own")
 	w.clock.Advance(time.Second)
 	shared := w.read("crm-sync")
@@ -104,14 +106,14 @@ func TestMint_AYoungerTokenMakesRoomOnlyWhenItIsCertainlyGone(t *testing.T) {
 
 func TestTick_GoesOnRevokingATokenThatHadToMakeRoom(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{MaxLiveTokens: ptr(2)})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.configure(settings.ConfigChange{MaxLiveTokens: ptr(2)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	held := w.aheadUnheld()
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
 	w.sim.Fault(zohosim.EndpointLegacyRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
 	require.Equal(t, zoho.Throttled, grantError(t, w.readError("own")).Kind)
 	require.Equal(t, 2, w.sim.LiveTokens(w.refreshToken))
-	w.configure(backend.ConfigChange{RefreshAhead: ptr(false)})
+	w.configure(settings.ConfigChange{RefreshAhead: ptr(false)})
 	w.tick()
 	require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
 	require.True(t, w.alive(held))

@@ -1,12 +1,13 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
@@ -15,7 +16,7 @@ import (
 func expecting(t *testing.T) *consentWorld {
 	t.Helper()
 	w := newConsentWorld(t)
-	w.writeRole("desk", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", "email", zoho.ScopeProfile, "profile"}), Expected: ptr("Anna@Example.com")})
+	w.writeRole("desk", settings.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", "email", zoho.ScopeProfile, "profile"}), Expected: ptr("Anna@Example.com")})
 	w.sim.SetUser(anna, "us")
 	return w
 }
@@ -69,7 +70,7 @@ func TestExpectedAccount_HoldsForACodeThatIsWrittenAsWell(t *testing.T) {
 	asked := []string{"ZohoCRM.modules.ALL", "email"}
 	write := func(user string) error {
 		code := w.sim.Code(w.client, "us", zohosim.CodeSpec{User: user, Scopes: asked})
-		_, err := w.write("books", backend.RoleChange{Code: &code, Scopes: &asked, Expected: ptr(anna)})
+		_, err := w.write("books", settings.RoleChange{Code: &code, Scopes: &asked, Expected: ptr(anna)})
 		return err
 	}
 	require.ErrorContains(t, write("berta@example.com"), "another one that agreed")
@@ -80,18 +81,18 @@ func TestExpectedAccount_HoldsForACodeThatIsWrittenAsWell(t *testing.T) {
 func TestExpectedAccount_IsRefusedWhereNobodyCouldTell(t *testing.T) {
 	t.Parallel()
 	w := newConsentWorld(t)
-	for says, change := range map[string]backend.RoleChange{
+	for says, change := range map[string]settings.RoleChange{
 		"not an e-mail address":          {Expected: ptr("Anna")},
 		"invisible":                      {Expected: ptr("anna@example.com\u202e")},
 		"needs the scope email":          {Expected: ptr(anna), Scopes: ptr([]string{"ZohoCRM.modules.ALL", zoho.ScopeProfile})},
-		"does not belong to consent=org": {Expected: ptr(anna), Scopes: ptr([]string{"email"}), Consent: ptr(backend.ConsentOrg)},
+		"does not belong to consent=org": {Expected: ptr(anna), Scopes: ptr([]string{"email"}), Consent: ptr(settings.ConsentOrg)},
 		"nobody consents to":             {Expected: ptr(anna), Scopes: ptr([]string{"email"}), GrantType: clientCredentials},
 	} {
 		if says == "invisible" {
 			says = "not an e-mail address"
 		}
 		_, err := w.write("desk", change)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad, says)
 		require.ErrorContains(t, err, says)
 	}
@@ -104,14 +105,14 @@ func TestExpectedAccount_OfARoleThatIsAuthorizedWarnsUntilItIsAuthorizedAgain(t 
 	_, err := w.complete(w.agreed())
 	require.NoError(t, err)
 	const says = "not known to be of expected_account"
-	require.Contains(t, joined(w.writeRole("desk", backend.RoleChange{Expected: ptr("berta@example.com")})), says)
+	require.Contains(t, joined(w.writeRole("desk", settings.RoleChange{Expected: ptr("berta@example.com")})), says)
 	require.Contains(t, joined(w.status("desk").Doubts), says)
 	require.True(t, w.alive(w.read("desk")))
 	w.sim.SetUser("berta@example.com", "us")
 	_, err = w.complete(w.agreed())
 	require.NoError(t, err)
 	require.NotContains(t, joined(w.status("desk").Doubts), says)
-	w.writeRole("desk", backend.RoleChange{Expected: ptr("")})
+	w.writeRole("desk", settings.RoleChange{Expected: ptr("")})
 	w.sim.SetUser(anna, "us")
 	_, err = w.complete(w.agreed())
 	require.NoError(t, err, "any account, again")
@@ -124,7 +125,7 @@ func TestConsent_WithoutTheScopeThatTellsWhoConsentedSaysSo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newConsentWorld(t)
-			w.writeRole("desk", backend.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", zoho.ScopeProfile})})
+			w.writeRole("desk", settings.RoleChange{Scopes: ptr([]string{"ZohoCRM.modules.ALL", zoho.ScopeProfile})})
 			w.sim.SetAnswer(zohosim.Answer{WithScope: withScope})
 			consent, err := w.engine.CompleteConsent(t.Context(), w.edited(asking("ZohoCRM.modules.ALL")))
 			require.NoError(t, err)
@@ -154,7 +155,7 @@ func TestIdentity_TellsWhatItIsWorth(t *testing.T) {
 			w := newConsentWorld(t)
 			w.sim.SetUser(anna, "us")
 			w.sim.SetProfile(anna, row.as)
-			w.writeRole("desk", backend.RoleChange{Scopes: &row.scopes})
+			w.writeRole("desk", settings.RoleChange{Scopes: &row.scopes})
 			_, err := w.complete(w.agreed())
 			require.NoError(t, err)
 			require.Equal(t, row.want, w.status("desk").AuthorizedAs)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
@@ -27,7 +28,7 @@ func (a *attempt) failed(refused *zoho.Error, now time.Time) refreshtoken.Failed
 			Definite: refused.Kind.Definite(), Doubtful: refused.UnknownWord,
 		},
 		Grant: a.grant.id, Asked: a.asked, NoToken: refused.NoToken(), Trial: a.purpose.trial,
-		Throttled: refused.Kind == zoho.Throttled, Limits: a.config.limits(),
+		Throttled: refused.Kind == zoho.Throttled, Limits: a.config.Limits(),
 	}
 }
 
@@ -35,7 +36,7 @@ func (a *attempt) failed(refused *zoho.Error, now time.Time) refreshtoken.Failed
 // trial is not stored: its credentials are not stored either.
 func (e *Engine) noteFailure(ctx context.Context, a *attempt, cause error) error {
 	g, purpose := a.grant, a.purpose
-	refused, ok := asError[*zoho.Error](cause)
+	refused, ok := errors.AsType[*zoho.Error](cause)
 	if !ok {
 		return cause
 	}

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"slices"
@@ -47,14 +49,14 @@ func (e *Engine) Lookup(ctx context.Context, token secret.Value) (Found, error) 
 		plain = plain[at+1:]
 	}
 	if plain == "" {
-		return Found{}, userErrorf("token is empty; write the access token that was found")
+		return Found{}, settings.UserErrorf("token is empty; write the access token that was found")
 	}
-	if err := checkLength("token", plain, maxFieldLength); err != nil {
+	if err := settings.CheckLength("token", plain, settings.MaxFieldLength); err != nil {
 		return Found{}, err
 	}
 	found, err := e.find(ctx, plain)
 	if err == nil && found == (Found{}) {
-		err = userErrorf("This token is not known here: as an access token it was not handed out by this mount, or it ended more than a day ago; as a refresh token it is no role's, or was revoked. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client.")
+		err = settings.UserErrorf("This token is not known here: as an access token it was not handed out by this mount, or it ended more than a day ago; as a refresh token it is no role's, or was revoked. Try the other mounts; a token that Vault never had can be revoked at Zoho's Accounts server by whoever has the client.")
 	}
 	return found, err
 }
@@ -70,25 +72,25 @@ func (e *Engine) find(ctx context.Context, plain string) (found Found, err error
 // ExplainSecretInAddress is the error for a request whose address has one of Zoho's secrets
 // in the place of an ID or a name: Vault has written it to its audit log in clear.
 func (e *Engine) ExplainSecretInAddress(ctx context.Context, address string) error {
-	found, err := e.find(ctx, tokenForm.FindString(address))
+	found, err := e.find(ctx, settings.TokenForm.FindString(address))
 	switch token := found.Token; {
 	case err != nil:
 		return err
 	case token != nil && token.State == TokenEnded:
-		return userErrorf("the address of the request has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. It is dead, and nothing is left to do: %s at %s. Its token_id is %s", token.EndedBy, token.EndedAt.UTC().Format(time.RFC3339), token.ID)
+		return settings.UserErrorf("the address of the request has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. It is dead, and nothing is left to do: %s at %s. Its token_id is %s", token.EndedBy, token.EndedAt.UTC().Format(time.RFC3339), token.ID)
 	case token != nil:
-		return userErrorf("the address of the request has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. Its token_id is %s. End the token: vault delete <mount>/tokens/%s", token.ID, token.ID)
+		return settings.UserErrorf("the address of the request has an access token itself, where an ID or a name belongs, so the token is in clear in Vault's audit log now. Its token_id is %s. End the token: vault delete <mount>/tokens/%s", token.ID, token.ID)
 	case found.RefreshToken != nil:
-		return userErrorf("the address of the request has a refresh token, where an ID or a name belongs, so it is in clear in Vault's audit log now. %s", found.RefreshToken.Advice)
+		return settings.UserErrorf("the address of the request has a refresh token, where an ID or a name belongs, so it is in clear in Vault's audit log now. %s", found.RefreshToken.Advice)
 	default:
-		return userErrorf("the address of the request has what looks like a token, a grant code or a client secret of Zoho's, where an ID or a name belongs. It is in clear in Vault's audit log now, and this mount does not know it: revoke it at Zoho, or regenerate the client secret in Zoho's API console. To look a token up without leaving it in the log: vault write <mount>/tokens/lookup token=-")
+		return settings.UserErrorf("the address of the request has what looks like a token, a grant code or a client secret of Zoho's, where an ID or a name belongs. It is in clear in Vault's audit log now, and this mount does not know it: revoke it at Zoho, or regenerate the client secret in Zoho's API console. To look a token up without leaving it in the log: vault write <mount>/tokens/lookup token=-")
 	}
 }
 
 // HasSecret reports whether the address of a request has something in it of the form of
 // Zoho's secrets. It looks at the first 4 KiB: each request is looked at, and who sends a
 // megabyte has not pasted an ID.
-func HasSecret(address string) bool { return looksSecret(address[:min(len(address), 4<<10)]) }
+func HasSecret(address string) bool { return settings.LooksSecret(address[:min(len(address), 4<<10)]) }
 
 // findRefreshToken tells of a refresh token that a role has, or had and that waits to be
 // revoked; nil if there is none.

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"net/http"
 	"testing"
 
@@ -41,8 +43,8 @@ func TestLookup_OfARefreshTokenTellsTheRoleAndWhatToDo(t *testing.T) {
 // The command that it suggests works as it stands, and afterwards it says what has become of the refresh token.
 func TestLookup_OfASharedRefreshTokenNamesAllRolesAndACommandThatWorks(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("aaa", backend.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("a-guess"), Verify: ptr(false)})
-	w.writeRole("reports", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("aaa", settings.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("a-guess"), Verify: ptr(false)})
+	w.writeRole("reports", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.read("crm-sync")
 	info := w.lookupRefreshToken(w.refreshToken)
 	require.Equal(t, backend.RefreshTokenInUse, info.State)

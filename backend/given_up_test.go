@@ -1,12 +1,13 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -51,7 +52,7 @@ func TestRead_NeverGetsATokenWhoseRevocationMayHaveArrived(t *testing.T) {
 func TestRead_InAnOutageGoesOnIfTheRoleHasARevokeDelay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{RevokeDelay: ptr(10 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{RevokeDelay: ptr(10 * time.Minute)})
 	issued := w.read("crm-sync")
 	w.sim.SetDown(true)
 	require.NoError(t, w.release(issued))

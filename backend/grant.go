@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"maps"
 	"slices"
@@ -13,11 +15,11 @@ import (
 )
 
 // mint asks Zoho for an access token, once.
-func (c credential) mint(ctx context.Context, client *zoho.Client) (zoho.Token, error) {
-	if c.refreshToken.IsZero() {
-		return client.ClientCredentials(ctx, c.app, c.soid, c.scopes)
+func mintWith(ctx context.Context, client *zoho.Client, c settings.Credential) (zoho.Token, error) {
+	if c.RefreshToken.IsZero() {
+		return client.ClientCredentials(ctx, c.App, c.SOID, c.Scopes)
 	}
-	return client.Refresh(ctx, c.app, c.refreshToken)
+	return client.Refresh(ctx, c.App, c.RefreshToken)
 }
 
 // grant is one grant in memory: who waits for its tokens. What is stored of it is in the
@@ -27,11 +29,11 @@ type grant struct {
 	quotaID string
 
 	mu      sync.Mutex
-	waiting map[string]int // readers who have no token that their role's min_ttl accepts, by role
-	cred    credential     // as of the role that was looked at last
-	used    time.Time      // when it was looked at last
-	read    time.Time      // when somebody read a token last
-	doubted time.Time      // the time of the refusal that was logged when a token was handed out in spite of it
+	waiting map[string]int      // readers who have no token that their role's min_ttl accepts, by role
+	cred    settings.Credential // as of the role that was looked at last
+	used    time.Time           // when it was looked at last
+	read    time.Time           // when somebody read a token last
+	doubted time.Time           // the time of the refusal that was logged when a token was handed out in spite of it
 }
 
 // addWaiter counts a reader of a role who waits for a mint and has no other
@@ -59,7 +61,7 @@ func (g *grant) waitingRoles() []string {
 	return slices.Sorted(maps.Keys(g.waiting))
 }
 
-func (g *grant) credential() credential {
+func (g *grant) credential() settings.Credential {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.cred
@@ -67,15 +69,15 @@ func (g *grant) credential() credential {
 
 // grantOf finds the grant of a role: what its tokens are minted from now. The
 // error is *clientMovedError if the mount's client is no longer the role's.
-func (e *Engine) grantOf(r *Role, config *Config) (*grant, error) {
+func (e *Engine) grantOf(r *settings.Role, config *settings.Config) (*grant, error) {
 	if !r.IsAuthorized() {
-		return nil, r.errUnauthorized()
+		return nil, r.ErrUnauthorized()
 	}
-	cred, err := r.credential(config)
+	cred, err := r.Credential(config)
 	if err != nil {
 		return nil, err
 	}
-	id := e.fingerprint("grant", cred.parts()...)
+	id := e.fingerprint("grant", cred.Parts()...)
 	e.mu.Lock()
 	g := e.grants[id]
 	if g == nil {
@@ -91,12 +93,12 @@ func (e *Engine) grantOf(r *Role, config *Config) (*grant, error) {
 
 // grantID names the grant of a role, and is empty if the role has none: nothing
 // to mint from, or no client any more.
-func (e *Engine) grantID(r *Role, config *Config) string {
-	cred, err := r.credential(config)
+func (e *Engine) grantID(r *settings.Role, config *settings.Config) string {
+	cred, err := r.Credential(config)
 	if err != nil || !r.IsAuthorized() {
 		return ""
 	}
-	return e.fingerprint("grant", cred.parts()...)
+	return e.fingerprint("grant", cred.Parts()...)
 }
 
 // stateOf is what is stored of a grant.

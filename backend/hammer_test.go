@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -21,10 +23,10 @@ import (
 func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.pauses.real = true
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1000)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1000)})
 	w.sim.SetThrottle(throttleOff)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("desk", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "desk@example.com", scopes))})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("desk", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "desk@example.com", scopes))})
 	_, err := w.writeCode("mail", w.code())
 	require.NoError(t, err)
 	roles := []string{"crm-sync", "books", "desk", "mail"}
@@ -42,7 +44,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 				issued, err := w.engine.Issue(ctx, roles[rand.IntN(len(roles))], backend.Reader{})
 				cancel()
 				var failed *backend.GrantError
-				var bad *backend.UserError // its role is being deleted
+				var bad *settings.UserError // its role is being deleted
 				switch {
 				case errors.Is(err, context.Canceled), errors.As(err, &failed), errors.As(err, &bad):
 					continue
@@ -62,7 +64,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	}
 	wg.Go(func() {
 		for i := range rounds {
-			if _, err := w.engine.WriteConfig(context.Background(), backend.ConfigChange{MinTTL: ptr(time.Duration(i%600) * time.Second)}); err != nil {
+			if _, err := w.engine.WriteConfig(context.Background(), settings.ConfigChange{MinTTL: ptr(time.Duration(i%600) * time.Second)}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -72,7 +74,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 			if _, err := w.engine.DeleteRole(context.Background(), "books"); err != nil {
 				t.Error(err)
 			}
-			w.hammerWrite(t, "books", backend.RoleChange{RefreshToken: &w.refreshToken})
+			w.hammerWrite(t, "books", settings.RoleChange{RefreshToken: &w.refreshToken})
 		}
 	})
 	for range 2 {
@@ -94,7 +96,7 @@ func TestHammer_ReadersRevokersWritersAndTimeAtOnce(t *testing.T) {
 	require.Zero(t, w.sim.LiveTokens(w.refreshToken))
 }
 
-func (w *world) hammerWrite(t *testing.T, role string, change backend.RoleChange) {
+func (w *world) hammerWrite(t *testing.T, role string, change settings.RoleChange) {
 	if _, err := w.engine.WriteRole(context.Background(), role, change); err != nil {
 		t.Error(err)
 	}
@@ -109,12 +111,12 @@ func (w *world) hammerWithVerify(t *testing.T, rounds int) {
 		if i%2 == 0 {
 			role, refreshToken = "desk", desk
 		}
-		w.hammerWrite(t, role, backend.RoleChange{RefreshToken: &refreshToken, Verify: ptr(true)})
+		w.hammerWrite(t, role, settings.RoleChange{RefreshToken: &refreshToken, Verify: ptr(true)})
 		if i%10 == 0 {
 			// A code lives for two minutes, and what came of it for a little longer
 			// until its role is stored. Time runs fast here.
 			var late *backend.GrantError
-			_, err := w.engine.WriteRole(context.Background(), "mail", backend.RoleChange{Code: ptr(w.code())})
+			_, err := w.engine.WriteRole(context.Background(), "mail", settings.RoleChange{Code: ptr(w.code())})
 			if err != nil && (!errors.As(err, &late) || late.Kind != zoho.Refused && late.Kind != zoho.Throttled && late.Kind != zoho.Unreachable) {
 				t.Error(err)
 			}

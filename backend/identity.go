@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 
 	"vault-plugin-secrets-zoho/backend/zoho"
@@ -42,5 +44,5 @@ func (x *exchange) mayAskWhoConsented() bool {
 	if len(scopes) == 0 {
 		scopes = x.role.Scopes
 	}
-	return !x.AccessToken.IsZero() && asksForScope(scopes, zoho.ScopeProfile)
+	return !x.AccessToken.IsZero() && settings.AsksForScope(scopes, zoho.ScopeProfile)
 }

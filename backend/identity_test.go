@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"io"
 	"net/http"
@@ -10,15 +12,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
-
-	"vault-plugin-secrets-zoho/backend"
 )
 
 func TestIdentity_IsAskedOnceWithTheScopeForIt(t *testing.T) {
 	t.Parallel()
 	w := newIdentityWorld(t)
 	w.grants(map[string]any{"scope": "ZohoCRM.modules.ALL " + profile})
-	w.exchange("books", backend.RoleChange{})
+	w.exchange("books", settings.RoleChange{})
 	require.Equal(t, anna, w.authorizedAs("books"))
 	questions := w.questions()
 	require.Len(t, questions, 1)
@@ -35,7 +35,7 @@ func TestIdentity_IsAskedOnceWithTheScopeForIt(t *testing.T) {
 func TestIdentity_IsAskedWhereZohoDoesNotSayWhichScopesItGranted(t *testing.T) {
 	t.Parallel()
 	w := newIdentityWorld(t)
-	w.exchange("books", backend.RoleChange{Scopes: ptr([]string{profile})})
+	w.exchange("books", settings.RoleChange{Scopes: ptr([]string{profile})})
 	require.Equal(t, anna, w.authorizedAs("books"))
 }
 
@@ -43,12 +43,12 @@ func TestIdentity_IsInTheIDTokenAndThenNotAsked(t *testing.T) {
 	t.Parallel()
 	w := newIdentityWorld(t)
 	w.grants(map[string]any{"scope": "email " + profile, "id_token": idTokenOf("berta@example.com")})
-	w.exchange("books", backend.RoleChange{})
+	w.exchange("books", settings.RoleChange{})
 	require.Equal(t, "berta@example.com", w.authorizedAs("books"))
 	require.Empty(t, w.questions())
 
 	w.grants(map[string]any{"scope": "email " + profile, "id_token": "nonsense"})
-	w.exchange("books", backend.RoleChange{})
+	w.exchange("books", settings.RoleChange{})
 	require.Equal(t, anna, w.authorizedAs("books"))
 	require.Len(t, w.questions(), 1, "an ID token that says nothing is none")
 }
@@ -57,11 +57,11 @@ func TestIdentity_WithoutTheScopeNobodyIsAskedAndNothingSaid(t *testing.T) {
 	t.Parallel()
 	w := newIdentityWorld(t)
 	w.grants(map[string]any{"scope": "ZohoCRM.modules.ALL"})
-	_, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{profile, "ZohoCRM.modules.ALL"})})
+	_, err := w.write("books", settings.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{profile, "ZohoCRM.modules.ALL"})})
 	require.NoError(t, err, "what Zoho grants counts, not what was asked for")
 	w.grants(nil)
-	w.exchange("desk", backend.RoleChange{})
-	w.exchange("crm", backend.RoleChange{Scopes: ptr([]string{"AaaServer.profile.READ.all", "AaaServer.profile"})})
+	w.exchange("desk", settings.RoleChange{})
+	w.exchange("crm", settings.RoleChange{Scopes: ptr([]string{"AaaServer.profile.READ.all", "AaaServer.profile"})})
 	for _, role := range []string{"books", "desk", "crm"} {
 		require.Empty(t, w.authorizedAs(role))
 	}
@@ -71,7 +71,7 @@ func TestIdentity_WithoutTheScopeNobodyIsAskedAndNothingSaid(t *testing.T) {
 func TestIdentity_ThatCannotBeHadIsNoErrorAndNoWarning(t *testing.T) {
 	t.Parallel()
 	w := newIdentityWorld(t)
-	w.configure(backend.ConfigChange{RequestTimeout: ptr(time.Second)})
+	w.configure(settings.ConfigChange{RequestTimeout: ptr(time.Second)})
 	w.grants(map[string]any{"scope": profile})
 	e := w.listen(hclog.Trace)
 	hangs := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
@@ -85,7 +85,7 @@ func TestIdentity_ThatCannotBeHadIsNoErrorAndNoWarning(t *testing.T) {
 		w.tellsBy(tells)
 		w.clock.Advance(3 * time.Minute) // Zoho takes four codes in a minute
 		role := fmt.Sprintf("books-%d", i)
-		w.exchange(role, backend.RoleChange{})
+		w.exchange(role, settings.RoleChange{})
 		require.Empty(t, w.authorizedAs(role))
 		require.True(t, w.alive(w.read(role)), "the role works")
 	}
@@ -103,7 +103,7 @@ func TestIdentity_CostsNothingOfTheBudget(t *testing.T) {
 	left := func(adds map[string]any) int {
 		w := newIdentityWorld(t)
 		w.grants(adds)
-		w.exchange("books", backend.RoleChange{})
+		w.exchange("books", settings.RoleChange{})
 		status, err := w.engine.Status(t.Context(), "books")
 		require.NoError(t, err)
 		return status.RequestsLeft

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -17,7 +19,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -58,7 +59,7 @@ func newIdentityWorld(t *testing.T) *identityWorld {
 	}))
 	t.Cleanup(front.Close)
 	w.says(http.StatusOK, `{"Email":"`+anna+`","Display_Name":"Anna"}`)
-	w.configure(backend.ConfigChange{AccountsURL: &front.URL, ClientSecret: ptr(w.client.Secret("us")), RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{AccountsURL: &front.URL, ClientSecret: ptr(w.client.Secret("us")), RequestBudget: ptr(100)})
 	return w
 }
 
@@ -104,7 +105,7 @@ func (w *identityWorld) questions() []*http.Request {
 }
 
 // exchange writes a new code to a role, and requires that nothing is said of it.
-func (w *identityWorld) exchange(role string, more backend.RoleChange) {
+func (w *identityWorld) exchange(role string, more settings.RoleChange) {
 	w.t.Helper()
 	more.Code = ptr(w.code())
 	warnings, err := w.write(role, more)

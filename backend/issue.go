@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"errors"
@@ -18,7 +20,7 @@ type Reader struct {
 	MinTTL time.Duration // 0: the role's
 	TTL    time.Duration // caps the lease; 0: the role's alone
 	Reject string        // token_id of a token that Zoho refused: any other one; empty: none
-	Requester
+	settings.Requester
 }
 
 // Issued is an access token for one lease.
@@ -46,7 +48,7 @@ func (e *Engine) Issue(ctx context.Context, roleName string, reader Reader) (*Is
 		issued, err := e.tryIssue(ctx, roleName, reader)
 		if errors.Is(err, errRoleChanged) {
 			if changes++; changes == mostChanges {
-				err = userErrorf("role %q and the record of its refresh token do not fit together, as after a backup was restored in part: write its refresh_token again, or authorize it: vault write -f <mount>/roles/%s/authorize", roleName, roleName)
+				err = settings.UserErrorf("role %q and the record of its refresh token do not fit together, as after a backup was restored in part: write its refresh_token again, or authorize it: vault write -f <mount>/roles/%s/authorize", roleName, roleName)
 			}
 		}
 		if isWorthAnotherLook(err) {
@@ -75,7 +77,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(checkMinTTL(reader.MinTTL), checkTTL(reader.TTL), checkReject(reader.Reject)); err != nil {
+	if err := cmp.Or(settings.CheckMinTTL(reader.MinTTL), settings.CheckTTL(reader.TTL), settings.CheckReject(reader.Reject)); err != nil {
 		return nil, err
 	}
 	g, err := e.grantOf(role, config)
@@ -87,7 +89,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 		return nil, errRoleChanged // the refusal is of credentials that the role has no longer
 	}
 	if err != nil {
-		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), role.tellWhoseClient(err))
+		return nil, prependText(fmt.Sprintf("No access token for role %q: ", role.Name), tellWhoseClient(role, err))
 	}
 	issued, err := e.lease(ctx, g, t, role, reader)
 	if err != nil {
@@ -102,7 +104,7 @@ func (e *Engine) tryIssue(ctx context.Context, roleName string, reader Reader) (
 }
 
 // hasOtherGrant reports whether a role was given another grant since it was looked at.
-func (e *Engine) hasOtherGrant(ctx context.Context, role *Role, from *grant) bool {
+func (e *Engine) hasOtherGrant(ctx context.Context, role *settings.Role, from *grant) bool {
 	now, config, err := e.roleAndConfig(ctx, role.Name)
 	if err != nil {
 		return false
@@ -112,7 +114,7 @@ func (e *Engine) hasOtherGrant(ctx context.Context, role *Role, from *grant) boo
 }
 
 // tokenFor is the token of a lease: the grant's, or one of its own.
-func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *grant, reader Reader) (*token, []string, error) {
+func (e *Engine) tokenFor(ctx context.Context, role *settings.Role, config *settings.Config, g *grant, reader Reader) (*token, []string, error) {
 	if !role.Exclusive {
 		return e.usableToken(ctx, role, config, g, reader)
 	}
@@ -125,7 +127,7 @@ func (e *Engine) tokenFor(ctx context.Context, role *Role, config *Config, g *gr
 
 // usableToken is the switch over the freshness of the grant's token: serve, serve
 // and mint ahead, or wait for a mint.
-func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g *grant, reader Reader) (*token, []string, error) {
+func (e *Engine) usableToken(ctx context.Context, role *settings.Role, config *settings.Config, g *grant, reader Reader) (*token, []string, error) {
 	own := need{minTTL: cmp.Or(role.MinTTL, config.MinTTL)}
 	want := need{minTTL: cmp.Or(reader.MinTTL, own.minTTL), reject: reader.Reject}
 	g.mu.Lock()
@@ -161,7 +163,7 @@ func (e *Engine) usableToken(ctx context.Context, role *Role, config *Config, g 
 
 // tokenAfterMint waits for a new token. If there is none to be had, a token that is
 // comfortably alive is better than an error.
-func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *Role, reserveRole string, want need) (*token, []string, error) {
+func (e *Engine) tokenAfterMint(ctx context.Context, g *grant, role *settings.Role, reserveRole string, want need) (*token, []string, error) {
 	failed := e.mintForReader(ctx, g, role, reserveRole, want)
 	if failed == nil {
 		t, _, err := e.currentToken(ctx, g, want)
@@ -209,7 +211,7 @@ func (e *Engine) tellGivenUp(ctx context.Context, g *grant, failed error) error 
 
 // lease enters the reader as a holder of t. TTL is a whole number of seconds,
 // rounded down, so the lease never outlives the token.
-func (e *Engine) lease(ctx context.Context, g *grant, t *token, role *Role, reader Reader) (*Issued, error) {
+func (e *Engine) lease(ctx context.Context, g *grant, t *token, role *settings.Role, reader Reader) (*Issued, error) {
 	now := e.now()
 	holderID, err := t.ledger.Hold(ctx, ledger.Holder{
 		Role: role.Name, Requester: reader.Requester, Since: now, Until: now.Add(t.leaseTTL(now, role, reader)),
@@ -232,13 +234,13 @@ func (e *Engine) lease(ctx context.Context, g *grant, t *token, role *Role, read
 	return &Issued{
 		AccessToken: t.rec.AccessToken, TokenType: t.rec.TokenType, APIDomain: t.rec.APIDomain, ZohoDomain: dc.Domain(), DataCenter: dc.Name,
 		Scopes: t.rec.Scopes, ExpiresAt: t.rec.ExpiresAt, TokenID: t.rec.ID,
-		HolderID: holderID, Role: role.Name, Metadata: copied(role.Metadata), TTL: ttl,
+		HolderID: holderID, Role: role.Name, Metadata: settings.Copied(role.Metadata), TTL: ttl,
 	}, nil
 }
 
 // lookOnceMore fails if a role may not hand out an access token after all: what a reader has
 // looked at before it was a holder may have changed.
-func (e *Engine) lookOnceMore(ctx context.Context, g *grant, t *token, role *Role) error {
+func (e *Engine) lookOnceMore(ctx context.Context, g *grant, t *token, role *settings.Role) error {
 	if isOfClient(g.quotaID) {
 		c, err := e.client(ctx, g.quotaID)
 		if err == nil && (c == nil || c.Roles[role.Name] == "" || !c.Counts(t.rec.ID) || e.hasOtherGrant(ctx, role, g)) {
@@ -251,13 +253,13 @@ func (e *Engine) lookOnceMore(ctx context.Context, g *grant, t *token, role *Rol
 		return err
 	}
 	err = record.MayHandOut(role.Name, t.rec.ID)
-	if refused, ok := asError[*refreshtoken.RefusedError](err); ok && refused.Reason != refreshtoken.IsEnding && refused.Reason != refreshtoken.Gone {
+	if refused, ok := errors.AsType[*refreshtoken.RefusedError](err); ok && refused.Reason != refreshtoken.IsEnding && refused.Reason != refreshtoken.Gone {
 		return errRoleChanged
 	}
 	return cmp.Or(endingError(record), asUserError(err))
 }
 
-func (t *token) leaseTTL(now time.Time, role *Role, reader Reader) time.Duration {
+func (t *token) leaseTTL(now time.Time, role *settings.Role, reader Reader) time.Duration {
 	ttl := t.left(now).Truncate(time.Second)
 	for _, limit := range []time.Duration{role.TTL, reader.TTL} {
 		if limit > 0 {

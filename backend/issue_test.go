@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"strings"
 	"sync"
@@ -45,7 +47,7 @@ func TestIssue_ALeaseNeverOutlivesItsToken(t *testing.T) {
 
 func TestIssue_TheRolesTTLCapsTheLease(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(5 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(5 * time.Minute)})
 	require.Equal(t, 5*time.Minute, w.read("crm-sync").TTL)
 }
 
@@ -66,8 +68,8 @@ func TestIssue_ATokenWithLessThanMinTTLIsReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.configure(backend.ConfigChange{MinTTL: &c.config, RefreshAhead: ptr(false)})
-			w.writeRole("crm-sync", backend.RoleChange{MinTTL: &c.role})
+			w.configure(settings.ConfigChange{MinTTL: &c.config, RefreshAhead: ptr(false)})
+			w.writeRole("crm-sync", settings.RoleChange{MinTTL: &c.role})
 			w.read("crm-sync")
 			w.clock.Advance(c.wait)
 			issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{MinTTL: c.read})
@@ -82,7 +84,7 @@ func TestIssue_ATokenWithLessThanMinTTLIsReplaced(t *testing.T) {
 func TestIssue_AMinTTLBeyondWhatTheServersTokensLiveIsCappedWithAWarning(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetTokenLife(20 * time.Second)
-	w.writeRole("crm-sync", backend.RoleChange{MinTTL: ptr(10 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{MinTTL: ptr(10 * time.Minute)})
 	for range 3 {
 		require.Contains(t, w.read("crm-sync").Warnings[0], "min_ttl (10m0s)")
 	}
@@ -142,7 +144,7 @@ func TestIssue_AReaderThatGivesUpDoesNotCancelTheMintForTheOthers(t *testing.T) 
 
 func TestIssue_RolesWithTheSameRefreshTokenShareItsAccessToken(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.Equal(t, w.read("crm-sync").TokenID, w.read("books").TokenID)
 	require.Equal(t, 1, w.sim.MintCount(w.refreshToken))
 }
@@ -150,26 +152,26 @@ func TestIssue_RolesWithTheSameRefreshTokenShareItsAccessToken(t *testing.T) {
 func TestIssue_RolesWithDifferentRefreshTokensShareNothing(t *testing.T) {
 	w := newWorld(t)
 	other := w.sim.Consent(w.client, "us", "other@example.com", scopes)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &other})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &other})
 	require.NotEqual(t, w.read("crm-sync").TokenID, w.read("books").TokenID)
 }
 
 func TestIssue_UnknownRoleSaysHowToWriteIt(t *testing.T) {
 	w := newWorld(t)
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, w.readError("nobody"), &bad)
 	require.Contains(t, bad.Error(), "vault write")
 }
 
 func TestIssue_TheLedgerKnowsWhoHoldsAToken(t *testing.T) {
 	w := newWorld(t)
-	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{Requester: backend.Requester{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"}})
+	issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{Requester: settings.Requester{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"}})
 	require.NoError(t, err)
 	w.restart()
 	holders, _, err := w.engine.Holders(t.Context(), issued.TokenID, "", 0)
 	require.NoError(t, err)
 	require.Equal(t, []ledger.Holder{{
-		ID: issued.HolderID, Role: "crm-sync", Requester: backend.Requester{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"},
+		ID: issued.HolderID, Role: "crm-sync", Requester: settings.Requester{EntityID: "e-1", DisplayName: "userpass-bob", RequestID: "r-1"},
 		Since: w.clock.Now(), Until: w.clock.Now().Add(issued.TTL),
 	}}, holders)
 }

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"testing"
 	"time"
@@ -83,7 +85,7 @@ func TestJobs_ThatReadWithAShortTTLAndGiveNothingBackStayWithinTheBudget(t *test
 
 func TestStatus_ARoleWhoseReadersGet429IsOutOfBudgetUntilRetryAt(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.NoError(t, w.release(w.read("also")))
 	for range 7 {
 		require.NoError(t, w.release(w.read("crm-sync")))
@@ -112,10 +114,10 @@ func TestStatus_ARoleWhoseReadersGet429IsOutOfBudgetUntilRetryAt(t *testing.T) {
 // A role that was never read says that it cannot be read, too.
 func TestState_OutOfBudgetIsToldAlsoOfARoleThatWasNeverTried(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("late", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	w.writeRole("late", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1)})
 	require.NoError(t, w.release(w.read("crm-sync")))
-	w.writeRole("fresh", backend.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("another-secret-of-the-client"), Verify: ptr(false)})
+	w.writeRole("fresh", settings.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("another-secret-of-the-client"), Verify: ptr(false)})
 	failed := grantError(t, w.readError("fresh"))
 	status := w.status("fresh")
 	require.Equal(t, backend.StateOutOfBudget, status.State)

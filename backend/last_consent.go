@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"strings"
@@ -119,7 +121,7 @@ func (e *Engine) lastConsent(ctx context.Context, role string) (*LastConsent, er
 
 // grantedConsent is the consent that a role works with; nil if its refresh token came otherwise.
 // It is not stored apart: the record of the refresh token tells it.
-func (e *Engine) grantedConsent(ctx context.Context, role *Role) (*LastConsent, error) {
+func (e *Engine) grantedConsent(ctx context.Context, role *settings.Role) (*LastConsent, error) {
 	if role.RefreshToken.IsZero() {
 		return nil, nil
 	}

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"strings"
 	"testing"
@@ -21,7 +23,7 @@ import (
 // writes in less than six.
 func (w *world) issueAs(i, bytes int) (*backend.Issued, error) {
 	text := fmt.Sprintf("%04d", i) + strings.Repeat("<", bytes-4)
-	return w.engine.Issue(w.t.Context(), "crm-sync", backend.Reader{Requester: backend.Requester{EntityID: text, DisplayName: text, RequestID: text}})
+	return w.engine.Issue(w.t.Context(), "crm-sync", backend.Reader{Requester: settings.Requester{EntityID: text, DisplayName: text, RequestID: text}})
 }
 
 func (w *world) readNamed(i, bytes int) *backend.Issued {
@@ -71,7 +73,7 @@ func TestLedger_TextsOfAReaderAreCutBetweenTwoCharactersAndMadeValid(t *testing.
 		strings.Repeat("a", 255) + "\xff":      strings.Repeat("a", 255),
 		strings.Repeat("a", 253) + "\xff\xffb": strings.Repeat("a", 253) + "\uFFFD",
 	} {
-		issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{Requester: backend.Requester{EntityID: name, DisplayName: name, RequestID: name}})
+		issued, err := w.engine.Issue(t.Context(), "crm-sync", backend.Reader{Requester: settings.Requester{EntityID: name, DisplayName: name, RequestID: name}})
 		require.NoError(t, err)
 		held := w.engine.Holding(issued.TokenID)
 		require.Len(t, held, 1)

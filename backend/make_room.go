@@ -11,12 +11,12 @@ import (
 // makeRoom ends the tokens that have to go before one more may live: package quota
 // says which. The caller has the turn of q.
 func (e *Engine) makeRoom(ctx context.Context, a *attempt) error {
-	limits := a.config.limits()
+	limits := a.config.Limits()
 	room, worked := limits.MaxLive, a.hasWorked()
 	if worked && !a.purpose.rotation && len(a.grant.waitingRoles()) == 0 {
 		room = limits.UnreservedLive() // a part is kept for readers who have no token
 	}
-	app := a.grant.credential().app
+	app := a.grant.credential().App
 	staying := make(map[string]bool) // somebody holds it by now, or Zoho could not be made to end it
 	for {
 		u, err := e.usage(ctx, a.grant.quotaID)

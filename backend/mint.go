@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"errors"
@@ -26,7 +28,7 @@ type mintPurpose struct {
 	role      string                              // whose credentials these are; empty: nobody waits for the token
 	want      need                                // of the read, with the min_ttl of its role or mount
 	ttl       time.Duration                       // of the role
-	config    *Config                             // of a trial: the one that is being written; nil: the stored one
+	config    *settings.Config                    // of a trial: the one that is being written; nil: the stored one
 	needed    func(context.Context) (bool, error) // asked when it is the mint's turn; nil: needed
 }
 
@@ -34,7 +36,7 @@ type mintPurpose struct {
 // reader needs. At most one mint runs per grant; a caller whose context
 // ends stops waiting and nothing else. reserveRole is the role of a reader who
 // has no token that the role's own min_ttl accepts; empty for others.
-func (e *Engine) mintForReader(ctx context.Context, g *grant, role *Role, reserveRole string, want need) error {
+func (e *Engine) mintForReader(ctx context.Context, g *grant, role *settings.Role, reserveRole string, want need) error {
 	if reserveRole != "" {
 		defer g.addWaiter(reserveRole)()
 	}
@@ -82,7 +84,7 @@ func (e *Engine) mintExclusive(ctx context.Context, g *grant, role string) (*tok
 type attempt struct {
 	grant      *grant
 	requestsID string // the quota of its token requests: the grant's, or the client's
-	config     *Config
+	config     *settings.Config
 	purpose    mintPurpose
 	usages               // as they were in its turn
 	asked      time.Time // when Zoho was asked
@@ -90,11 +92,11 @@ type attempt struct {
 
 // requestsID is the quota in which the token requests of a grant count: its own, or with
 // count_requests_per=client that of the client.
-func (e *Engine) requestsID(g *grant, config *Config) string {
-	if config.CountRequestsPer != CountPerClient {
+func (e *Engine) requestsID(g *grant, config *settings.Config) string {
+	if config.CountRequestsPer != settings.CountPerClient {
 		return g.quotaID
 	}
-	app := g.credential().app
+	app := g.credential().App
 	return e.clientQuotaID(app.AccountsURL, app.ClientID)
 }
 
@@ -150,12 +152,12 @@ func (e *Engine) mint(ctx context.Context, g *grant, purpose mintPurpose) (t *to
 		turn:  g.quotaID,
 		admit: func(ctx context.Context) error { return e.admitMint(ctx, a) },
 		ask: func(ctx context.Context, client *zoho.Client) (err error) {
-			minted, err = g.credential().mint(ctx, client)
+			minted, err = mintWith(ctx, client, g.credential())
 			return err
 		},
 		note: func(ctx context.Context, failed error) error {
 			if failed != nil {
-				e.endRefused(ctx, g.credential().app, config, minted.AccessToken, "grant", g.id)
+				e.endRefused(ctx, g.credential().App, config, minted.AccessToken, "grant", g.id)
 				return e.noteFailure(ctx, a, failed)
 			}
 			t, err = e.noteMint(ctx, a, minted)
@@ -206,7 +208,7 @@ func (e *Engine) countMint(ctx context.Context, a *attempt, sent quota.Request) 
 	if err != nil {
 		return err
 	}
-	app := a.grant.credential().app
+	app := a.grant.credential().App
 	if a.countsForClient() {
 		forClient := sent
 		forClient.NoLiveToken = a.isApart() // then its token lives in the other quota
@@ -219,7 +221,7 @@ func (e *Engine) countMint(ctx context.Context, a *attempt, sent quota.Request) 
 	}
 	count := refreshtoken.Mint(a.grant.quotaID, refreshtoken.Sending{Role: a.purpose.role, Sent: sent, Limits: limits})[:1]
 	err = e.carryOut(ctx, count, &carrier{})
-	if refused, ok := asError[*refreshtoken.RefusedError](err); ok {
+	if refused, ok := errors.AsType[*refreshtoken.RefusedError](err); ok {
 		return a.refusedBy(refused)
 	}
 	return err

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"runtime"
 	"slices"
 	"strings"
@@ -16,8 +18,8 @@ import (
 // A reader who joins a mint that was decided without him gets no refusal that is not his own.
 
 // joined lets second join the mint of first's grant when that has been decided: when the function
-// of that name looks at the clock, or reads that entry. It returns what second got.
-func (w *world) joined(first, second, where string) (secondGot error) {
+// of that name looks at the clock, or reads that entry. It returns what each of them got.
+func (w *world) joined(first, second, where string) (firstGot, secondGot error) {
 	w.t.Helper()
 	grant := w.status(second).GrantID
 	w.restart() // so the entry is read
@@ -42,10 +44,10 @@ func (w *world) joined(first, second, where string) (secondGot error) {
 		}()
 		return got
 	}
-	firstGot := read(first)
+	ofFirst := read(first)
 	select {
 	case <-reached:
-	case err := <-firstGot:
+	case err := <-ofFirst:
 		require.FailNow(w.t, "was not reached", "%s: %v", where, err)
 	}
 	got := read(second)
@@ -54,8 +56,7 @@ func (w *world) joined(first, second, where string) (secondGot error) {
 		runtime.Gosched()
 	}
 	close(resume)
-	<-firstGot
-	return <-got
+	return <-ofFirst, <-got
 }
 
 func isCalledBy(function string) bool {
@@ -75,7 +76,7 @@ func isCalledBy(function string) bool {
 // Invariants 4 and 15: the reserve is for each role, and the first reader's has had its part.
 func TestIssue_AReaderWhoJoinsAMintThatMayNotHaveTheReserveIsDecidedOnAgain(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.read("crm-sync")
 	for range 10 { // until only the reserve is left
 		if _, err := w.rotate("books"); err != nil {
@@ -86,21 +87,24 @@ func TestIssue_AReaderWhoJoinsAMintThatMayNotHaveTheReserveIsDecidedOnAgain(t *t
 	w.kill(w.currentID())
 	w.read("books") // by a request of the reserve
 	w.kill(w.currentID())
-	require.NoError(t, w.joined("books", "crm-sync", "decideMint"))
+	_, err := w.joined("books", "crm-sync", "decideMint")
+	require.NoError(t, err)
 }
 
 // Invariant 15: what readers of one role have done is refused to them alone.
 func TestIssue_AReaderWhoJoinsAMintThatIsRefusedToAnotherRoleIsDecidedOnAgain(t *testing.T) {
 	w := newWorld(t)
 	for i := range 12 {
-		_, _ = w.write("evil", w.evilTwin(backend.RoleChange{RefreshToken: junk(i)}))
+		_, _ = w.write("evil", w.evilTwin(settings.RoleChange{RefreshToken: junk(i)}))
 	}
 	if role, err := w.engine.Role(t.Context(), "evil"); err == nil && role != nil {
 		w.deleteRole("evil")
 	}
 	shared := w.consent()
 	for _, role := range []string{"evil", "fresh"} {
-		w.writeRole(role, backend.RoleChange{RefreshToken: &shared, Verify: ptr(false)})
+		w.writeRole(role, settings.RoleChange{RefreshToken: &shared, Verify: ptr(false)})
 	}
-	require.NoError(t, w.joined("evil", "fresh", "refused/evil"))
+	refused, err := w.joined("evil", "fresh", "refused/evil")
+	require.ErrorContains(t, refused, `credentials of role "evil"`)
+	require.NoError(t, err)
 }

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"errors"
 	"strings"
 	"testing"
@@ -92,7 +94,7 @@ func TestMint_AfterAThrottleAnswerTheEngineStaysSilentForTheCoolDown(t *testing.
 // Invariant 5.
 func TestMint_NeverMakesZohoEvictATokenOnWhichALeaseLives(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(3), RefreshAhead: ptr(false)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100), MaxLiveTokens: ptr(3), RefreshAhead: ptr(false)})
 	w.sim.SetMaxLiveTokens(3)
 	var held []*backend.Issued
 	read := func() error {
@@ -121,7 +123,7 @@ func TestMint_NeverMakesZohoEvictATokenOnWhichALeaseLives(t *testing.T) {
 func TestMint_ARefusalIsRememberedUntilTheCredentialIsWritten(t *testing.T) {
 	for name, mend := range map[string]func(*world){
 		"a new refresh token": func(w *world) {
-			w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
+			w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,12 +145,12 @@ func TestMint_ARefusalIsRememberedUntilTheCredentialIsWritten(t *testing.T) {
 func TestMint_ARefusedClientSecretIsTriedAgainWhenItChanges(t *testing.T) {
 	w := newWorld(t)
 	good := w.client.Secret("us")
-	w.configure(backend.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
+	w.configure(settings.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
 	for range 3 {
 		require.Equal(t, "invalid_client_secret", grantError(t, w.readError("crm-sync")).Code)
 	}
 	require.Equal(t, 1, w.sim.Count(zohosim.EndpointToken))
-	w.configure(backend.ConfigChange{ClientSecret: &good})
+	w.configure(settings.ConfigChange{ClientSecret: &good})
 	w.read("crm-sync")
 }
 
@@ -156,7 +158,7 @@ func TestMint_WritingTheSameRefreshTokenAgainIsAnotherTry(t *testing.T) {
 	w := newWorld(t)
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Body: `{"error":"invalid_code"}`, Count: 1})
 	require.Error(t, w.readError("crm-sync"))
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.read("crm-sync")
 }
 
@@ -286,7 +288,7 @@ func TestIssue_WaitsForThreeWritesIfItMintsAndForOneIfNot(t *testing.T) {
 func TestMint_AReaderWhoJoinsAMintThatWasDecidedWithoutHimAsksOnceMore(t *testing.T) {
 	for range 20 {
 		w := newWorld(t)
-		w.writeRole("loop", backend.RoleChange{RefreshToken: &w.refreshToken})
+		w.writeRole("loop", settings.RoleChange{RefreshToken: &w.refreshToken})
 		for range 30 {
 			if issued, err := w.engine.Issue(t.Context(), "loop", backend.Reader{}); err == nil {
 				require.NoError(t, w.release(issued))

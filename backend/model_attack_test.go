@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"strings"
 	"time"
 
@@ -19,9 +21,9 @@ var hostileNames = []string{"token", "", strings.Repeat("x", 500_000), strings.R
 func (m *model) attack(t *rapid.T) {
 	ctx := m.t.Context()
 	role := rapid.SampledFrom([]string{"evil", "evil-robot"}).Draw(t, "attacker's role")
-	change := backend.RoleChange{ClientID: &m.client.ID, ClientSecret: ptr("a guess"), RefreshToken: &m.refreshTokens[0], Verify: ptr(rapid.Bool().Draw(t, "verify"))}
+	change := settings.RoleChange{ClientID: &m.client.ID, ClientSecret: ptr("a guess"), RefreshToken: &m.refreshTokens[0], Verify: ptr(rapid.Bool().Draw(t, "verify"))}
 	if role == "evil-robot" {
-		change = backend.RoleChange{ClientID: &m.client.ID, ClientSecret: ptr("a guess"), GrantType: clientCredentials, Scopes: &[]string{robots["robot-read"]}, Verify: change.Verify}
+		change = settings.RoleChange{ClientID: &m.client.ID, ClientSecret: ptr("a guess"), GrantType: clientCredentials, Scopes: &[]string{robots["robot-read"]}, Verify: change.Verify}
 	}
 	m.settle()
 	_, _ = m.engine.WriteRole(ctx, role, change)
@@ -33,10 +35,10 @@ func (m *model) attack(t *rapid.T) {
 		_, err := m.engine.Rotate(ctx, role, true)
 		require.Error(m.t, err)
 	case "deauthorize":
-		_, err := m.engine.Deauthorize(ctx, role, true, backend.Requester{})
+		_, err := m.engine.Deauthorize(ctx, role, true, settings.Requester{})
 		require.Error(m.t, err)
 	case "code":
-		_, err := m.engine.WriteRole(ctx, role, backend.RoleChange{GrantType: ptr(backend.GrantTypeRefreshToken), ClientID: &m.client.ID, ClientSecret: ptr("a guess"), SOID: ptr(""), Code: ptr("1000.bogus.code")})
+		_, err := m.engine.WriteRole(ctx, role, settings.RoleChange{GrantType: ptr(settings.GrantTypeRefreshToken), ClientID: &m.client.ID, ClientSecret: ptr("a guess"), SOID: ptr(""), Code: ptr("1000.bogus.code")})
 		require.Error(m.t, err)
 	case "delete":
 		_, _ = m.engine.DeleteRole(ctx, role)

@@ -1,10 +1,11 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -43,7 +44,7 @@ func (m *model) revokeRefreshToken(t *rapid.T) {
 		m.deauthorized[stored.RefreshToken.Reveal()] = true
 		m.killed(func(l *lease) bool { return l.grant == stored.RefreshToken.Reveal() })
 	}
-	_, _ = m.engine.Deauthorize(m.t.Context(), role, true, backend.Requester{})
+	_, _ = m.engine.Deauthorize(m.t.Context(), role, true, settings.Requester{})
 }
 
 // replaceDead writes roles whose refresh token was revoked, or is going to be,
@@ -58,7 +59,7 @@ func (m *model) replaceDead() {
 		for _, role := range modelRoles {
 			stored, err := m.engine.Role(m.t.Context(), role)
 			require.NoError(m.t, err)
-			if stored == nil || stored.GrantType != backend.GrantTypeRefreshToken {
+			if stored == nil || stored.GrantType != settings.GrantTypeRefreshToken {
 				continue
 			}
 			if has := stored.RefreshToken.Reveal(); m.deauthorized[has] || !m.sim.Alive(has) {

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"strings"
 	"testing"
@@ -78,15 +80,15 @@ var (
 )
 
 func newModel(t *rapid.T) *model {
-	options, counts := zohosim.Options{}, backend.CountPerGrant
+	options, counts := zohosim.Options{}, settings.CountPerGrant
 	if rapid.Bool().Draw(t, "Zoho counts the harder way") {
-		options, counts = zohosim.Hardest(), backend.CountPerClient
+		options, counts = zohosim.Hardest(), settings.CountPerClient
 	}
 	options.MaxClientTokens = 4
 	m := &model{world: newWorldWith(t, options), deauthorized: make(map[string]bool)}
-	m.configure(backend.ConfigChange{CountRequestsPer: &counts})
+	m.configure(settings.ConfigChange{CountRequestsPer: &counts})
 	m.refreshTokens = []string{m.refreshToken, m.sim.Consent(m.client, "us", "books@example.com", scopes)}
-	m.configure(backend.ConfigChange{MaxLiveTokens: ptr(4)})
+	m.configure(settings.ConfigChange{MaxLiveTokens: ptr(4)})
 	m.sim.SetMaxLiveTokens(4)
 	m.writeRoles()
 	return m
@@ -101,11 +103,11 @@ func (m *model) writeRoles() {
 }
 
 func (m *model) writeRole1(role, refreshToken string, verify bool) {
-	change := backend.RoleChange{
+	change := settings.RoleChange{
 		RefreshToken: &refreshToken, Verify: &verify, Exclusive: ptr(role == "books-own"), TTL: ptr(map[string]time.Duration{"crm-report": 10 * time.Minute}[role]),
 	}
 	if scope, ok := robots[role]; ok {
-		change = backend.RoleChange{GrantType: clientCredentials, Scopes: &[]string{scope}, Verify: &verify}
+		change = settings.RoleChange{GrantType: clientCredentials, Scopes: &[]string{scope}, Verify: &verify}
 	}
 	change.RevokeDelay = ptr(modelDelays[role])
 	_, err := m.engine.WriteRole(m.t.Context(), role, change)
@@ -153,7 +155,7 @@ func (m *model) hurryIn(t *rapid.T) {
 func (m *model) readOf(role string) *lease { return m.readAs(role, "token") }
 
 func (m *model) readAs(role, name string) *lease {
-	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{Requester: backend.Requester{DisplayName: name, EntityID: name, RequestID: name}})
+	issued, err := m.engine.Issue(m.t.Context(), role, backend.Reader{Requester: settings.Requester{DisplayName: name, EntityID: name, RequestID: name}})
 	if err != nil {
 		return nil
 	}
@@ -291,7 +293,7 @@ func (m *model) crash(t *rapid.T) {
 		m.clock.Advance(time.Minute)
 		_ = m.engine.Tick(m.t.Context(), notTainted)
 	case "write":
-		_, _ = m.engine.WriteRole(m.t.Context(), "crm-sync", backend.RoleChange{RefreshToken: &m.refreshTokens[1]})
+		_, _ = m.engine.WriteRole(m.t.Context(), "crm-sync", settings.RoleChange{RefreshToken: &m.refreshTokens[1]})
 	}
 	came()
 	m.crashed = m.now()

@@ -1,11 +1,12 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 
@@ -13,13 +14,13 @@ import (
 func (w *world) moveClient() {
 	w.t.Helper()
 	other := w.sim.AddClient(zohosim.ClientSpec{})
-	w.configure(backend.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
+	w.configure(settings.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
 }
 
 // moveBack gives the mount its former client again.
 func (w *world) moveBack() {
 	w.t.Helper()
-	w.configure(backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
+	w.configure(settings.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("us"))})
 }
 
 func TestMovedRole_IsRevokedWithTheSecretThatALiveTokenHas(t *testing.T) {
@@ -66,9 +67,9 @@ func TestMovedRole_WhichZohoDoesNotLetGoOfGoesOnBeingRevoked(t *testing.T) {
 func TestMovedRole_ThatIsNotKnownToHaveWorkedEndsNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{ClientSecret: ptr("a-guess")})
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("victim", w.own(backend.RoleChange{RefreshToken: &w.refreshToken}))
+	w.configure(settings.ConfigChange{ClientSecret: ptr("a-guess")})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("victim", w.own(settings.RoleChange{RefreshToken: &w.refreshToken}))
 	lease := w.read("victim")
 	w.moveClient()
 	_, err := w.deauthorize("crm-sync", true)
@@ -90,7 +91,7 @@ func TestMovedRole_ThatSharesItsRefreshTokenCanBeDeauthorizedByForce(t *testing.
 	t.Parallel()
 	for _, gone := range []bool{false, true} {
 		w := newWorld(t)
-		w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+		w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 		require.NoError(t, w.release(w.read("crm-sync")))
 		require.NoError(t, w.release(w.read("also")))
 		w.moveClient()
@@ -112,9 +113,9 @@ func TestMovedRole_ThatSharesItsRefreshTokenCanBeDeauthorizedByForce(t *testing.
 func TestMovedRole_MovesAlone(t *testing.T) {
 	t.Parallel()
 	w := newConsentWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: ptr(w.consent())})
-	w.writeRole("crm-sync", backend.RoleChange{Scopes: &scopes})
-	w.configure(backend.ConfigChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us"))})
+	w.writeRole("also", settings.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("crm-sync", settings.RoleChange{Scopes: &scopes})
+	w.configure(settings.ConfigChange{ClientID: &w.web.ID, ClientSecret: ptr(w.web.Secret("us"))})
 	begun, err := w.engine.Authorize(t.Context(), "crm-sync")
 	require.NoError(t, err)
 	_, err = w.complete(w.decide(begun.URL, "accept"))

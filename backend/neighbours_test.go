@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"testing"
 	"time"
@@ -22,9 +24,9 @@ func TestRevocation_RefreshTokensThatNeverWorkedDoNotGather(t *testing.T) {
 	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
 		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultAnswer, Status: 401, Body: "{}"})
 	}
-	w.writeRole("evil", w.evilTwin(backend.RoleChange{RefreshToken: junk(0)}))
+	w.writeRole("evil", w.evilTwin(settings.RoleChange{RefreshToken: junk(0)}))
 	for i := range 30 {
-		w.writeRole("evil", backend.RoleChange{RefreshToken: junk(i)})
+		w.writeRole("evil", settings.RoleChange{RefreshToken: junk(i)})
 		_, err := w.deauthorize("evil", false)
 		require.ErrorContains(t, err, "has never worked here")
 	}
@@ -38,7 +40,7 @@ func TestRevocation_RefreshTokensThatNeverWorkedDoNotGather(t *testing.T) {
 // Invariant 14: nobody has read a token of crm-sync yet.
 func TestDeauthorize_AWrongSecretDoesNotEndARefreshTokenThatWasNotUsedYet(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("evil", w.evilTwin(backend.RoleChange{RefreshToken: &w.refreshToken}))
+	w.writeRole("evil", w.evilTwin(settings.RoleChange{RefreshToken: &w.refreshToken}))
 	_, err := w.deauthorize("evil", true)
 	require.ErrorContains(t, err, "has never got an access token")
 	require.True(t, w.formerLives())
@@ -49,9 +51,9 @@ func TestDeauthorize_AWrongSecretDoesNotEndARefreshTokenThatWasNotUsedYet(t *tes
 func TestBudget_RefusedCredentialsOfOneRoleKeepNoOtherFromItsOwn(t *testing.T) {
 	w := newWorld(t)
 	for i := range 12 {
-		_, _ = w.write("evil", w.evilTwin(backend.RoleChange{RefreshToken: junk(i)}))
+		_, _ = w.write("evil", w.evilTwin(settings.RoleChange{RefreshToken: junk(i)}))
 	}
-	_, err := w.write("fresh", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	_, err := w.write("fresh", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.NoError(t, err)
 	require.True(t, w.alive(w.read("fresh")))
 }
@@ -60,8 +62,8 @@ func TestBudget_RefusedCredentialsOfOneRoleKeepNoOtherFromItsOwn(t *testing.T) {
 func TestBudget_EverNewClientsOfOneRoleHaveALimit(t *testing.T) {
 	w := newWorld(t)
 	for i := range 50 {
-		_, _ = w.write("evil", backend.RoleChange{ClientID: ptr(fmt.Sprintf("1000.C%d", i)), ClientSecret: ptr(guess), RefreshToken: junk(i)})
-		_, _ = w.write("evil", backend.RoleChange{ClientID: ptr(fmt.Sprintf("1000.D%d", i)), ClientSecret: ptr(guess), Code: ptr("1000.bogus.code")})
+		_, _ = w.write("evil", settings.RoleChange{ClientID: ptr(fmt.Sprintf("1000.C%d", i)), ClientSecret: ptr(guess), RefreshToken: junk(i)})
+		_, _ = w.write("evil", settings.RoleChange{ClientID: ptr(fmt.Sprintf("1000.D%d", i)), ClientSecret: ptr(guess), Code: ptr("1000.bogus.code")})
 	}
 	require.LessOrEqual(t, w.asked(), 10)
 	require.LessOrEqual(t, len(w.keys("refresh-tokens/")), 30)
@@ -74,7 +76,7 @@ func TestBudget_ARoleThatNeverWorkedHasNoPartOfTheReserve(t *testing.T) {
 	w.robot("robot", "ZohoCRM.modules.READ")
 	require.NoError(t, w.release(w.read("robot")))
 	for i := range 10 {
-		change := w.evilTwin(backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Verify: ptr(false)})
+		change := w.evilTwin(settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Verify: ptr(false)})
 		change.ClientSecret = ptr(fmt.Sprintf("guess-%d", i))
 		w.writeRole("evil", change)
 		_ = w.readError("evil")
@@ -108,13 +110,13 @@ func TestBudget_ReadersWhoAskForMoreThanTheirRoleLeaveRoomForLiveTokens(t *testi
 func TestVerify_OneRoleDoesNotKeepTheOperatorFromANewSecret(t *testing.T) {
 	w := newWorld(t)
 	web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{callbackURL}})
-	w.configure(backend.ConfigChange{ClientID: &web.ID, ClientSecret: ptr("former-secret")})
-	w.writeRole("prod", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(web, "us", "user@example.com", scopes))})
-	w.writeRole("aaa", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
-	_, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: ptr(web.Secret("us"))})
+	w.configure(settings.ConfigChange{ClientID: &web.ID, ClientSecret: ptr("former-secret")})
+	w.writeRole("prod", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(web, "us", "user@example.com", scopes))})
+	w.writeRole("aaa", settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
+	_, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: ptr(web.Secret("us"))})
 	require.NoError(t, err, "the secret is right")
 	w.read("prod")
-	_, err = w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: ptr(guess)})
+	_, err = w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: ptr(guess)})
 	require.ErrorContains(t, err, "The config was not written")
 }
 
@@ -140,7 +142,7 @@ func TestRotate_InALoopKeepsNobodyFromAToken(t *testing.T) {
 func TestSweep_WhatSomebodyOnlyAskedAboutLeavesMemorySoon(t *testing.T) {
 	w := newWorld(t)
 	for i := range 2000 {
-		w.writeRole("x", backend.RoleChange{RefreshToken: junk(i)})
+		w.writeRole("x", settings.RoleChange{RefreshToken: junk(i)})
 		w.status("x")
 	}
 	w.settle() // what goes on after a write looks at the former refresh token
@@ -165,8 +167,8 @@ func TestIssue_OneReadSpendsOneRequestWhateverTheServerAnswers(t *testing.T) {
 func TestClock_ThatWasBehindEvictsNoLeasedToken(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetThrottle(throttleOff)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1000)})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1000)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	var held []*backend.Issued
 	read := func(n int) {
 		for range n {

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"slices"
@@ -10,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/zohosim"
 )
@@ -114,7 +115,7 @@ func TestRole_ThatIsDamagedSaysWhenItGoesWhetherItsRefreshTokenLivesOn(t *testin
 				if how == "deleted" {
 					warnings = w.deleteRole("crm-sync")
 				} else {
-					warnings = w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+					warnings = w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 				}
 				w.settle()
 				if origin == refreshtoken.Hand {
@@ -147,7 +148,7 @@ func TestRole_ThatIsDamagedKeepsItsRefreshToken(t *testing.T) {
 // What is lost with a record, and what is found again.
 func TestDamage_ToARecordFindsItsRolesAndTokensAgain(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	held := w.read("books")
 	w.damageEntries("refresh-tokens/")
 	w.tick()
@@ -169,7 +170,7 @@ func TestRole_ARefreshTokenThatZohoGaveGoesWithItsLastRole(t *testing.T) {
 			w := newWorld(t)
 			w.reauthorize()
 			given := w.refreshTokenOf("crm-sync")
-			w.writeRole("books", backend.RoleChange{RefreshToken: &given})
+			w.writeRole("books", settings.RoleChange{RefreshToken: &given})
 			held := w.read("crm-sync")
 			w.deleteRole("books")
 			w.settle()
@@ -177,7 +178,7 @@ func TestRole_ARefreshTokenThatZohoGaveGoesWithItsLastRole(t *testing.T) {
 			if how == "deleted" {
 				require.NotContains(t, joined(w.deleteRole("crm-sync")), "lives on")
 			} else {
-				require.NotContains(t, joined(w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})), "lives on")
+				require.NotContains(t, joined(w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})), "lives on")
 			}
 			w.settle()
 			require.True(t, w.alive(held), "somebody leases its access token")
@@ -220,11 +221,11 @@ func TestRole_TheThousandAndFirstWithOneRefreshTokenIsRefused(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.release(w.read("crm-sync"))) // proven, or a hundred are the most
 	for i := range refreshtoken.MaxRoles - 1 {
-		w.writeRole(fmt.Sprintf("r%04d", i), backend.RoleChange{RefreshToken: &w.refreshToken})
+		w.writeRole(fmt.Sprintf("r%04d", i), settings.RoleChange{RefreshToken: &w.refreshToken})
 	}
-	_, err := w.write("one-more", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	_, err := w.write("one-more", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 	require.ErrorContains(t, err, "1000 roles have this refresh token already")
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, err, &bad)
 	for _, record := range w.stored("refresh-tokens/") {
 		require.Less(t, len(record), 256<<10)
@@ -238,7 +239,7 @@ func TestExchange_AnAccessTokenBesideARefreshTokenThatTheRoleMayNotHaveEnds(t *t
 	w := newWorld(t)
 	require.NoError(t, w.release(w.read("crm-sync")))
 	for i := range refreshtoken.MaxRoles - 1 {
-		w.writeRole(fmt.Sprintf("r%04d", i), backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+		w.writeRole(fmt.Sprintf("r%04d", i), settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 	}
 	w.answersOnce(map[string]any{"access_token": "1000.beside.it", "refresh_token": w.refreshToken, "expires_in": 3600})
 	before := w.revocations()
@@ -297,17 +298,17 @@ func TestReconcile_ARoundThatIsCutOffGoesOnWhereItWas(t *testing.T) {
 func TestRole_ThatIsWrittenWithARefreshTokenThatEndsMeanwhileSaysSo(t *testing.T) {
 	w := newWorld(t)
 	shared := w.consent()
-	w.writeRole("books", backend.RoleChange{RefreshToken: &shared})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &shared})
 	require.NoError(t, w.release(w.read("books")))
 	finish, done := w.holdBack(func(key string) bool { return key == "roles/crm-sync" }, func() error {
-		_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &shared, Verify: ptr(false)})
+		_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &shared, Verify: ptr(false)})
 		return err
 	})
 	_, err := w.deauthorize("books", true)
 	require.NoError(t, err)
 	finish(nil)
 	err = <-done
-	var bad *backend.UserError
+	var bad *settings.UserError
 	require.ErrorAs(t, err, &bad)
 	require.ErrorContains(t, err, `role "crm-sync" was written, and hands out nothing`)
 	require.ErrorContains(t, err, "former refresh token lives on at Zoho")
@@ -320,7 +321,7 @@ func TestRole_ThatIsWrittenWithARefreshTokenThatEndsMeanwhileSaysSo(t *testing.T
 func TestRole_WhoseRecordWasLostIsNamedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.robot("robot", "ZohoCRM.modules.READ")
-	w.writeRole("robot", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("robot", settings.RoleChange{Exclusive: ptr(true)})
 	for _, prefix := range []string{"refresh-tokens/", "clients/"} {
 		for _, key := range w.keys(prefix) {
 			require.NoError(t, w.storage.Delete(t.Context(), key))
@@ -330,7 +331,7 @@ func TestRole_WhoseRecordWasLostIsNamedAgain(t *testing.T) {
 	asked := w.asked()
 	require.True(t, w.alive(w.read("robot")))
 	require.Equal(t, asked+1, w.asked())
-	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(7 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(7 * time.Minute)})
 	require.True(t, w.alive(w.read("crm-sync")))
 }
 
@@ -354,7 +355,7 @@ func TestReconcile_LeavesWhatWasWrittenByHandWhenTheRoleWasWrittenByHandAgain(t 
 			if given {
 				_, err = w.writeCode("crm-sync", code)
 			} else {
-				_, err = w.write("crm-sync", backend.RoleChange{RefreshToken: &ofBooks})
+				_, err = w.write("crm-sync", settings.RoleChange{RefreshToken: &ofBooks})
 			}
 			require.NoError(t, err)
 			w.settle()

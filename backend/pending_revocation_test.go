@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ func TestRetire_TheFormerRefreshTokenIsRevokedAtOnceIfNobodyHoldsItsTokens(t *te
 
 func TestRetire_TheFormerRefreshTokenLivesAsLongAsALeaseOnItsTokens(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	shared, own := w.read("crm-sync"), w.read("own")
 	w.deleteRole("own")
 	w.reauthorize()
@@ -51,7 +53,7 @@ func TestRetire_TheFormerRefreshTokenLivesAsLongAsALeaseOnItsTokens(t *testing.T
 
 func TestRetire_TheFormerRefreshTokenLivesAsLongAsAnotherRoleUsesIt(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.reauthorize()
 	w.clock.Advance(time.Hour)
 	w.tick()
@@ -88,7 +90,7 @@ func TestRetire_ARevocationThatFailsIsRepeatedMoreAndMoreRarely(t *testing.T) {
 
 func TestRetire_NeedsNeitherRoleNorConfig(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", w.own(backend.RoleChange{RefreshToken: &w.refreshToken}))
+	w.writeRole("crm-sync", w.own(settings.RoleChange{RefreshToken: &w.refreshToken}))
 	lease := w.read("crm-sync")
 	w.reauthorize()
 	w.deleteRole("crm-sync")
@@ -102,7 +104,7 @@ func TestRetire_NeedsNeitherRoleNorConfig(t *testing.T) {
 func TestRetire_AFormerClientOfTheMountIsNoObstacle(t *testing.T) {
 	w := newWorld(t)
 	other := w.sim.AddClient(zohosim.ClientSpec{})
-	w.configure(backend.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
+	w.configure(settings.ConfigChange{ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
 	_, err := w.writeCode("crm-sync", w.sim.Code(other, "us", zohosim.CodeSpec{Scopes: scopes}))
 	require.NoError(t, err)
 	w.settle()
@@ -114,7 +116,7 @@ func TestRetire_ARoleThatTakesTheRefreshTokenUpAgainKeepsIt(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
 	w.reauthorize()
-	_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.NoError(t, err)
 	require.NoError(t, w.release(lease))
 	warnings := w.deleteRole("books")
@@ -154,7 +156,7 @@ func TestRetire_ARoleThatCouldNotBeReauthorizedKeepsItsRefreshTokenForGood(t *te
 
 func TestRetire_ARefreshTokenThatIsReplacedByAWrittenOneLivesOnWithAWarning(t *testing.T) {
 	w := newWorld(t)
-	warnings := w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	warnings := w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.Contains(t, joined(warnings), "former refresh token lives on at Zoho")
 	w.clock.Advance(time.Hour)
 	w.tick()
@@ -163,8 +165,8 @@ func TestRetire_ARefreshTokenThatIsReplacedByAWrittenOneLivesOnWithAWarning(t *t
 
 func TestRole_DeletingItWarnsThatItsRefreshTokenLivesOnUnlessAnotherRoleHasIt(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("robot", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials), Scopes: &scopes})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("robot", settings.RoleChange{GrantType: ptr(settings.GrantTypeClientCredentials), Scopes: &scopes})
 	require.Empty(t, w.deleteRole("books"))
 	require.Empty(t, w.deleteRole("robot"))
 	require.Empty(t, w.deleteRole("nobody"))
@@ -182,11 +184,11 @@ func TestRole_DeletingItWarnsOfNothingIfItsRefreshTokenIsDead(t *testing.T) {
 
 func TestRole_WarnsThatItSharesItsGrantAndThatItsTTLIsCapped(t *testing.T) {
 	w := newWorld(t)
-	warnings := w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken, TTL: ptr(2 * time.Hour)})
+	warnings := w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken, TTL: ptr(2 * time.Hour)})
 	require.Len(t, warnings, 2)
 	require.Contains(t, warnings[0], "has no effect")
 	require.Contains(t, warnings[1], "crm-sync")
-	warnings = w.writeRole("books", backend.RoleChange{TTL: ptr(10 * time.Second)})
+	warnings = w.writeRole("books", settings.RoleChange{TTL: ptr(10 * time.Second)})
 	require.Contains(t, warnings[0], "budget")
 }
 
@@ -195,7 +197,7 @@ func TestRole_WarnsThatItSharesItsGrantAndThatItsTTLIsCapped(t *testing.T) {
 func TestRetire_AReaderOfTheFormerRoleNeverGetsADeadToken(t *testing.T) {
 	for range 50 {
 		w := newWorld(t)
-		w.configure(backend.ConfigChange{RequestBudget: ptr(1000)})
+		w.configure(settings.ConfigChange{RequestBudget: ptr(1000)})
 		w.sim.SetThrottle(throttleOff)
 		var dead atomic.Int64
 		stop := make(chan struct{})

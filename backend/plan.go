@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"time"
@@ -13,11 +15,11 @@ import (
 // carrier carries out a plan of package refreshtoken: what its steps need of a use case, and
 // what came of them.
 type carrier struct {
-	role   *Role                     // of StoreRole and DeleteRole, and as it is without its refresh token of ForgetInRoles
+	role   *settings.Role            // of StoreRole and DeleteRole, and as it is without its refresh token of ForgetInRoles
 	token  *token                    // of StoreToken
 	client refreshtoken.ClientChange // in place of a step's Change: the plan is about a client_credentials grant
 	app    zoho.App                  // of AskRevokeNow
-	config *Config                   // of AskRevokeNow
+	config *settings.Config          // of AskRevokeNow
 	cause  error                     // of TellGivenUp
 	slot   *roleSlot                 // takes what nobody waits for; nil: the caller waits
 
@@ -41,7 +43,7 @@ func (e *Engine) carryOut(ctx context.Context, plan refreshtoken.Plan, c *carrie
 			continue
 		}
 		e.unsettle(plan)
-		if _, refused := asError[*refreshtoken.RefusedError](err); c.written && refused {
+		if _, refused := errors.AsType[*refreshtoken.RefusedError](err); c.written && refused {
 			late = err // the role has to leave its former record all the same
 			continue
 		}
@@ -148,7 +150,7 @@ func (e *Engine) forgetInRoles(ctx context.Context, step refreshtoken.Step, c *c
 			}
 			continue
 		}
-		err := e.forgetInRole(ctx, step.Record, name, Deauthorization{At: record.Ending.At, Requester: Requester(by)})
+		err := e.forgetInRole(ctx, step.Record, name, settings.Deauthorization{At: record.Ending.At, Requester: settings.Requester(by)})
 		if err != nil {
 			return err
 		}
@@ -156,7 +158,7 @@ func (e *Engine) forgetInRoles(ctx context.Context, step refreshtoken.Step, c *c
 	return nil
 }
 
-func (e *Engine) forgetInRole(ctx context.Context, quotaID, name string, by Deauthorization) error {
+func (e *Engine) forgetInRole(ctx context.Context, quotaID, name string, by settings.Deauthorization) error {
 	release, free := e.writes.TryAcquire(prefixRoles + name)
 	if !free {
 		return nil // it is being written; Reconcile looks again
@@ -167,7 +169,7 @@ func (e *Engine) forgetInRole(ctx context.Context, quotaID, name string, by Deau
 		return err
 	}
 	updated := *role
-	updated.forgetRefreshToken()
+	updated.ForgetRefreshToken()
 	updated.Deauthorized = &by
 	e.log().Warn("a role has lost its refresh token, which was revoked", "role", name, "quota", quotaID)
 	return e.storeRole(ctx, &updated)
@@ -234,7 +236,7 @@ func (e *Engine) askRevoke(ctx context.Context, quotaID string) (refreshtoken.Ou
 var errGivenUp = errors.New("it is not tried again")
 
 // revokeRefreshToken asks Zoho, within the time that two endpoints may take.
-func (e *Engine) revokeRefreshToken(ctx context.Context, cred refreshtoken.Credential, config *Config) (refreshtoken.Outcome, error) {
+func (e *Engine) revokeRefreshToken(ctx context.Context, cred refreshtoken.Credential, config *settings.Config) (refreshtoken.Outcome, error) {
 	client, err := e.accountsClient(e.caCertFor(cred.AccountsURL, cred.CACert, config))
 	if err != nil {
 		return "", err

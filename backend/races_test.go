@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"strings"
 	"testing"
@@ -25,7 +27,7 @@ func TestDeauthorize_LooksAtTheOthersInTheTurnInWhichItDecides(t *testing.T) {
 			if i == 0 {
 				_, failed[0] = w.deauthorize("crm-sync", false)
 			} else {
-				_, failed[1] = w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+				_, failed[1] = w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 			}
 			return nil
 		})
@@ -43,7 +45,7 @@ func TestDeauthorize_LooksAtTheOthersInTheTurnInWhichItDecides(t *testing.T) {
 // Invariant 16.
 func TestRevocation_ADecisionIsNotUndoneByARoleThatLeaves(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.read("books")
 	code := w.code()
 	w.sim.Fault(zohosim.EndpointRevoke, zohosim.Fault{Kind: zohosim.FaultHTML500})
@@ -65,7 +67,7 @@ func TestRevocation_ADecisionIsNotUndoneByARoleThatLeaves(t *testing.T) {
 // Invariant 9: the refresh token is revoked, or somebody is told that it lives on.
 func TestRevocation_IsNotForgottenWhenARoleThatSharesTheRefreshTokenIsDeleted(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	code := w.code()
 	finish, done := w.holdBack(func(key string) bool { return key == "roles/crm-sync" }, func() error {
 		_, err := w.writeCode("crm-sync", code)
@@ -112,7 +114,7 @@ func TestClock_ThatJumpsDuringAWriteRevokesNoRefreshTokenThatIsStored(t *testing
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
-				_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+				_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 				return err
 			})
 			w.setClockWrong(by)
@@ -132,7 +134,7 @@ func TestClock_ThatJumpsDuringAWriteRevokesNoRefreshTokenThatIsStored(t *testing
 func TestRevocation_ARoleThatIsBeingWrittenKeepsItsRefreshToken(t *testing.T) {
 	w := newWorld(t)
 	finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
-		_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+		_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
 		return err
 	})
 	_, err := w.writeCode("crm-sync", w.code())

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"path"
@@ -31,7 +33,7 @@ func (e *Engine) reconcile(ctx context.Context, quotaID string) {
 		return
 	}
 	err := e.tryReconcile(ctx, quotaID)
-	if _, refused := asError[*refreshtoken.RefusedError](err); err == nil || refused || errors.Is(err, errGivenUp) {
+	if _, refused := errors.AsType[*refreshtoken.RefusedError](err); err == nil || refused || errors.Is(err, errGivenUp) {
 		return
 	}
 	e.directory.unsettle(recordID(quotaID), "")
@@ -96,11 +98,11 @@ func (l *look) release() {
 func (e *Engine) lookAt(ctx context.Context, quotaID string, record *refreshtoken.Record, turnFree bool) *look {
 	config, err := e.configForRevocation(ctx)
 	if err != nil {
-		config = defaultConfig()
+		config = settings.DefaultConfig()
 	}
 	l := &look{}
 	l.world = refreshtoken.World{
-		Now: e.now(), Limits: config.limits(), TurnFree: turnFree,
+		Now: e.now(), Limits: config.Limits(), TurnFree: turnFree,
 		Role: func(name string) refreshtoken.Presence {
 			presence, release := e.presence(ctx, quotaID, name)
 			switch presence {

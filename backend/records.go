@@ -1,8 +1,11 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -21,11 +24,11 @@ import (
 
 // quotaID is the quota of a role, and is empty if the role has nothing to mint from yet. It
 // depends on nothing but the role.
-func (e *Engine) quotaID(r *Role) string {
+func (e *Engine) quotaID(r *settings.Role) string {
 	switch {
 	case !r.IsAuthorized():
 		return ""
-	case r.GrantType == GrantTypeClientCredentials:
+	case r.GrantType == settings.GrantTypeClientCredentials:
 		return e.clientQuotaID(r.Pin.AccountsURL, r.Pin.ClientID)
 	default:
 		return e.refreshTokenQuotaID(r.Pin.AccountsURL, r.RefreshToken.Reveal())
@@ -116,7 +119,7 @@ func (e *Engine) presentUsage(ctx context.Context, quotaID string) (*refreshtoke
 // changeRecord changes the record of a refresh token. The directory hears of the write.
 func (e *Engine) changeRecord(ctx context.Context, quotaID string, change refreshtoken.Change) (was, after *refreshtoken.Record, err error) {
 	was, after, err = e.refreshTokens.Change(ctx, recordID(quotaID), change)
-	if _, refused := asError[*refreshtoken.RefusedError](err); err != nil && !refused {
+	if _, refused := errors.AsType[*refreshtoken.RefusedError](err); err != nil && !refused {
 		e.directory.unsettle(recordID(quotaID), "")
 	}
 	return was, after, err
@@ -139,19 +142,14 @@ func (e *Engine) changeClient(ctx context.Context, app zoho.App, change func(*re
 	return err
 }
 
-// limits are what the config says that Zoho allows.
-func (c *Config) limits() quota.Limits {
-	return quota.Limits{Budget: c.RequestBudget, Window: c.RequestWindow, Timeout: c.RequestTimeout, MaxLive: c.MaxLiveTokens}
-}
-
 // countingLimits are by which a token request is counted. config may be one that is only being
 // tried: what counts by the stored one is not forgotten for it.
-func (e *Engine) countingLimits(ctx context.Context, config *Config) (quota.Limits, error) {
+func (e *Engine) countingLimits(ctx context.Context, config *settings.Config) (quota.Limits, error) {
 	stored, err := e.configForRevocation(ctx)
 	if err != nil {
 		return quota.Limits{}, err
 	}
-	limits := config.limits()
+	limits := config.Limits()
 	limits.Window = max(limits.Window, stored.RequestWindow)
 	return limits, nil
 }
@@ -218,12 +216,12 @@ func (e *Engine) rebuildClient(ctx context.Context, id string) (*refreshtoken.Cl
 
 // findRebuilding looks through all roles and access tokens for those of a quota. It goes
 // around memory, in which a token comes with its ledger.
-func (e *Engine) findRebuilding(ctx context.Context, quotaID string) (found refreshtoken.Found, roles []*Role, err error) {
+func (e *Engine) findRebuilding(ctx context.Context, quotaID string) (found refreshtoken.Found, roles []*settings.Role, err error) {
 	config, err := e.configForRevocation(ctx)
 	if err != nil {
 		return found, nil, err
 	}
-	found = refreshtoken.Found{Now: e.now(), Limits: config.limits()}
+	found = refreshtoken.Found{Now: e.now(), Limits: config.Limits()}
 	names, err := e.RoleNames(ctx)
 	if err != nil {
 		return found, nil, err
@@ -235,7 +233,7 @@ func (e *Engine) findRebuilding(ctx context.Context, quotaID string) (found refr
 		}
 		if r != nil && e.quotaID(r) == quotaID {
 			withSecret := *r
-			if app, err := r.app(config); err == nil {
+			if app, err := r.App(config); err == nil {
 				withSecret.ClientSecret = app.ClientSecret
 			}
 			roles = append(roles, &withSecret)

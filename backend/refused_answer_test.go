@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"encoding/json"
 	"testing"
 
@@ -50,7 +52,7 @@ func TestMint_AnAPIDomainThatIsNoneLeavesNoAccessTokenBehind(t *testing.T) {
 	w.settle()
 	require.Empty(t, w.living("access"))
 	w.sim.SetAnswer(zohosim.Answer{})
-	w.clock.Advance(backend.DefaultRequestWindow)
+	w.clock.Advance(settings.DefaultRequestWindow)
 	require.True(t, w.alive(w.read("crm-sync")))
 }
 
@@ -75,7 +77,7 @@ func TestExchange_ARefreshTokenBesideAnAnswerThatIsRefusedIsKept(t *testing.T) {
 			refreshToken := w.sim.Consent(w.client, "us", "other@example.com", scopes)
 			given["refresh_token"] = refreshToken
 			w.answersOnce(given)
-			warnings, err := w.write("books", backend.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{zoho.ScopeProfile})})
+			warnings, err := w.write("books", settings.RoleChange{Code: ptr(w.code()), Scopes: ptr([]string{zoho.ScopeProfile})})
 			require.NoError(t, err)
 			require.Contains(t, joined(warnings), "no access token that could be used")
 			require.NotContains(t, joined(warnings), command)

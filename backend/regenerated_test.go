@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"errors"
 	"fmt"
 	"testing"
@@ -17,7 +19,7 @@ import (
 
 // regenerated is a Self Client with twenty roles, each of which has a reader, and with a
 // new secret, which the config has.
-func regenerated(t tb, options zohosim.Options, change backend.ConfigChange) *world {
+func regenerated(t tb, options zohosim.Options, change settings.ConfigChange) *world {
 	t.Helper()
 	options.RefuseExcessRefreshTokens = false
 	w := newWorldWith(t, options)
@@ -32,7 +34,7 @@ func regenerated(t tb, options zohosim.Options, change backend.ConfigChange) *wo
 		w.clock.Advance(2 * time.Minute)
 	}
 	secret := w.client.RegenerateSecret("us")
-	_, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: &secret})
+	_, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: &secret})
 	require.NoError(t, err)
 	w.clock.Advance(15 * time.Minute)
 	require.Error(t, w.readError("role-07"))
@@ -73,14 +75,14 @@ func (w *world) authorizeAgain(names []string) (took time.Duration, err error) {
 
 func TestRegenerated_TwentyRolesAreAuthorizedAgainInTheTimeThatThePageSays(t *testing.T) {
 	t.Parallel()
-	perClient := backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)}
+	perClient := settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)}
 	for name, c := range map[string]struct {
 		world *world
 		robot bool
 		takes time.Duration
 	}{
-		"nothing else uses the client":                       {world: regenerated(t, zohosim.Options{}, backend.ConfigChange{}), takes: 12*time.Minute + 30*time.Second},
-		"a role with client_credentials does":                {world: regenerated(t, zohosim.Options{}, backend.ConfigChange{}), robot: true, takes: 21*time.Minute + 30*time.Second},
+		"nothing else uses the client":                       {world: regenerated(t, zohosim.Options{}, settings.ConfigChange{}), takes: 12*time.Minute + 30*time.Second},
+		"a role with client_credentials does":                {world: regenerated(t, zohosim.Options{}, settings.ConfigChange{}), robot: true, takes: 21*time.Minute + 30*time.Second},
 		"Zoho counts for the client, and so does the engine": {world: regenerated(t, zohosim.Hardest(), perClient), takes: 21*time.Minute + 30*time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +108,7 @@ func TestRegenerated_TwentyRolesAreAuthorizedAgainInTheTimeThatThePageSays(t *te
 // twenty for as long as somebody leases their dead access tokens.
 func TestRegenerated_WithoutDeauthorizingACodeOfASelfClientIsRefused(t *testing.T) {
 	t.Parallel()
-	w := regenerated(t, zohosim.Options{}, backend.ConfigChange{})
+	w := regenerated(t, zohosim.Options{}, settings.ConfigChange{})
 	for _, role := range twenty() {
 		_, _ = w.engine.Issue(t.Context(), role, backend.Reader{})
 	}

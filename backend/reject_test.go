@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"strings"
@@ -50,7 +52,7 @@ func TestReject_TheAnswerIsAnyTokenButThatOne(t *testing.T) {
 
 func TestReject_WhoRejectsTheSameTokenLaterGetsTheNewOneWithoutAMint(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	dead := w.dead("crm-sync")
 	fresh := w.another("crm-sync", dead)
 	w.restart()
@@ -102,7 +104,7 @@ func TestReject_OfTheTokenThatAMintUnderWayBringsGetsTheOneAfterIt(t *testing.T)
 // Tenants: the token may be the host's or the reader's fault, and be good for others.
 func TestReject_EndsNoTokenThatOthersLease(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	held := w.read("also")
 	mine := w.read("crm-sync")
 	require.Equal(t, held.TokenID, mine.TokenID)
@@ -120,7 +122,7 @@ func TestReject_EndsNoTokenThatOthersLease(t *testing.T) {
 
 func TestReject_OfATokenThatNobodyLeasesEndsItAtZoho(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{})
+	w.writeRole("crm-sync", settings.RoleChange{})
 	first := w.read("crm-sync")
 	w.clock.Advance(40 * time.Minute)
 	w.tick() // the next one is minted ahead, and nobody leases it
@@ -139,7 +141,7 @@ func TestReject_OfATokenThatNobodyLeasesEndsItAtZoho(t *testing.T) {
 func TestReject_OfWhatIsNotTheRolesTokenChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	other := w.consent()
-	w.writeRole("books", backend.RoleChange{RefreshToken: &other})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &other})
 	books := w.read("books")
 	crm := w.read("crm-sync")
 	for _, id := range []string{books.TokenID, strings.Repeat("0", 32), ""} {
@@ -154,7 +156,7 @@ func TestReject_OfWhatIsNotTheRolesTokenChangesNothing(t *testing.T) {
 
 func TestReject_OfAnExclusiveRoleIsAReadLikeAnyOther(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	dead := w.dead("crm-sync")
 	require.True(t, w.alive(w.another("crm-sync", dead)))
 	require.Equal(t, 2, w.asked())
@@ -221,8 +223,8 @@ func TestReject_InALoopUsesUpWhatIsNotKeptInReserveAndNoMore(t *testing.T) {
 	for name, keep := range map[string]bool{"each lease given back": false, "each lease kept": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
-			w.writeRole("evil", backend.RoleChange{RefreshToken: &w.refreshToken})
+			w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
+			w.writeRole("evil", settings.RoleChange{RefreshToken: &w.refreshToken})
 			kept := w.read("also")
 			last := w.read("evil")
 			for range 50 {
@@ -256,8 +258,8 @@ func TestReject_InALoopUsesUpWhatIsNotKeptInReserveAndNoMore(t *testing.T) {
 // who have none.
 func TestReject_WithLeasesOnAllTokensLeavesPlacesForReadersWhoHaveNone(t *testing.T) {
 	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	last := w.read("crm-sync")
 	leases := []*backend.Issued{last}
 	var failed error
@@ -286,7 +288,7 @@ func TestReject_OfATokenInsteadOfItsIDIsRefusedWithoutRepeatingIt(t *testing.T) 
 	token := issued.AccessToken.Reveal()
 	for _, text := range []string{token, "Zoho-oauthtoken " + token, strings.ToUpper(token)} {
 		_, err := w.reject("crm-sync", text)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 		require.ErrorContains(t, err, "token_id")
 		require.ErrorContains(t, err, "in clear in Vault's audit log")
@@ -295,7 +297,7 @@ func TestReject_OfATokenInsteadOfItsIDIsRefusedWithoutRepeatingIt(t *testing.T) 
 	}
 	for _, text := range []string{"x", issued.TokenID + "\n", issued.TokenID[:31], "zoho/creds/crm-sync/abc"} {
 		_, err := w.reject("crm-sync", text)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 		require.ErrorContains(t, err, "reject is not a token_id")
 	}

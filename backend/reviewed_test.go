@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"slices"
 	"strings"
@@ -20,7 +22,7 @@ import (
 func TestRevocation_OfALeaseWithoutTheSaltLeavesARefreshTokenThatARoleHas(t *testing.T) {
 	w := newWorld(t)
 	shared := w.refreshToken
-	w.writeRole("books", backend.RoleChange{RefreshToken: &shared})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &shared})
 	held := w.read("books")
 	w.reauthorize()
 	w.clock.Advance(5 * time.Minute)
@@ -62,9 +64,9 @@ func (w *world) readsWhileThrottled(other string) (first func() error) {
 // Invariant 4: where requests are counted for the client, several are under way at once.
 func TestThrottle_IsNotEndedByTheSuccessOfARequestThatWasSentBefore(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
-	w.writeRole("second", backend.RoleChange{RefreshToken: ptr(w.consent())})
-	w.writeRole("third", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
+	w.writeRole("second", settings.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("third", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	first := w.readsWhileThrottled("second")
 	require.NoError(t, first())
 	n := len(w.sim.Requests())
@@ -88,7 +90,7 @@ func TestStatus_TellsTheLatestFailureAndNotAThrottleBeforeIt(t *testing.T) {
 // The back-off after a failure ends before the window does.
 func TestStatus_WithNothingLeftTellsWhenThereIsSomethingAgain(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(5)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(5)})
 	require.NoError(t, w.release(w.read("crm-sync")))
 	w.sim.SetDown(true)
 	for range 40 {
@@ -103,10 +105,10 @@ func TestStatus_WithNothingLeftTellsWhenThereIsSomethingAgain(t *testing.T) {
 // The role works on, so whoever found its refresh token has to know whose it is.
 func TestLookup_FindsARefreshTokenOfARoleThatIsPinnedToAFormerServer(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", w.own(backend.RoleChange{RefreshToken: &w.refreshToken}))
+	w.writeRole("own", w.own(settings.RoleChange{RefreshToken: &w.refreshToken}))
 	w.deleteRole("crm-sync")
 	other := w.sim.AddClient(zohosim.ClientSpec{})
-	w.configure(backend.ConfigChange{AccountsURL: ptr(""), DataCenter: ptr("us"), ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
+	w.configure(settings.ConfigChange{AccountsURL: ptr(""), DataCenter: ptr("us"), ClientID: &other.ID, ClientSecret: ptr(other.Secret("us"))})
 	w.read("own")
 	found, err := w.engine.Lookup(t.Context(), secret.New(w.refreshToken))
 	require.NoError(t, err)
@@ -116,9 +118,9 @@ func TestLookup_FindsARefreshTokenOfARoleThatIsPinnedToAFormerServer(t *testing.
 // Invariant 14.
 func TestGrant_CredentialsThatNeverWorkedEndNoTokenOfOthersToMakeRoom(t *testing.T) {
 	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
 	w.read("crm-sync")
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	w.clock.Advance(40 * time.Minute)
 	w.tick() // mints ahead: nobody holds the current token
 	current := w.status("crm-sync").TokenID
@@ -126,7 +128,7 @@ func TestGrant_CredentialsThatNeverWorkedEndNoTokenOfOthersToMakeRoom(t *testing
 		w.read("own")
 		w.clock.Advance(time.Second)
 	}
-	_, _ = w.write("evil", backend.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("wrong")}) // refused, or not tried
+	_, _ = w.write("evil", settings.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("wrong")}) // refused, or not tried
 	w.settle()
 	require.Equal(t, current, w.status("crm-sync").TokenID)
 }
@@ -137,7 +139,7 @@ func TestDeauthorize_ByCredentialsThatNeverWorkedEndsNoTokenThatOthersGot(t *tes
 	held := w.read("crm-sync")
 	w.reauthorize()
 	require.True(t, w.alive(held))
-	w.writeRole("evil", backend.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("wrong"), Verify: ptr(false)})
+	w.writeRole("evil", settings.RoleChange{RefreshToken: &w.refreshToken, ClientID: &w.client.ID, ClientSecret: ptr("wrong"), Verify: ptr(false)})
 	_, err := w.deauthorize("evil", false)
 	require.ErrorContains(t, err, "has never got an access token")
 	require.True(t, w.alive(held))
@@ -183,8 +185,8 @@ func TestThrottle_OfAWrongClockIsToldWithTheEndThatCounts(t *testing.T) {
 // Invariant 13.
 func TestExchange_ThatIsThrottledWhileAMintSucceedsSaysSo(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
-	w.writeRole("other", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
+	w.writeRole("other", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	code := w.code()
 	release := w.holdAnswers()
 	first := make(chan error, 1)
@@ -229,8 +231,8 @@ func TestErase_ACrashInTheMiddleBringsNoDeadTokenBack(t *testing.T) {
 // Invariant 17: an operator can allow very many requests.
 func TestQuota_ARecordKeepsOnlyRequestsThatStillCount(t *testing.T) {
 	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff, MaxLiveTokens: 100000})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1000), RequestWindow: ptr(time.Minute), MaxLiveTokens: ptr(1000)})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1000), RequestWindow: ptr(time.Minute), MaxLiveTokens: ptr(1000)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	for range 1500 {
 		require.NoError(t, w.release(w.read("own")))
 		w.clock.Advance(300 * time.Millisecond)
@@ -246,7 +248,7 @@ func TestQuota_ARecordKeepsOnlyRequestsThatStillCount(t *testing.T) {
 func TestDeauthorize_WithANewClientSecretEndsWhatTheRoleItselfGot(t *testing.T) {
 	w := newWorld(t)
 	w.read("crm-sync")
-	w.configure(backend.ConfigChange{ClientSecret: ptr("1000.another")})
+	w.configure(settings.ConfigChange{ClientSecret: ptr("1000.another")})
 	w.sim.SetDown(true)
 	_, err := w.deauthorize("crm-sync", false)
 	require.Equal(t, zoho.Unreachable, grantError(t, err).Kind)
@@ -260,7 +262,7 @@ func TestDeauthorize_IsNotHeldUpByATokenWhoseEndIsDecided(t *testing.T) {
 	former := w.refreshToken
 	held := w.read("crm-sync")
 	w.reauthorize()
-	w.writeRole("books", backend.RoleChange{RefreshToken: &former, ClientID: &w.client.ID, ClientSecret: ptr("another"), Verify: ptr(false)})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &former, ClientID: &w.client.ID, ClientSecret: ptr("another"), Verify: ptr(false)})
 	_, err := w.deauthorize("books", false)
 	require.ErrorContains(t, err, "delete <mount>/tokens/"+held.TokenID)
 	w.sim.SetDown(true)
@@ -273,10 +275,10 @@ func TestDeauthorize_IsNotHeldUpByATokenWhoseEndIsDecided(t *testing.T) {
 // With client_credentials Zoho counts the tokens of all roles of a client together.
 func TestMint_OfANewRoleTakesTheRoomOfTokensThatNobodyHolds(t *testing.T) {
 	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
 	for i := range 12 {
 		letter := string(rune('a' + i))
-		warnings := w.writeRole("robot-"+letter, backend.RoleChange{
+		warnings := w.writeRole("robot-"+letter, settings.RoleChange{
 			GrantType: clientCredentials, Scopes: &[]string{"ZohoCRM.modules.READ", "ZohoCRM." + letter + ".READ"}, SOID: ptr("ZohoCRM.600123434"), Verify: ptr(true),
 		})
 		require.NotContains(t, strings.Join(warnings, "\n"), "without having been tried")
@@ -288,7 +290,7 @@ func TestMint_OfANewRoleTakesTheRoomOfTokensThatNobodyHolds(t *testing.T) {
 // Invariant 17: a silence that was dated in the future is over for the status, too.
 func TestThrottle_OfAWrongClockIsOverWithTheNextSuccess(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
 	w.setClockWrong(24 * time.Hour)
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
 	require.Error(t, w.readError("crm-sync"))
@@ -310,7 +312,7 @@ func TestConfig_ATrialThatIsRefusedForgetsNoRequest(t *testing.T) {
 	}
 	w.clock.Advance(2 * time.Minute)
 	before := w.status("crm-sync").RequestsLeft
-	_, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: ptr("wrong"), RequestWindow: ptr(time.Minute)})
+	_, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: ptr("wrong"), RequestWindow: ptr(time.Minute)})
 	require.Error(t, err)
 	require.Equal(t, before-1, w.status("crm-sync").RequestsLeft)
 }
@@ -318,8 +320,8 @@ func TestConfig_ATrialThatIsRefusedForgetsNoRequest(t *testing.T) {
 // A failure that came after a throttle does not hide that nothing is asked for minutes.
 func TestStatus_TellsOfASilenceThatIsInForceWhateverFailedAfterIt(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
-	w.writeRole("second", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
+	w.writeRole("second", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultHTML500, Count: 1})
 	first := w.readsWhileThrottled("second")
 	w.clock.Advance(time.Second)

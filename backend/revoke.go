@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"maps"
 	"time"
@@ -166,10 +168,10 @@ func (e *Engine) revokeAtZoho(ctx context.Context, t *token) error {
 
 // configForRevocation is the config, or its defaults if it is damaged: a revocation
 // needs neither role nor config.
-func (e *Engine) configForRevocation(ctx context.Context) (*Config, error) {
+func (e *Engine) configForRevocation(ctx context.Context) (*settings.Config, error) {
 	config, err := e.Config(ctx)
 	if IsBroken(err) {
-		return defaultConfig(), nil
+		return settings.DefaultConfig(), nil
 	}
 	return config, err
 }

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ func newDelayWorld(t tb) *world {
 
 func (w *world) keepFor(role string, delay time.Duration) {
 	w.t.Helper()
-	w.writeRole(role, backend.RoleChange{RevokeDelay: &delay})
+	w.writeRole(role, settings.RoleChange{RevokeDelay: &delay})
 }
 
 // kept is a token that nobody leases any more, and that is kept.
@@ -92,7 +94,7 @@ func TestRevokeDelay_WhatEndsATokenEndsAKeptOneAtOnce(t *testing.T) {
 		"deletion of the role":  func(w *world, _ *backend.Issued) { w.deleteRole("crm-sync") },
 		"no delay any more":     func(w *world, _ *backend.Issued) { w.keepFor("crm-sync", 0) },
 		"another refresh token": func(w *world, _ *backend.Issued) {
-			w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+			w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 		},
 		"a newer token": func(w *world, _ *backend.Issued) {
 			w.clock.Advance(10 * time.Second)
@@ -105,7 +107,7 @@ func TestRevokeDelay_WhatEndsATokenEndsAKeptOneAtOnce(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				w := newDelayWorld(t)
 				if shared { // by a role that wants nothing kept
-					w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+					w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 					w.kept("crm-sync")
 					require.NoError(t, w.release(w.read("also")))
 				}
@@ -129,8 +131,8 @@ func TestRevokeDelay_OnAMountThatIsBeingDisabledKeepsNothing(t *testing.T) {
 func TestRevokeDelay_OfSeveralRolesWithOneTokenTheLongestCountsWhoeverLeavesLast(t *testing.T) {
 	for _, order := range [][]string{{"crm-sync", "also", "books"}, {"books", "also", "crm-sync"}, {"also", "crm-sync", "books"}} {
 		w := newDelayWorld(t)
-		w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken, RevokeDelay: ptr(2 * time.Minute)})
-		w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+		w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken, RevokeDelay: ptr(2 * time.Minute)})
+		w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 		held := map[string]*backend.Issued{}
 		for _, role := range order {
 			held[role] = w.read(role)
@@ -149,7 +151,7 @@ func TestRevokeDelay_OfSeveralRolesWithOneTokenTheLongestCountsWhoeverLeavesLast
 
 func TestRevokeDelay_IsThatOfTheRolesThatHaveHadTheToken(t *testing.T) {
 	w := newDelayWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	issued := w.read("also")
 	require.NoError(t, w.release(issued))
 	require.False(t, w.alive(issued), "nobody of crm-sync has leased it")
@@ -199,7 +201,7 @@ func TestRevokeDelay_AReleaseThatCouldNotBeStoredIsAnError(t *testing.T) {
 // Invariant 5: a token that is only kept gives way to one that somebody needs.
 func TestRevokeDelay_KeepsNoPlaceFromATokenThatSomebodyNeeds(t *testing.T) {
 	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
-	w.configure(backend.ConfigChange{MaxLiveTokens: ptr(4)})
+	w.configure(settings.ConfigChange{MaxLiveTokens: ptr(4)})
 	w.sim.SetMaxLiveTokens(4)
 	var kept []*backend.Issued
 	for _, scope := range []string{"a", "b", "c", "d"} {
@@ -240,7 +242,7 @@ func TestRevokeDelay_ATokenThatIsOnlyKeptIsNotMintedAhead(t *testing.T) {
 
 func TestRevokeDelay_IsRefusedWhereItMakesNoSense(t *testing.T) {
 	w := newDelayWorld(t)
-	for _, change := range []backend.RoleChange{
+	for _, change := range []settings.RoleChange{
 		{Exclusive: ptr(true)},
 		{RevokeDelay: ptr(-time.Second)},
 		{RevokeDelay: ptr(10*time.Minute + time.Second)},
@@ -248,7 +250,7 @@ func TestRevokeDelay_IsRefusedWhereItMakesNoSense(t *testing.T) {
 		_, err := w.write("crm-sync", change)
 		require.ErrorContains(t, err, "revoke_delay")
 	}
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true), RevokeDelay: ptr(time.Duration(0))})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true), RevokeDelay: ptr(time.Duration(0))})
 }
 
 // Invariant 14: whoever does not know the client's secret has another grant, and his delay
@@ -256,7 +258,7 @@ func TestRevokeDelay_IsRefusedWhereItMakesNoSense(t *testing.T) {
 func TestTenants_ARevokeDelayKeepsNoTokenOfAnotherGrant(t *testing.T) {
 	w := newWorld(t)
 	issued := w.read("crm-sync")
-	evil := w.evilTwin(backend.RoleChange{RefreshToken: &w.refreshToken, RevokeDelay: ptr(10 * time.Minute), Verify: ptr(false)})
+	evil := w.evilTwin(settings.RoleChange{RefreshToken: &w.refreshToken, RevokeDelay: ptr(10 * time.Minute), Verify: ptr(false)})
 	w.writeRole("evil", evil)
 	require.Error(t, w.readError("evil"))
 	require.NoError(t, w.release(issued))

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"testing"
 	"time"
@@ -74,7 +76,7 @@ func TestRevoke_OfALeaseThatTheEngineTookOverSparesWhoCameAfterwards(t *testing.
 // Invariant 7.
 func TestRevoke_OfATokenThatCannotBeLoadedIsHandedToTheEngineBeforeVaultGivesUp(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(10 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(10 * time.Minute)})
 	issued := w.read("crm-sync")
 	w.restart()
 	w.storage.unreadable(below("tokens/"))

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"sync"
 	"testing"
@@ -209,7 +211,7 @@ func TestTick_EndsATokenThatNoGrantKnows(t *testing.T) {
 
 func TestTick_ForgetsAHolderWhoseLeaseWasLost(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{TTL: ptr(5 * time.Minute)})
+	w.writeRole("crm-sync", settings.RoleChange{TTL: ptr(5 * time.Minute)})
 	issued := w.read("crm-sync")
 	w.clock.Advance(14 * time.Minute)
 	w.tick()

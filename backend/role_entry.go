@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"slices"
 
@@ -12,7 +14,7 @@ import (
 // stored, and leaves that of its former one after it: see package refreshtoken.
 
 // entering is what the record of its refresh token has to know of a role.
-func (e *Engine) entering(r *Role, app zoho.App, grantID string, config *Config) refreshtoken.EnteringRole {
+func (e *Engine) entering(r *settings.Role, app zoho.App, grantID string, config *settings.Config) refreshtoken.EnteringRole {
 	return refreshtoken.EnteringRole{
 		Credential: refreshtoken.Credential{
 			RefreshToken: r.RefreshToken, AccountsURL: r.Pin.AccountsURL, CACert: config.CACert, ClientID: r.Pin.ClientID, ClientSecret: app.ClientSecret,
@@ -22,20 +24,20 @@ func (e *Engine) entering(r *Role, app zoho.App, grantID string, config *Config)
 }
 
 // enteringRole is entering of a role whose client may have moved; then it has no secret.
-func (e *Engine) enteringRole(r *Role, config *Config) refreshtoken.EnteringRole {
-	app, err := r.app(config)
+func (e *Engine) enteringRole(r *settings.Role, config *settings.Config) refreshtoken.EnteringRole {
+	app, err := r.App(config)
 	if err != nil {
 		app = zoho.App{}
 	}
 	return e.entering(r, app, e.grantID(r, config), config)
 }
 
-func (e *Engine) leaving(role string, config *Config) refreshtoken.LeavingRole {
-	return refreshtoken.LeavingRole{Role: role, Now: e.now(), Limits: config.limits()}
+func (e *Engine) leaving(role string, config *settings.Config) refreshtoken.LeavingRole {
+	return refreshtoken.LeavingRole{Role: role, Now: e.now(), Limits: config.Limits()}
 }
 
 // enterQuota makes known that a role is about to be stored, or is stored.
-func (e *Engine) enterQuota(ctx context.Context, r *Role, config *Config) error {
+func (e *Engine) enterQuota(ctx context.Context, r *settings.Role, config *settings.Config) error {
 	id := e.quotaID(r)
 	switch {
 	case id == "":
@@ -50,7 +52,7 @@ func (e *Engine) enterQuota(ctx context.Context, r *Role, config *Config) error 
 
 // leaveQuota takes back enterQuota of a role that was not stored; old is the role that is
 // stored, nil for none.
-func (e *Engine) leaveQuota(ctx context.Context, old, updated *Role, config *Config) {
+func (e *Engine) leaveQuota(ctx context.Context, old, updated *settings.Role, config *settings.Config) {
 	var err error
 	switch id := e.quotaID(updated); {
 	case old != nil && e.quotaID(old) == id:
@@ -67,14 +69,14 @@ func (e *Engine) leaveQuota(ctx context.Context, old, updated *Role, config *Con
 	}
 }
 
-func (e *Engine) leaveClient(ctx context.Context, quotaID, role string, config *Config) error {
-	_, _, err := e.clients.Change(ctx, recordID(quotaID), refreshtoken.LeaveClient(e.now(), config.limits(), role))
+func (e *Engine) leaveClient(ctx context.Context, quotaID, role string, config *settings.Config) error {
+	_, _, err := e.clients.Change(ctx, recordID(quotaID), refreshtoken.LeaveClient(e.now(), config.Limits(), role))
 	return err
 }
 
 // formerOf returns the quota IDs of the refresh tokens that a role gives up. If its entry is
 // damaged, old is nil, and the records tell.
-func (e *Engine) formerOf(ctx context.Context, name string, old *Role) (ids []string, err error) {
+func (e *Engine) formerOf(ctx context.Context, name string, old *settings.Role) (ids []string, err error) {
 	if old != nil {
 		if id := e.quotaID(old); id != "" && !isOfClient(id) {
 			ids = append(ids, id)
@@ -120,7 +122,7 @@ func (e *Engine) perhapsLost(ctx context.Context, err error, role, now string, f
 }
 
 // leaveFormerClient follows a role that minted with client_credentials and does not any more.
-func (e *Engine) leaveFormerClient(ctx context.Context, old, updated *Role, config *Config) {
+func (e *Engine) leaveFormerClient(ctx context.Context, old, updated *settings.Role, config *settings.Config) {
 	if old == nil || !isOfClient(e.quotaID(old)) || updated != nil && e.quotaID(updated) == e.quotaID(old) {
 		return
 	}
@@ -132,7 +134,7 @@ func (e *Engine) leaveFormerClient(ctx context.Context, old, updated *Role, conf
 // endUnused ends the current token of a grant that a role has given up, or that was kept for a
 // role that wants it kept no longer, unless another role has it or somebody holds it. updated
 // is nil if the role was deleted, and old if it is new. What fails here is left to Tick.
-func (e *Engine) endUnused(slot *roleSlot, old, updated *Role, config *Config) {
+func (e *Engine) endUnused(slot *roleSlot, old, updated *settings.Role, config *settings.Config) {
 	if old == nil || e.quotaID(old) == "" {
 		return
 	}

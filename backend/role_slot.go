@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 )
 
@@ -15,7 +17,7 @@ type roleSlot struct {
 
 // takeRole waits until nobody else writes or deletes the role of a name.
 func (e *Engine) takeRole(ctx context.Context, name string) (*roleSlot, error) {
-	if err := CheckRoleName(name); err != nil {
+	if err := settings.CheckRoleName(name); err != nil {
 		return nil, err
 	}
 	free, err := e.writes.Acquire(ctx, prefixRoles+name)

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"slices"
 	"time"
@@ -29,7 +31,7 @@ const (
 
 // unauthorizedState is the state of a role that has nothing to mint from; last is its
 // latest authorization, or nil.
-func (r *Role) unauthorizedState(last *LastConsent) GrantState {
+func unauthorizedState(r *settings.Role, last *LastConsent) GrantState {
 	switch {
 	case last != nil && last.State.HasFailed():
 		return StateConsentFailed
@@ -40,23 +42,14 @@ func (r *Role) unauthorizedState(last *LastConsent) GrantState {
 	}
 }
 
-// errUnauthorized is what the readers of such a role get.
-func (r *Role) errUnauthorized() error {
-	const ways = "send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role"
-	if r.Deauthorized == nil {
-		return userErrorf("role %q has no refresh token yet: "+ways, r.Name, r.Name)
-	}
-	return userErrorf("role %q has no refresh token any more: it was deauthorized at %s, and its status tells by whom. To use it again, "+ways, r.Name, r.Deauthorized.At.UTC().Format(time.RFC3339), r.Name)
-}
-
 // roleState tells how the latest mint for a role's grant went, and which scopes Zoho
 // says it granted. last is the role's latest authorization, or nil.
-func (e *Engine) roleState(ctx context.Context, r *Role, config *Config, last *LastConsent) (state GrantState, granted []string, err error) {
+func (e *Engine) roleState(ctx context.Context, r *settings.Role, config *settings.Config, last *LastConsent) (state GrantState, granted []string, err error) {
 	if !r.IsAuthorized() {
-		return r.unauthorizedState(last), nil, nil
+		return unauthorizedState(r, last), nil, nil
 	}
 	g, err := e.grantOf(r, config)
-	if isClientMoved(err) {
+	if settings.IsClientMoved(err) {
 		return StateRefused, nil, nil // a read says so in full
 	}
 	if err != nil {
@@ -79,7 +72,7 @@ type seenGrant struct {
 	ending  error          // the end of the refresh token is decided; nil: it is not
 }
 
-func (e *Engine) seeGrant(ctx context.Context, g *grant, config *Config) (*seenGrant, error) {
+func (e *Engine) seeGrant(ctx context.Context, g *grant, config *settings.Config) (*seenGrant, error) {
 	record, err := e.record(ctx, g.quotaID)
 	if err != nil {
 		return nil, err
@@ -89,13 +82,13 @@ func (e *Engine) seeGrant(ctx context.Context, g *grant, config *Config) (*seenG
 		return nil, err
 	}
 	s.state = s.own.Grants[g.id]
-	s.silence = s.latestSilence(e.now(), config.limits())
+	s.silence = s.latestSilence(e.now(), config.Limits())
 	return s, nil
 }
 
 // grantState is the state of a role's grant. If that is out of budget, retryAt is when it
 // is no longer.
-func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, seen *seenGrant) (state GrantState, retryAt time.Time, err error) {
+func (e *Engine) grantState(ctx context.Context, r *settings.Role, config *settings.Config, seen *seenGrant) (state GrantState, retryAt time.Time, err error) {
 	switch state = seen.stateNow(); state {
 	case StateReady:
 	case StateNeverTried:
@@ -118,8 +111,8 @@ func (e *Engine) grantState(ctx context.Context, r *Role, config *Config, seen *
 // hasWorkedBefore reports whether a role whose present credentials have minted nothing has
 // worked with former ones: a refresh token is the same with another secret of the client. Of
 // client_credentials only the living access tokens tell.
-func (e *Engine) hasWorkedBefore(ctx context.Context, r *Role, own *refreshtoken.Usage) (bool, error) {
-	if r.GrantType == GrantTypeRefreshToken {
+func (e *Engine) hasWorkedBefore(ctx context.Context, r *settings.Role, own *refreshtoken.Usage) (bool, error) {
+	if r.GrantType == settings.GrantTypeRefreshToken {
 		return own.Quota.HasWorked, nil
 	}
 	live, err := e.liveTokens(ctx, own)

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"slices"
 	"strings"
@@ -9,24 +11,24 @@ import (
 )
 
 // Role returns a role, or nil if there is none of that name.
-func (e *Engine) Role(ctx context.Context, name string) (*Role, error) {
-	if err := CheckRoleName(name); err != nil {
+func (e *Engine) Role(ctx context.Context, name string) (*settings.Role, error) {
+	if err := settings.CheckRoleName(name); err != nil {
 		return nil, err
 	}
 	return e.roles.get(ctx, name, e.loadRole)
 }
 
 // existingRole is Role for those who cannot do without it.
-func (e *Engine) existingRole(ctx context.Context, name string) (*Role, error) {
+func (e *Engine) existingRole(ctx context.Context, name string) (*settings.Role, error) {
 	role, err := e.Role(ctx, name)
 	if err == nil && role == nil {
-		return nil, userErrorf("role %q does not exist. Look at its spelling (vault list <mount>/roles), or write it: vault write <mount>/roles/%s refresh_token=... (or code=..., or scopes=... and then its authorize)", name, name)
+		return nil, settings.UserErrorf("role %q does not exist. Look at its spelling (vault list <mount>/roles), or write it: vault write <mount>/roles/%s refresh_token=... (or code=..., or scopes=... and then its authorize)", name, name)
 	}
 	return role, err
 }
 
 // roleAndConfig returns a role that must exist, and the config.
-func (e *Engine) roleAndConfig(ctx context.Context, name string) (*Role, *Config, error) {
+func (e *Engine) roleAndConfig(ctx context.Context, name string) (*settings.Role, *settings.Config, error) {
 	role, err := e.existingRole(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -40,7 +42,7 @@ func (e *Engine) RoleNames(ctx context.Context) ([]string, error) {
 	return e.store.List(ctx, prefixRoles)
 }
 
-func (e *Engine) storeRole(ctx context.Context, r *Role) error {
+func (e *Engine) storeRole(ctx context.Context, r *settings.Role) error {
 	defer e.roles.forget(r.Name)
 	if r.IsAuthorized() {
 		r.Deauthorized = nil
@@ -55,7 +57,7 @@ func (e *Engine) dropRole(ctx context.Context, name string) error {
 }
 
 // peekRole is Role for those who go through all of them, and keep none in memory.
-func (e *Engine) peekRole(ctx context.Context, name string) (*Role, error) {
+func (e *Engine) peekRole(ctx context.Context, name string) (*settings.Role, error) {
 	if r := e.roles.find(name); r != nil {
 		return r, nil
 	}
@@ -64,19 +66,19 @@ func (e *Engine) peekRole(ctx context.Context, name string) (*Role, error) {
 
 // roleEntry is a role as it is stored: with its secrets.
 type roleEntry struct {
-	Role
+	settings.Role
 	ClientSecret string `json:"client_secret,omitempty"`
 	RefreshToken string `json:"refresh_token"`
 }
 
-func (e *Engine) loadRole(ctx context.Context, name string) (*Role, error) {
+func (e *Engine) loadRole(ctx context.Context, name string) (*settings.Role, error) {
 	s, err := get[roleEntry](ctx, e.store, prefixRoles+name)
 	if err != nil || s == nil {
 		return nil, err
 	}
 	r := &s.Role
 	r.Name, r.ClientSecret, r.RefreshToken = name, secret.New(s.ClientSecret), secret.New(s.RefreshToken)
-	r.Metadata = copied(r.Metadata)
+	r.Metadata = settings.Copied(r.Metadata)
 	return r, nil
 }
 
@@ -141,6 +143,6 @@ func (e *Engine) overview(ctx context.Context, name string, last *LastConsent) (
 	state, granted, err := e.roleState(ctx, role, config, last)
 	return Overview{
 		DataCenter: dataCenterOf(role.Pin.AccountsURL), GrantType: role.GrantType,
-		State: state, Consent: last, Authorized: role.IsAuthorized(), Granted: granted, Metadata: shortened(role.Metadata),
+		State: state, Consent: last, Authorized: role.IsAuthorized(), Granted: granted, Metadata: settings.Shortened(role.Metadata),
 	}, err
 }

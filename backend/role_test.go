@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
@@ -31,7 +33,7 @@ func TestRole_DeletingItEndsATokenThatNobodyHoldsAndNoOther(t *testing.T) {
 
 func TestRole_DeletingItLeavesTheTokenOfAnotherRoleOnTheSameGrant(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.aheadUnheld()
 	w.deleteRole("crm-sync")
 	w.settle()
@@ -42,7 +44,7 @@ func TestRole_DeletingItLeavesTheTokenOfAnotherRoleOnTheSameGrant(t *testing.T) 
 func TestRole_ReplacingItsRefreshTokenEndsTheFormerTokenThatNobodyHolds(t *testing.T) {
 	w := newWorld(t)
 	w.aheadUnheld()
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "other@example.com", scopes))})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "other@example.com", scopes))})
 	w.settle()
 	require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
 }
@@ -64,7 +66,7 @@ func TestRole_AWriteThatFailsLeavesTheFormerRole(t *testing.T) {
 		w := newWorld(t)
 		w.storage.failing(below(prefix))
 		other := w.sim.Consent(w.client, "us", "other@example.com", scopes)
-		_, err := w.engine.WriteRole(t.Context(), "crm-sync", backend.RoleChange{RefreshToken: &other, TTL: ptr(time.Minute)})
+		_, err := w.engine.WriteRole(t.Context(), "crm-sync", settings.RoleChange{RefreshToken: &other, TTL: ptr(time.Minute)})
 		require.ErrorIs(t, err, errDisk)
 		w.storage.failing(nil)
 		w.restart()

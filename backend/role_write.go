@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"slices"
@@ -17,7 +19,22 @@ import (
 // The order is: enter the record of the refresh token, try the credentials, store the role,
 // leave the record of the former refresh token. So a crash leaves the former role or the new
 // one, and records that name all roles that have a refresh token.
-func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
+func (e *Engine) WriteRole(ctx context.Context, name string, change settings.RoleChange) (warnings []string, err error) {
+	return e.doWriteRole(ctx, name, roleChange{RoleChange: change})
+}
+
+// writeGiven writes what a person has consented to.
+func (e *Engine) writeGiven(ctx context.Context, name string, given *givenConsent) (warnings []string, err error) {
+	return e.doWriteRole(ctx, name, roleChange{RoleChange: settings.RoleChange{FromConsent: true}, consent: given})
+}
+
+// roleChange is a change with the consent that it comes of; nil if an operator writes it.
+type roleChange struct {
+	settings.RoleChange
+	consent *givenConsent
+}
+
+func (e *Engine) doWriteRole(ctx context.Context, name string, change roleChange) (warnings []string, err error) {
 	return work.Result(ctx, e.work, func(ctx context.Context) ([]string, error) {
 		warnings, err := e.writeRole(ctx, name, change)
 		if !isPostponed(err) {
@@ -27,7 +44,7 @@ func (e *Engine) WriteRole(ctx context.Context, name string, change RoleChange) 
 	})
 }
 
-func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) (warnings []string, err error) {
+func (e *Engine) writeRole(ctx context.Context, name string, change roleChange) (warnings []string, err error) {
 	slot, err := e.takeRole(ctx, name)
 	if err != nil {
 		return nil, err
@@ -39,7 +56,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 	}
 	old, err := e.Role(ctx, name)
 	if IsBroken(err) && change.MustExist {
-		return nil, userErrorf("the stored entry of role %q is damaged, so there is nothing that a patch could keep: write the role in full with vault write, or delete it", name)
+		return nil, settings.UserErrorf("the stored entry of role %q is damaged, so there is nothing that a patch could keep: write the role in full with vault write, or delete it", name)
 	}
 	if old, err = orNone(old, err); err != nil {
 		return nil, err
@@ -51,13 +68,14 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 		}
 	}
 	if old == nil && change.MustExist {
-		return nil, userErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
+		return nil, settings.UserErrorf("role %q does not exist, and a patch changes only what is there; create it with: vault write <mount>/roles/%s refresh_token=...", name, name)
 	}
-	change, taken, err := change.unwrapped()
+	var taken []string
+	change.RoleChange, taken, err = change.Unwrapped()
 	if err != nil {
 		return nil, err
 	}
-	updated, warnings, err := change.apply(name, old, config)
+	updated, warnings, err := change.Apply(name, old, config)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +95,7 @@ func (e *Engine) writeRole(ctx context.Context, name string, change RoleChange) 
 
 // acceptConsent makes the callback's code the change's, if what came back is what the role
 // asked for.
-func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Role, config *Config) (err error) {
+func (e *Engine) acceptConsent(ctx context.Context, change *roleChange, role *settings.Role, config *settings.Config) (err error) {
 	consent := change.consent
 	if err := consent.find(ctx, e); err != nil {
 		return err
@@ -93,7 +111,7 @@ func (e *Engine) acceptConsent(ctx context.Context, change *RoleChange, role *Ro
 }
 
 // replaceRole puts updated in the place of old, which is nil for a new role.
-func (e *Engine) replaceRole(ctx context.Context, slot *roleSlot, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
+func (e *Engine) replaceRole(ctx context.Context, slot *roleSlot, old, updated *settings.Role, change roleChange, config *settings.Config) (warnings []string, err error) {
 	if change.Code != nil {
 		warnings, err = e.exchangeCode(ctx, slot, old, updated, change, config)
 	} else {
@@ -112,7 +130,7 @@ func (e *Engine) replaceRole(ctx context.Context, slot *roleSlot, old, updated *
 }
 
 // warningsOf tells of a role that was written what it shares with others.
-func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange, config *Config) (warnings []string, err error) {
+func (e *Engine) warningsOf(ctx context.Context, old, r *settings.Role, change roleChange, config *settings.Config) (warnings []string, err error) {
 	if change.Code != nil || change.RefreshToken != nil {
 		if warnings, err = e.manyRefreshTokensWarning(ctx, r); err != nil {
 			return nil, err
@@ -121,12 +139,12 @@ func (e *Engine) warningsOf(ctx context.Context, old, r *Role, change RoleChange
 	if old != nil && !old.RefreshToken.IsZero() && old.RefreshToken.Equal(r.RefreshToken) && !slices.Equal(old.Scopes, r.Scopes) {
 		warnings = append(warnings, fmt.Sprintf("the new scopes are what the next consent asks for; role %q goes on with those that were granted to its refresh token, until it is authorized again: vault write -f <mount>/roles/%s/authorize", r.Name, r.Name))
 	}
-	warnings = append(warnings, r.accountWarnings()...)
+	warnings = append(warnings, r.AccountWarnings()...)
 	sharing, err := e.sharingWarning(ctx, r, config)
 	return append(warnings, sharing...), err
 }
 
-func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change RoleChange, config *Config) (warnings []string, err error) {
+func (e *Engine) tryAndStore(ctx context.Context, old, updated *settings.Role, change roleChange, config *settings.Config) (warnings []string, err error) {
 	former, err := e.formerOf(ctx, updated.Name, old)
 	if err != nil {
 		return nil, err
@@ -135,18 +153,18 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	if err != nil {
 		return nil, err
 	}
-	if old == nil || change.namesCredential() || e.grantID(old, config) != e.grantID(updated, config) || !slices.Contains(named, updated.Name) {
+	if old == nil || change.NamesCredential() || e.grantID(old, config) != e.grantID(updated, config) || !slices.Contains(named, updated.Name) {
 		if err := e.enterQuota(ctx, updated, config); err != nil { // otherwise it is named already
 			return nil, err
 		}
 	}
-	if change.wantsTrial(old, updated, config) {
+	if change.WantsTrial(old, updated, config) {
 		if warnings, err = e.tryRole(ctx, updated, config); err != nil {
 			e.leaveQuota(ctx, old, updated, config) // it was not written, so it leaves what it has entered
 			return nil, err
 		}
 	}
-	if change.namesCredential() {
+	if change.NamesCredential() {
 		if err := e.forgiveRole(ctx, updated, config); err != nil {
 			e.leaveQuota(ctx, old, updated, config)
 			return nil, err
@@ -159,7 +177,7 @@ func (e *Engine) tryAndStore(ctx context.Context, old, updated *Role, change Rol
 	c := &carrier{role: updated}
 	if err := e.carryOut(ctx, refreshtoken.Write(id, e.enteringRole(updated, config), e.leaving(updated.Name, config), former...), c); err != nil {
 		if c.written { // its refresh token ends, which was decided meanwhile
-			return nil, userErrorf("role %q was written, and hands out nothing: %v%s", updated.Name, err, c.formerLivesOn(". The"))
+			return nil, settings.UserErrorf("role %q was written, and hands out nothing: %v%s", updated.Name, err, c.formerLivesOn(". The"))
 		}
 		return nil, e.perhapsLost(ctx, asUserError(err), updated.Name, id, former)
 	}
@@ -178,22 +196,11 @@ func (c *carrier) formerLivesOn(the string) string {
 	return the + " role's former refresh token lives on at Zoho, since something else may use it; if nothing does, remove it there, under Connected Apps of the user who consented"
 }
 
-// wantsTrial reports whether a write tries the credentials of the role.
-func (ch RoleChange) wantsTrial(old, updated *Role, config *Config) bool {
-	if !updated.canMint(config) {
-		return false
-	}
-	if ch.Verify != nil {
-		return *ch.Verify
-	}
-	return old == nil || ch.namesCredential() || updated.Pin != old.Pin
-}
-
 // forgiveRole forgets that Zoho has refused the credentials of a role that an
 // operator has just written. A throttle answer is not forgotten: Zoho counts
 // requests, not reasons.
-func (e *Engine) forgiveRole(ctx context.Context, r *Role, config *Config) error {
-	if !r.canMint(config) {
+func (e *Engine) forgiveRole(ctx context.Context, r *settings.Role, config *settings.Config) error {
+	if !r.CanMint(config) {
 		return nil
 	}
 	g, err := e.grantOf(r, config)
@@ -212,8 +219,8 @@ func (e *Engine) forgive(ctx context.Context, g *grant) error {
 }
 
 // sharingWarning names the other roles of the same grant.
-func (e *Engine) sharingWarning(ctx context.Context, r *Role, config *Config) ([]string, error) {
-	if !r.canMint(config) {
+func (e *Engine) sharingWarning(ctx context.Context, r *settings.Role, config *settings.Config) ([]string, error) {
+	if !r.CanMint(config) {
 		return nil, nil
 	}
 	others, err := e.otherUsers(ctx, r, config)
@@ -269,7 +276,7 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 	if err := e.dropConsents(ctx, name); err != nil {
 		return nil, err
 	}
-	c := &carrier{role: &Role{Name: name}}
+	c := &carrier{role: &settings.Role{Name: name}}
 	if err := e.carryOut(ctx, refreshtoken.Delete(e.leaving(name, config), former...), c); err != nil {
 		return nil, e.perhapsLost(ctx, err, name, "", former)
 	}
@@ -284,7 +291,7 @@ func (e *Engine) deleteRole(ctx context.Context, name string) (warnings []string
 // checkIsNew finds a token that the mount knows as something else: an access token that
 // it has handed out, or, as a code, a refresh token that a role has. It is there to help:
 // a record that cannot be read keeps nobody from a write.
-func (e *Engine) checkIsNew(ctx context.Context, ch RoleChange, updated *Role) error {
+func (e *Engine) checkIsNew(ctx context.Context, ch roleChange, updated *settings.Role) error {
 	if ch.consent != nil {
 		return nil
 	}
@@ -297,7 +304,7 @@ func (e *Engine) checkIsNew(ctx context.Context, ch RoleChange, updated *Role) e
 			e.log().Debug("could not look whether a token is known as an access token", "role", updated.Name, "error", err)
 		}
 		if known != nil {
-			return userErrorf("%s is an access token, which this mount has handed out (its token_id is %s): %s", field, known.ID, whereIsA(field))
+			return settings.UserErrorf("%s is an access token, which this mount has handed out (its token_id is %s): %s", field, known.ID, settings.WhereIsA(field))
 		}
 	}
 	if ch.Code == nil {
@@ -308,7 +315,7 @@ func (e *Engine) checkIsNew(ctx context.Context, ch RoleChange, updated *Role) e
 		e.log().Debug("could not look whether a code is known as a refresh token", "role", updated.Name, "error", err)
 	}
 	if len(roles) > 0 {
-		return userErrorf("code is a refresh token that a role of this mount has: write it as refresh_token")
+		return settings.UserErrorf("code is a refresh token that a role of this mount has: write it as refresh_token")
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"cmp"
 	"context"
 	"errors"
@@ -36,7 +38,7 @@ func (e *Engine) rotate(ctx context.Context, name string, force bool) (*Rotated,
 		return nil, err
 	}
 	if role.Exclusive {
-		return nil, userErrorf("role %q is exclusive: each lease has an access token of its own, so there is none to rotate. Revoke leases instead, or read a token under <mount>/tokens/ and delete it", name)
+		return nil, settings.UserErrorf("role %q is exclusive: each lease has an access token of its own, so there is none to rotate. Revoke leases instead, or read a token under <mount>/tokens/ and delete it", name)
 	}
 	g, err := e.grantOf(role, config)
 	if err != nil {

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"testing"
 	"time"
@@ -48,9 +50,9 @@ func TestRotate_ANewRoleMintsItsFirstToken(t *testing.T) {
 
 func TestRotate_IsForAllRolesOfTheGrantAndNoOther(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
-	w.writeRole("desk", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("desk", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	books, own, desk := w.read("books"), w.read("own"), w.read("desk")
 	rotated, err := w.rotate("crm-sync")
 	require.NoError(t, err)
@@ -63,11 +65,11 @@ func TestRotate_IsForAllRolesOfTheGrantAndNoOther(t *testing.T) {
 
 func TestRotate_WhatCannotBeMeantAsksNothing(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
-	w.writeRole("desk", backend.RoleChange{Scopes: &scopes})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("desk", settings.RoleChange{Scopes: &scopes})
 	for role, says := range map[string]string{"nobody": "does not exist", "own": "exclusive", "desk": "no refresh token yet"} {
 		_, err := w.rotate(role)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 		require.Contains(t, err.Error(), says)
 	}
@@ -81,7 +83,7 @@ func TestRotate_IfNothingCanBeMintedNothingIsRevoked(t *testing.T) {
 		"Zoho throttles": func(w *world) {
 			w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
 		},
-		"the budget is out": func(w *world) { w.configure(backend.ConfigChange{RequestBudget: ptr(1)}) },
+		"the budget is out": func(w *world) { w.configure(settings.ConfigChange{RequestBudget: ptr(1)}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -234,9 +236,9 @@ func TestRotate_EndsWhatTheRoleHasHandedOutWithFormerCredentials(t *testing.T) {
 
 func TestRotate_WarnsOfWhatAnotherRoleHandsOutAsWell(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("x", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("x", settings.RoleChange{RefreshToken: &w.refreshToken})
 	shared := w.read("x")
-	w.writeRole("x", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("x", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	rotated, err := w.rotate("x")
 	require.NoError(t, err)
 	require.True(t, w.alive(shared), "it is crm-sync's as well")
@@ -247,7 +249,7 @@ func TestRotate_WarnsOfWhatAnotherRoleHandsOutAsWell(t *testing.T) {
 
 func TestRotate_WithForceAnswersWhatMattersMost(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1)})
 	w.read("crm-sync")
 	w.sim.SetDown(true)
 	_, err := w.engine.Rotate(t.Context(), "crm-sync", true)
@@ -260,11 +262,11 @@ func TestRotate_WithForceAnswersWhatMattersMost(t *testing.T) {
 // whoever may rotate the other.
 func TestRotate_LeavesATokenOfFormerCredentialsThatReadersOfAnotherRoleHave(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("x", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("x", settings.RoleChange{RefreshToken: &w.refreshToken})
 	mine, theirs := w.read("x"), w.read("crm-sync")
 	require.Equal(t, mine.TokenID, theirs.TokenID)
 	for _, role := range []string{"x", "crm-sync"} {
-		w.writeRole(role, backend.RoleChange{RefreshToken: ptr(w.consent())})
+		w.writeRole(role, settings.RoleChange{RefreshToken: ptr(w.consent())})
 	}
 	rotated, err := w.rotate("x")
 	require.NoError(t, err)
@@ -276,8 +278,8 @@ func TestRotate_LeavesATokenOfFormerCredentialsThatReadersOfAnotherRoleHave(t *t
 func crowded(t *testing.T, n int) (w *world, held []*backend.Issued) {
 	t.Helper()
 	w = newWorldWith(t, zohosim.Options{Throttle: throttleOff})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	held = append(held, w.read("crm-sync"))
 	for len(held) < n {
 		held = append(held, w.read("own"))
@@ -319,7 +321,7 @@ func TestRotate_WithAllPlacesTakenEndsNothingUnlessForcedAndThenBringsAToken(t *
 // and ends nobody else's token.
 func TestRotate_InALoopLeavesThePlacesOfOtherGrants(t *testing.T) {
 	w := newWorldWith(t, zohosim.Options{Throttle: throttleOff})
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
 	w.robot("robot", "ZohoCRM.modules.READ")
 	w.robot("evil", "ZohoCRM.modules.ALL")
 	others := []*backend.Issued{w.read("robot")}

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"maps"
@@ -28,7 +30,7 @@ func (e *Engine) namesOf(ctx context.Context, quotaID string) ([]string, error) 
 // rolesWhere names the roles that may draw on a quota and that match; match gets nil
 // for one whose entry cannot be decoded, and an empty role for one that is not
 // there. With an error, the names are those of the roles that could be read.
-func (e *Engine) rolesWhere(ctx context.Context, quotaID string, match func(string, *Role) (bool, error)) (names []string, err error) {
+func (e *Engine) rolesWhere(ctx context.Context, quotaID string, match func(string, *settings.Role) (bool, error)) (names []string, err error) {
 	named, err := e.namesOf(ctx, quotaID)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func (e *Engine) rolesWhere(ctx context.Context, quotaID string, match func(stri
 			failed = append(failed, err)
 			continue
 		case r == nil:
-			r = &Role{Name: name}
+			r = &settings.Role{Name: name}
 		}
 		matches, err := match(name, r)
 		failed = append(failed, err)
@@ -60,7 +62,7 @@ func (e *Engine) users(ctx context.Context, grantID, quotaID string) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	return e.rolesWhere(ctx, quotaID, func(_ string, r *Role) (bool, error) {
+	return e.rolesWhere(ctx, quotaID, func(_ string, r *settings.Role) (bool, error) {
 		return r != nil && e.grantID(r, config) == grantID, nil
 	})
 }
@@ -88,7 +90,7 @@ func others(names []string, name string) []string {
 }
 
 // otherUsers names the roles beside r that hand out the same tokens.
-func (e *Engine) otherUsers(ctx context.Context, r *Role, config *Config) ([]string, error) {
+func (e *Engine) otherUsers(ctx context.Context, r *settings.Role, config *settings.Config) ([]string, error) {
 	names, err := e.users(ctx, e.grantID(r, config), e.quotaID(r))
 	return others(names, r.Name), err
 }
@@ -110,10 +112,10 @@ func (e *Engine) rolesWithRefreshToken(ctx context.Context, quotaID string) (nam
 // rolesCountedTogether names the roles beside one whose token requests Zoho counts
 // together with those of that one: those on its quota, and where requests are counted
 // for the client, all of the client's that have worked.
-func (e *Engine) rolesCountedTogether(ctx context.Context, role *Role, config *Config) ([]string, error) {
+func (e *Engine) rolesCountedTogether(ctx context.Context, role *settings.Role, config *settings.Config) ([]string, error) {
 	own := e.quotaID(role)
 	ids := []string{own}
-	if config.CountRequestsPer == CountPerClient && !isOfClient(own) {
+	if config.CountRequestsPer == settings.CountPerClient && !isOfClient(own) {
 		listed, err := e.recordsOf(ctx, role.Pin)
 		if err != nil {
 			return nil, err
@@ -123,7 +125,7 @@ func (e *Engine) rolesCountedTogether(ctx context.Context, role *Role, config *C
 	}
 	var names []string
 	for _, id := range ids {
-		found, err := e.rolesWhere(ctx, id, func(_ string, r *Role) (bool, error) {
+		found, err := e.rolesWhere(ctx, id, func(_ string, r *settings.Role) (bool, error) {
 			return r != nil && e.quotaID(r) == id, nil
 		})
 		if err != nil {
@@ -153,7 +155,7 @@ func (e *Engine) rolesFor(ctx context.Context, g *grant, purpose mintPurpose) []
 
 // isAlone reports whether no other role whose requests count with those of one has ever got
 // a token.
-func (e *Engine) isAlone(ctx context.Context, quotaID, requestsID, role string, client Pin) (bool, error) {
+func (e *Engine) isAlone(ctx context.Context, quotaID, requestsID, role string, client settings.Pin) (bool, error) {
 	alone, err := e.isAloneOn(ctx, quotaID, role)
 	if err != nil || !alone || requestsID == quotaID {
 		return alone, err

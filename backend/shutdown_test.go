@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"testing"
 	"time"
@@ -43,7 +45,7 @@ func TestClose_DuringADeauthorizationEndsIt(t *testing.T) {
 	w := newWorld(t)
 	w.read("crm-sync")
 	require.NoError(t, w.closeWhile(func(ctx context.Context) error {
-		_, err := w.engine.Deauthorize(ctx, "crm-sync", false, backend.Requester{})
+		_, err := w.engine.Deauthorize(ctx, "crm-sync", false, settings.Requester{})
 		return err
 	}))
 	w.start()
@@ -64,7 +66,7 @@ func TestClose_DuringAConsentStoresTheRole(t *testing.T) {
 
 func TestTick_StopsAskingZohoWhenItsTimeIsUp(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	var held []*backend.Issued
 	for range 8 {
 		held = append(held, w.read("crm-sync"))

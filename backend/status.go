@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"time"
 
@@ -28,7 +30,7 @@ type Status struct {
 	Granted      []string  // scopes that Zoho says it granted
 	SharedWith   []string  // other roles of the grant
 	BudgetWith   []string  // other roles whose token requests count together with these, those of SharedWith among them
-	Deauthorized *Deauthorization
+	Deauthorized *settings.Deauthorization
 	LastConsent  *LastConsent
 	Pending      []PendingRevocation
 	ClientTokens int      // refresh tokens of the role's client that the mount knows
@@ -67,7 +69,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return status, nil
 	}
 	g, err := e.grantOf(role, config)
-	if isClientMoved(err) {
+	if settings.IsClientMoved(err) {
 		status.State, status.LastError = StateRefused, err.Error()
 		return status, nil
 	}
@@ -90,7 +92,7 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	status.tellFailure(seen, e.now())
-	left, free := seen.requests.Quota.Left(e.now(), config.limits())
+	left, free := seen.requests.Quota.Left(e.now(), config.Limits())
 	if status.RequestsLeft = left; left == 0 && status.RetryAt.Before(free) {
 		status.RetryAt = free
 	}
@@ -104,8 +106,8 @@ func (e *Engine) Status(ctx context.Context, name string) (*Status, error) {
 }
 
 // tellConsent tells of a role that has nothing to mint from.
-func (s *Status) tellConsent(role *Role) {
-	if s.State = role.unauthorizedState(s.LastConsent); s.State == StateConsentFailed {
+func (s *Status) tellConsent(role *settings.Role) {
+	if s.State = unauthorizedState(role, s.LastConsent); s.State == StateConsentFailed {
 		s.LastError, s.LastErrorAt = s.LastConsent.Error, s.LastConsent.EndedAt
 	}
 }
@@ -126,7 +128,7 @@ func (s *Status) tellFailure(seen *seenGrant, now time.Time) {
 	}
 }
 
-func (e *Engine) tellTokens(ctx context.Context, s *Status, g *seenGrant, config *Config) error {
+func (e *Engine) tellTokens(ctx context.Context, s *Status, g *seenGrant, config *settings.Config) error {
 	s.LiveTokens = len(g.own.Quota.Live(e.now())) // also those of which nothing is known but the request
 	live, err := e.liveTokens(ctx, g.own)
 	if err != nil {

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
@@ -32,15 +34,15 @@ func TestStatus_OfARoleThatWasNeverRead(t *testing.T) {
 
 func TestStatus_OfARoleThatNobodyHasAuthorized(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("desk", backend.RoleChange{Scopes: &scopes})
+	w.writeRole("desk", settings.RoleChange{Scopes: &scopes})
 	require.Equal(t, &backend.Status{State: backend.StateNeverTried, Scopes: scopes, RequestsLeft: 10}, w.status("desk"))
 }
 
 func TestStatus_CountsTokensHoldersAndWhatIsLeftOfTheBudget(t *testing.T) {
 	w := newWorld(t)
 	w.sim.SetAnswer(zohosim.Answer{WithScope: true})
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	shared, _, own := w.read("crm-sync"), w.read("books"), w.read("own")
 	for range 2 {
 		w.restart()
@@ -76,7 +78,7 @@ func TestStatus_NextRefreshIsWhenTheTokenIsReplacedAhead(t *testing.T) {
 	w.clock.Advance(time.Second)
 	w.tick()
 	require.NotEqual(t, first.TokenID, w.status("crm-sync").TokenID)
-	w.configure(backend.ConfigChange{RefreshAhead: ptr(false)})
+	w.configure(settings.ConfigChange{RefreshAhead: ptr(false)})
 	require.Zero(t, w.status("crm-sync").NextRefresh)
 }
 
@@ -106,7 +108,7 @@ func TestStatus_TellsWhyThereIsNoToken(t *testing.T) {
 			w.sim.SetDown(false)
 			w.sim.ClearFaults()
 			w.clock.Advance(11 * time.Minute)
-			w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+			w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 			w.read("crm-sync")
 			status = w.status("crm-sync")
 			require.Equal(t, backend.StateReady, status.State)
@@ -117,7 +119,7 @@ func TestStatus_TellsWhyThereIsNoToken(t *testing.T) {
 
 func TestStatus_OfAClientThatTheMountHasNoLongerSaysWhatToDo(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{ClientID: ptr("1000.OTHER"), ClientSecret: ptr("x")})
+	w.configure(settings.ConfigChange{ClientID: ptr("1000.OTHER"), ClientSecret: ptr("x")})
 	status := w.status("crm-sync")
 	require.Equal(t, backend.StateRefused, status.State)
 	require.Contains(t, status.LastError, "no longer the mount's client")
@@ -125,9 +127,9 @@ func TestStatus_OfAClientThatTheMountHasNoLongerSaysWhatToDo(t *testing.T) {
 
 func TestStatus_OfClientCredentialsTellsTheClientsBudgetAndTheRolesOwnTokens(t *testing.T) {
 	w := newWorld(t)
-	cc := ptr(backend.GrantTypeClientCredentials)
-	w.writeRole("reader", backend.RoleChange{GrantType: cc, Scopes: ptr([]string{"ZohoCRM.modules.READ"})})
-	w.writeRole("writer", backend.RoleChange{GrantType: cc, Scopes: &scopes})
+	cc := ptr(settings.GrantTypeClientCredentials)
+	w.writeRole("reader", settings.RoleChange{GrantType: cc, Scopes: ptr([]string{"ZohoCRM.modules.READ"})})
+	w.writeRole("writer", settings.RoleChange{GrantType: cc, Scopes: &scopes})
 	lease := w.read("reader")
 	w.read("writer")
 	w.read("writer")
@@ -144,7 +146,7 @@ func TestStatus_OfNoRoleIsAUserError(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"nobody", "", "../x", "a b"} {
 		_, err := w.engine.Status(t.Context(), name)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 	}
 }

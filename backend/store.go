@@ -90,7 +90,7 @@ func (e *undecodable) Error() string {
 // IsBroken reports whether err says of a stored entry that it is there and
 // cannot be decoded.
 func IsBroken(err error) bool {
-	_, broken := asError[*undecodable](err)
+	_, broken := errors.AsType[*undecodable](err)
 	return broken
 }
 

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"testing"
 	"time"
@@ -18,21 +20,21 @@ import (
 const guess = "0123456789abcdef0123456789abcdef0123456789"
 
 // evilTwin is a change that writes everything of a role but the client's secret.
-func (w *world) evilTwin(change backend.RoleChange) backend.RoleChange {
+func (w *world) evilTwin(change settings.RoleChange) settings.RoleChange {
 	change.ClientID, change.ClientSecret = &w.client.ID, ptr(guess)
 	return change
 }
 
 // twins are the two kinds of roles to which somebody may write a twin.
-func twins() map[string]backend.RoleChange {
-	return map[string]backend.RoleChange{
+func twins() map[string]settings.RoleChange {
+	return map[string]settings.RoleChange{
 		"refresh token":      {},
 		"client_credentials": {GrantType: clientCredentials, Scopes: &[]string{"ZohoCRM.modules.READ"}, SOID: ptr("ZohoCRM.600123434")},
 	}
 }
 
 // eachTwin runs a test with a victim role and what its evil twin is written with.
-func eachTwin(t *testing.T, run func(t *testing.T, w *world, victim string, evil backend.RoleChange)) {
+func eachTwin(t *testing.T, run func(t *testing.T, w *world, victim string, evil settings.RoleChange)) {
 	for kind, change := range twins() {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t)
@@ -50,7 +52,7 @@ func eachTwin(t *testing.T, run func(t *testing.T, w *world, victim string, evil
 
 // Invariant 14.
 func TestGrant_WhoDoesNotKnowTheClientSecretGetsNoTokenOfAnotherRole(t *testing.T) {
-	eachTwin(t, func(t *testing.T, w *world, victim string, evil backend.RoleChange) {
+	eachTwin(t, func(t *testing.T, w *world, victim string, evil settings.RoleChange) {
 		held := w.read(victim)
 		evil.Verify = ptr(false)
 		w.writeRole("evil", evil)
@@ -65,7 +67,7 @@ func TestGrant_WhoDoesNotKnowTheClientSecretGetsNoTokenOfAnotherRole(t *testing.
 
 // Invariant 14: an outage lets a role be written that was not tried.
 func TestGrant_ATrialThatCouldNotBeMadeGetsNobodyATokenOfAnotherRole(t *testing.T) {
-	eachTwin(t, func(t *testing.T, w *world, victim string, evil backend.RoleChange) {
+	eachTwin(t, func(t *testing.T, w *world, victim string, evil settings.RoleChange) {
 		w.read(victim)
 		w.sim.SetDown(true)
 		warnings, err := w.write("evil", evil)
@@ -80,14 +82,14 @@ func TestGrant_ATrialThatCouldNotBeMadeGetsNobodyATokenOfAnotherRole(t *testing.
 
 // Invariant 14.
 func TestGrant_NobodyWithoutTheClientSecretEndsTheTokenOfAnotherRole(t *testing.T) {
-	eachTwin(t, func(t *testing.T, w *world, victim string, evil backend.RoleChange) {
+	eachTwin(t, func(t *testing.T, w *world, victim string, evil settings.RoleChange) {
 		held := w.read(victim)
 		evil.Verify = ptr(false)
 		w.writeRole("evil", evil)
 		_, err := w.rotate("evil")
 		require.Equal(t, "invalid_client_secret", grantError(t, err).Code)
 		_, err = w.deauthorize("evil", true)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad)
 		_, err = w.writeCode("evil", "1000.bogus.code")
 		require.Error(t, err)
@@ -103,7 +105,7 @@ func TestGrant_NobodyWithoutTheClientSecretEndsTheTokenOfAnotherRole(t *testing.
 // Invariant 14: a reader joins a mint that is under way only if it is with the
 // same credentials.
 func TestGrant_AReaderNeverGetsTheRefusalOfAnotherClientSecret(t *testing.T) {
-	eachTwin(t, func(t *testing.T, w *world, victim string, evil backend.RoleChange) {
+	eachTwin(t, func(t *testing.T, w *world, victim string, evil settings.RoleChange) {
 		evil.Verify = ptr(false)
 		w.writeRole("evil", evil)
 		release := w.holdAnswers()
@@ -124,7 +126,7 @@ func TestGrant_AReaderNeverGetsTheRefusalOfAnotherClientSecret(t *testing.T) {
 // Invariant 14: mints ahead go out with the credentials of the grant, not of the
 // latest reader.
 func TestGrant_AMintAheadIsMadeWithItsOwnClientSecret(t *testing.T) {
-	eachTwin(t, func(t *testing.T, w *world, victim string, evil backend.RoleChange) {
+	eachTwin(t, func(t *testing.T, w *world, victim string, evil settings.RoleChange) {
 		evil.Verify = ptr(false)
 		w.writeRole("evil", evil)
 		first := w.read(victim)
@@ -142,7 +144,7 @@ func TestGrant_AMintAheadIsMadeWithItsOwnClientSecret(t *testing.T) {
 func TestGrant_ATokenOfOtherCredentialsIsNotTakenFromAServer(t *testing.T) {
 	w := newWorld(t)
 	held := w.read("crm-sync")
-	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultAnswer, Count: 1, Body: fmt.Sprintf(`{"access_token":%q,"expires_in":3600}`, held.AccessToken.Reveal())})
 	require.Equal(t, zoho.BadAnswer, grantError(t, w.readError("books")).Kind)
 	require.True(t, w.alive(held), "nor is it revoked")
@@ -156,11 +158,11 @@ func TestGrant_ATokenOfOtherCredentialsIsNotTakenFromAServer(t *testing.T) {
 // new one is wrong, until it is corrected.)
 func TestConfig_ANewClientSecretCostsOneRequestForEachGrantInUse(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.robot("robot", "ZohoCRM.modules.READ")
 	held := map[string]*backend.Issued{"crm-sync": w.read("crm-sync"), "also": w.read("also"), "robot": w.read("robot")}
 	require.Equal(t, 2, w.asked())
-	w.configure(backend.ConfigChange{ClientSecret: ptr(guess)})
+	w.configure(settings.ConfigChange{ClientSecret: ptr(guess)})
 	for range 3 {
 		for role := range held {
 			require.Equal(t, "invalid_client_secret", grantError(t, w.readError(role)).Code)
@@ -174,7 +176,7 @@ func TestConfig_ANewClientSecretCostsOneRequestForEachGrantInUse(t *testing.T) {
 	_, err := w.deauthorize("crm-sync", false)
 	require.ErrorContains(t, err, "in common with also", "the index does not depend on the secret")
 
-	w.configure(backend.ConfigChange{ClientSecret: ptr(w.client.Secret("us"))})
+	w.configure(settings.ConfigChange{ClientSecret: ptr(w.client.Secret("us"))})
 	for role, lease := range held {
 		require.Equal(t, lease.TokenID, w.read(role).TokenID)
 	}
@@ -184,7 +186,7 @@ func TestConfig_ANewClientSecretCostsOneRequestForEachGrantInUse(t *testing.T) {
 func TestConfig_ANewClientSecretLeavesLeasesRevocableAndEndsWhatNobodyHolds(t *testing.T) {
 	w := newWorld(t)
 	held := w.aheadUnheld()
-	w.configure(backend.ConfigChange{ClientSecret: ptr(guess)})
+	w.configure(settings.ConfigChange{ClientSecret: ptr(guess)})
 	w.clock.Advance(3 * time.Minute)
 	w.tick()
 	require.Equal(t, 1, w.sim.LiveTokens(w.refreshToken))
@@ -197,7 +199,7 @@ func TestConfig_ANewClientSecretLeavesLeasesRevocableAndEndsWhatNobodyHolds(t *t
 // kept in reserve, and gets the best token there is.
 func TestBudget_ReadersWhoAskForMoreThanTheirRoleLeaveTheReserve(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("greedy", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("greedy", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.clock.Advance(time.Second)
 	kept := w.read("crm-sync")
 	greedy := func() (*backend.Issued, error) {
@@ -230,8 +232,8 @@ func TestBudget_ReadersWhoAskForMoreThanTheirRoleLeaveTheReserve(t *testing.T) {
 // other roles need.
 func TestBudget_NoRoleUsesUpTheReserveOfTheOthers(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("loop", backend.RoleChange{RefreshToken: &w.refreshToken})
-	w.writeRole("third", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("loop", settings.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("third", settings.RoleChange{RefreshToken: &w.refreshToken})
 	for range 30 {
 		if issued, err := w.engine.Issue(t.Context(), "loop", backend.Reader{}); err == nil {
 			require.NoError(t, w.release(issued))
@@ -263,21 +265,21 @@ func TestBudget_ARoleThatIsAloneMayUseAllOfIt(t *testing.T) {
 func TestBudget_CredentialsThatNeverWorkedLeaveTheReserve(t *testing.T) {
 	for what, attack := range map[string]func(w *world, i int){
 		"codes": func(w *world, i int) {
-			_, _ = w.write("evil", w.evilTwin(backend.RoleChange{Code: ptr(fmt.Sprintf("1000.bogus.%d", i))}))
+			_, _ = w.write("evil", w.evilTwin(settings.RoleChange{Code: ptr(fmt.Sprintf("1000.bogus.%d", i))}))
 		},
 		"trials": func(w *world, i int) {
-			change := w.evilTwin(backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
+			change := w.evilTwin(settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes})
 			change.ClientSecret = ptr(fmt.Sprintf("guess %d", i)[6:])
 			_, _ = w.write("evil", change)
 		},
 		"reads": func(w *world, i int) {
-			change := w.evilTwin(backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Verify: ptr(false)})
+			change := w.evilTwin(settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Verify: ptr(false)})
 			change.ClientSecret = ptr(fmt.Sprintf("guess-%d", i))
 			w.writeRole("evil", change)
 			_ = w.readError("evil")
 		},
 		"scopes with the mount's client": func(w *world, i int) {
-			w.writeRole("evil", backend.RoleChange{GrantType: clientCredentials, Scopes: &[]string{fmt.Sprintf("ZohoCRM.module%d.READ", i)}, Verify: ptr(false)})
+			w.writeRole("evil", settings.RoleChange{GrantType: clientCredentials, Scopes: &[]string{fmt.Sprintf("ZohoCRM.module%d.READ", i)}, Verify: ptr(false)})
 			if issued, err := w.engine.Issue(w.t.Context(), "evil", backend.Reader{}); err == nil {
 				_ = w.release(issued)
 			}
@@ -302,8 +304,8 @@ func TestBudget_CredentialsThatNeverWorkedLeaveTheReserve(t *testing.T) {
 func TestBudget_CredentialsThatZohoRefusesHaveALimitForTheirRole(t *testing.T) {
 	w := newWorld(t)
 	old := w.read("crm-sync")
-	junk := func(i int) backend.RoleChange {
-		return backend.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))}
+	junk := func(i int) settings.RoleChange {
+		return settings.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))}
 	}
 	for i := range 10 {
 		_, err := w.write("evil", junk(i))
@@ -320,7 +322,7 @@ func TestBudget_CredentialsThatZohoRefusesHaveALimitForTheirRole(t *testing.T) {
 	require.NoError(t, w.release(old))
 	require.True(t, w.alive(w.read("crm-sync")), "one that has worked is not concerned")
 	w.clock.Advance(11 * time.Minute)
-	_, err := w.write("fresh", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	_, err := w.write("fresh", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.NoError(t, err)
 	require.True(t, w.alive(w.read("fresh")))
 }
@@ -329,7 +331,7 @@ func TestBudget_CredentialsThatZohoRefusesHaveALimitForTheirRole(t *testing.T) {
 func TestBudget_ManyNewRefreshTokensThatWorkAreNotLimited(t *testing.T) {
 	w := newWorld(t)
 	for i := range 30 {
-		_, err := w.write(fmt.Sprintf("role-%d", i), backend.RoleChange{RefreshToken: ptr(w.consent())})
+		_, err := w.write(fmt.Sprintf("role-%d", i), settings.RoleChange{RefreshToken: ptr(w.consent())})
 		require.NoError(t, err)
 	}
 	require.Equal(t, 30, w.asked())

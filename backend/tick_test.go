@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"strings"
@@ -37,7 +39,7 @@ func (w *world) addServer() *otherServer {
 func (w *world) useServer(accounts *zohosim.Accounts, client *zohosim.Client) {
 	w.t.Helper()
 	id, secret := client.ID, client.Secret("us")
-	w.configure(backend.ConfigChange{AccountsURL: &accounts.URL, ClientID: &id, ClientSecret: &secret})
+	w.configure(settings.ConfigChange{AccountsURL: &accounts.URL, ClientID: &id, ClientSecret: &secret})
 }
 
 // at runs do for n roles, with the mount at the other server.
@@ -46,7 +48,7 @@ func (w *world) at(s *otherServer, n int, do func(role string)) {
 	w.useServer(s.accounts, s.client)
 	for i := range n {
 		role, refreshToken := fmt.Sprintf("there-%d", i), s.Consent(s.client, "us", fmt.Sprintf("user%d@example.com", i), scopes)
-		w.writeRole(role, backend.RoleChange{RefreshToken: &refreshToken})
+		w.writeRole(role, settings.RoleChange{RefreshToken: &refreshToken})
 		do(role)
 	}
 	w.useServer(w.accounts, w.client)
@@ -97,7 +99,7 @@ func TestTick_AServerThatHangsKeepsNoTokenOfAnotherFromBeingRevoked(t *testing.T
 	var undead []*backend.Issued
 	for i := range 3 {
 		role := fmt.Sprintf("here-%d", i)
-		w.writeRole(role, backend.RoleChange{RefreshToken: ptr(w.consent())})
+		w.writeRole(role, settings.RoleChange{RefreshToken: ptr(w.consent())})
 		undead = append(undead, w.failedRelease(role))
 	}
 	release := there.hang()
@@ -212,10 +214,10 @@ func TestTick_OneRoleThatCannotBeReadKeepsNoOtherGrantFromBeingRefreshed(t *test
 	w := newWorld(t)
 	const others = 6
 	for i := range others {
-		w.writeRole(fmt.Sprintf("role-%d", i), backend.RoleChange{RefreshToken: ptr(w.consent())})
+		w.writeRole(fmt.Sprintf("role-%d", i), settings.RoleChange{RefreshToken: ptr(w.consent())})
 		w.read(fmt.Sprintf("role-%d", i))
 	}
-	w.writeRole("also", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("also", settings.RoleChange{RefreshToken: &w.refreshToken})
 	w.read("crm-sync")
 	w.engine.Invalidate("roles/also")
 	w.storage.unreadable(func(key string) bool { return key == "roles/also" })
@@ -230,7 +232,7 @@ func TestTick_TellsOfEverythingThatFailed(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
 		role := fmt.Sprintf("role-%d", i)
-		w.writeRole(role, backend.RoleChange{RefreshToken: ptr(w.consent())})
+		w.writeRole(role, settings.RoleChange{RefreshToken: ptr(w.consent())})
 		w.read(role)
 	}
 	w.tick() // goes through all that is stored, once a day

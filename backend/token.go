@@ -135,7 +135,7 @@ func (t *token) isOver(now time.Time) bool {
 }
 
 func (e *Engine) newToken(ctx context.Context, a *attempt, minted zoho.Token) (*token, error) {
-	g, purpose, app := a.grant, a.purpose, a.grant.credential().app
+	g, purpose, app := a.grant, a.purpose, a.grant.credential().App
 	id := e.fingerprint("token", minted.AccessToken.Reveal())
 	known, err := e.token(ctx, id)
 	switch {

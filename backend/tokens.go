@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"slices"
@@ -152,7 +154,7 @@ func (e *Engine) KillToken(ctx context.Context, id string) (warnings []string, e
 	case err != nil:
 		return nil, err
 	case ended == nil:
-		return nil, userErrorf("there is no access token of that token_id: neither a live one, nor one that ended in the last %s. Look the token itself up with <mount>/tokens/lookup", keptAfterEnd)
+		return nil, settings.UserErrorf("there is no access token of that token_id: neither a live one, nor one that ended in the last %s. Look the token itself up with <mount>/tokens/lookup", keptAfterEnd)
 	default:
 		return []string{fmt.Sprintf("this access token is dead already: %s at %s", ended.EndedBy, ended.EndedAt.UTC().Format(time.RFC3339))}, nil
 	}

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ import (
 // readAs is read by a reader who has an entity.
 func (w *world) readAs(role, entity string) *backend.Issued {
 	w.t.Helper()
-	issued, err := w.engine.Issue(w.t.Context(), role, backend.Reader{Requester: backend.Requester{EntityID: entity, DisplayName: "approle-" + entity, RequestID: "request-of-" + entity}})
+	issued, err := w.engine.Issue(w.t.Context(), role, backend.Reader{Requester: settings.Requester{EntityID: entity, DisplayName: "approle-" + entity, RequestID: "request-of-" + entity}})
 	require.NoError(w.t, err)
 	return issued
 }
@@ -35,7 +37,7 @@ func (w *world) lookup(found string) *backend.TokenInfo {
 	w.t.Helper()
 	known, err := w.engine.Lookup(w.t.Context(), secret.New(found))
 	if known.Token == nil {
-		var unknown *backend.UserError
+		var unknown *settings.UserError
 		require.ErrorAs(w.t, err, &unknown)
 		require.ErrorContains(w.t, err, "not known here")
 		return nil
@@ -67,7 +69,7 @@ func entities(readers []ledger.Readership) (ids []string) {
 
 func TestTokens_AreListedWithTheirStateWhileTheyLive(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	old := w.readAs("crm-sync", "anna")
 	own := w.readAs("own", "ben")
 	w.clock.Advance(40 * time.Minute)
@@ -95,7 +97,7 @@ func TestTokens_AreListedWithTheirStateWhileTheyLive(t *testing.T) {
 
 func TestTokens_NameTheirHoldersAndEverybodyWhoWasGivenThemAlsoAfterARestart(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("reports", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("reports", settings.RoleChange{RefreshToken: &w.refreshToken})
 	first := w.readAs("crm-sync", "anna")
 	w.clock.Advance(time.Minute)
 	second := w.readAs("reports", "ben")
@@ -155,9 +157,9 @@ func TestTokens_PageThroughHoldersMissingNobodyWhoStays(t *testing.T) {
 
 func TestTokens_PageThroughTheList(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{RequestBudget: ptr(100)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(100)})
 	w.sim.SetThrottle(throttleOff)
-	w.writeRole("crm-sync", backend.RoleChange{Exclusive: ptr(true)})
+	w.writeRole("crm-sync", settings.RoleChange{Exclusive: ptr(true)})
 	for range 7 {
 		w.read("crm-sync")
 	}
@@ -235,7 +237,7 @@ func TestKill_OfWhatNobodyKnowsIsAMistake(t *testing.T) {
 	w := newWorld(t)
 	for _, id := range []string{"0123456789abcdef0123456789abcdef", "..", "../config", "a/b", w.read("crm-sync").AccessToken.Reveal()} {
 		_, err := w.engine.KillToken(t.Context(), id)
-		var bad *backend.UserError
+		var bad *settings.UserError
 		require.ErrorAs(t, err, &bad, id)
 	}
 }
@@ -254,14 +256,14 @@ func TestLookup_KnowsATokenForADayAfterItsEnd(t *testing.T) {
 		"it expired just now":     {func(w *world, issued *backend.Issued) { w.clock.Advance(issued.ExpiresAt.Sub(w.clock.Now())) }, "it expired"},
 		"it expired and is swept": {func(w *world, _ *backend.Issued) { w.clock.Advance(time.Hour); w.tick() }, "it expired"},
 		"its refresh token was revoked": {func(w *world, _ *backend.Issued) {
-			_, err := w.engine.Deauthorize(w.t.Context(), "crm-sync", false, backend.Requester{})
+			_, err := w.engine.Deauthorize(w.t.Context(), "crm-sync", false, settings.Requester{})
 			require.NoError(w.t, err)
 			w.settle()
 		}, "its refresh token was revoked"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.configure(backend.ConfigChange{RefreshAhead: ptr(false)})
+			w.configure(settings.ConfigChange{RefreshAhead: ptr(false)})
 			issued := w.readAs("crm-sync", "anna")
 			end.do(w, issued)
 			for range 3 {
@@ -300,7 +302,7 @@ func TestLookup_TakesWhatPeopleFind(t *testing.T) {
 	}
 	for _, bad := range []string{"", " \n", string(make([]byte, 1<<20))} {
 		_, err := w.engine.Lookup(t.Context(), secret.New(bad))
-		var wrong *backend.UserError
+		var wrong *settings.UserError
 		require.ErrorAs(t, err, &wrong)
 	}
 }

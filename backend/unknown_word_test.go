@@ -1,12 +1,13 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
@@ -52,7 +53,7 @@ func TestUnknownWord_AnOperatorNeedNotWait(t *testing.T) {
 	for name, again := range map[string]func(*world) error{
 		"rotate": func(w *world) error { _, err := w.rotate("crm-sync"); return err },
 		"the credentials once more": func(w *world) error {
-			_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+			_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 			return err
 		},
 	} {

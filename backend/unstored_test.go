@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"slices"
@@ -97,8 +99,8 @@ func TestMint_ATokenThatIsNotKeptIsRevokedAlsoWhenTheTimeIsUp(t *testing.T) {
 // A reader whose token is there gets it, whatever else could not be written.
 func TestMint_ThatSucceededIsNoErrorIfTheEndOfAThrottleIsNotStored(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
-	w.writeRole("own", backend.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
+	w.writeRole("own", settings.RoleChange{RefreshToken: &w.refreshToken, Exclusive: ptr(true)})
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
 	require.Error(t, w.readError("own"))
 	w.clock.Advance(20 * time.Minute)
@@ -147,7 +149,7 @@ func TestDamage_ToTheConfigAndAQuotaBlocksNoRevocation(t *testing.T) {
 // A damaged note that cannot be deleted holds up nobody else's.
 func TestDamage_ToAPendingRevocationHoldsUpNoOther(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	held := map[string]*backend.Issued{w.refreshToken: w.read("crm-sync"), w.refreshTokenOf("books"): w.read("books")}
 	for _, role := range []string{"crm-sync", "books"} {
 		_, err := w.writeCode(role, w.code())
@@ -202,14 +204,14 @@ func TestRoles_ThatGiveUpARefreshTokenAtOnceAreToldThatItLivesOn(t *testing.T) {
 				roles := []string{"crm-sync", "books", "desk"}
 				others := []string{w.consent(), w.consent(), w.consent()}
 				for _, role := range roles[1:] {
-					w.writeRole(role, backend.RoleChange{RefreshToken: &w.refreshToken})
+					w.writeRole(role, settings.RoleChange{RefreshToken: &w.refreshToken})
 				}
 				told := make([][]string, len(roles))
 				for _, err := range atOnce(len(roles), func(i int) (err error) {
 					if how == "deleted" {
 						told[i], err = w.engine.DeleteRole(t.Context(), roles[i])
 					} else {
-						told[i], err = w.write(roles[i], backend.RoleChange{RefreshToken: &others[i], Verify: ptr(false)})
+						told[i], err = w.write(roles[i], settings.RoleChange{RefreshToken: &others[i], Verify: ptr(false)})
 					}
 					return err
 				}) {
@@ -244,10 +246,10 @@ func TestRotate_NamesNoTokenWhoseEndCouldNotBeStored(t *testing.T) {
 func TestRoles_ThatAreNotStoredDoNotHideThatARefreshTokenLivesOn(t *testing.T) {
 	w := newWorld(t)
 	w.storage.failing(func(key string) bool { return key == "roles/books" })
-	_, err := w.write("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	_, err := w.write("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.ErrorIs(t, err, errDisk)
 	w.storage.failing(nil)
-	warnings := w.writeRole("crm-sync", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	warnings := w.writeRole("crm-sync", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.Contains(t, strings.Join(warnings, "\n"), "lives on at Zoho")
 }
 
@@ -262,7 +264,7 @@ func TestRoles_WhoseWriteOrDeletionMayHaveBeenCarriedOutSaySo(t *testing.T) {
 		if how == "deleted" {
 			_, err = w.engine.DeleteRole(t.Context(), "crm-sync")
 		} else {
-			_, err = w.write("crm-sync", backend.RoleChange{RefreshToken: &other})
+			_, err = w.write("crm-sync", settings.RoleChange{RefreshToken: &other})
 		}
 		require.ErrorIs(t, err, errDisk)
 		require.ErrorContains(t, err, "lives on at Zoho", how)
@@ -273,13 +275,13 @@ func TestRoles_WhoseWriteOrDeletionMayHaveBeenCarriedOutSaySo(t *testing.T) {
 // live on.
 func TestRoles_ThatLoseARefreshTokenByForceAreNotToldThatItLivesOn(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.writeRole("books", settings.RoleChange{RefreshToken: &w.refreshToken})
 	for _, endpoint := range []zohosim.Endpoint{zohosim.EndpointRevoke, zohosim.EndpointLegacyRevoke} {
 		w.sim.Fault(endpoint, zohosim.Fault{Kind: zohosim.FaultClose})
 	}
 	_, err := w.deauthorize("crm-sync", true)
 	require.Error(t, err)
-	warnings := w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	warnings := w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.NotContains(t, strings.Join(warnings, "\n"), "lives on at Zoho")
 }
 
@@ -288,7 +290,7 @@ func TestMemory_WhatWasReadBeforeAWriteIsNotForThoseWhoAskAfterwards(t *testing.
 	w := newWorld(t)
 	require.NoError(t, w.storage.Put(t.Context(), &logical.StorageEntry{Key: "roles/books", Value: []byte("{")}))
 	finish, done := w.holdBack(func(key string) bool { return key == "roles/books" }, func() error {
-		_, err := w.write("books", backend.RoleChange{Scopes: &scopes, RefreshToken: nil})
+		_, err := w.write("books", settings.RoleChange{Scopes: &scopes, RefreshToken: nil})
 		return err
 	})
 	reached, goOn := make(chan struct{}), make(chan struct{})

@@ -1,7 +1,10 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,18 +14,18 @@ import (
 // tryRole tries the credentials of a role that is about to be written. Only a
 // definite refusal is an error; whatever else goes wrong says nothing about
 // them, and becomes a warning.
-func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings []string, err error) {
+func (e *Engine) tryRole(ctx context.Context, r *settings.Role, config *settings.Config) (warnings []string, err error) {
 	g, err := e.grantOf(r, config)
 	if err != nil {
 		return nil, err
 	}
 	t, err := e.try(ctx, g, r, config)
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	switch {
 	case err == nil:
-		return append(r.scopeWarnings(t.rec.Scopes), domainWarnings(t.foreignDomain)...), nil
+		return append(r.ScopeWarnings(t.rec.Scopes), domainWarnings(t.foreignDomain)...), nil
 	case ok && failed.Kind.Definite():
-		return nil, r.tellWhoseClient(err)
+		return nil, tellWhoseClient(r, err)
 	case ok:
 		return []string{"the credentials were written without having been tried; the next read does that. " + failed.Error()}, nil
 	default:
@@ -33,12 +36,12 @@ func (e *Engine) tryRole(ctx context.Context, r *Role, config *Config) (warnings
 // blamesClient reports whether Zoho refuses the client, in a word of its own, and not what one
 // role asks for.
 func blamesClient(err error) bool {
-	failed, ok := asError[*GrantError](err)
+	failed, ok := errors.AsType[*GrantError](err)
 	return ok && failed.Kind == zoho.Misconfigured && failed.Code != "" && !zoho.IsOfRole(failed.Code)
 }
 
 // tellWhoseClient says, where Zoho blames the client, where it has to be corrected.
-func (r *Role) tellWhoseClient(err error) error {
+func tellWhoseClient(r *settings.Role, err error) error {
 	switch {
 	case !blamesClient(err):
 		return err
@@ -51,7 +54,7 @@ func (r *Role) tellWhoseClient(err error) error {
 
 // try proves a credential by a token that was minted with it: one that lives,
 // or a new one, which is there for the first reader then.
-func (e *Engine) try(ctx context.Context, g *grant, r *Role, config *Config) (*token, error) {
+func (e *Engine) try(ctx context.Context, g *grant, r *settings.Role, config *settings.Config) (*token, error) {
 	var proof *token // looked for when it is our turn: of many writes at once the first one pays
 	purpose := mintPurpose{trial: true, role: r.Name, config: config, needed: func(ctx context.Context) (bool, error) {
 		state, err := e.stateOf(ctx, g)
@@ -91,7 +94,7 @@ const (
 // tryClient tries a new secret of the mount's client with roles that use that
 // client, those first that have worked with the former one. If there is none, there
 // is nothing to try it with.
-func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warnings []string, err error) {
+func (e *Engine) tryClient(ctx context.Context, former, config *settings.Config) (warnings []string, err error) {
 	roles, err := e.rolesToTry(ctx, former, config)
 	if err != nil {
 		return nil, err
@@ -103,7 +106,7 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 			return nil, err
 		}
 		_, err = e.try(ctx, g, role, config)
-		_, failed := asError[*GrantError](err)
+		_, failed := errors.AsType[*GrantError](err)
 		switch {
 		case err == nil:
 			return nil, nil
@@ -123,18 +126,18 @@ func (e *Engine) tryClient(ctx context.Context, former, config *Config) (warning
 
 // rolesToTry picks the roles with which a new secret of the mount's client is
 // tried.
-func (e *Engine) rolesToTry(ctx context.Context, former, config *Config) ([]*Role, error) {
+func (e *Engine) rolesToTry(ctx context.Context, former, config *settings.Config) ([]*settings.Role, error) {
 	names, err := e.RoleNames(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var worked, others []*Role
+	var worked, others []*settings.Role
 	for _, name := range names {
 		role, err := orNone(e.Role(ctx, strings.TrimSuffix(name, "/")))
 		if err != nil {
 			return nil, err
 		}
-		if role == nil || role.ClientID != "" || !role.IsAuthorized() || role.Pin != (Pin{AccountsURL: config.AccountsURL(), ClientID: config.ClientID}) {
+		if role == nil || role.ClientID != "" || !role.IsAuthorized() || role.Pin != (settings.Pin{AccountsURL: config.AccountsURL(), ClientID: config.ClientID}) {
 			continue
 		}
 		has, err := e.hasWorked(ctx, role, former)
@@ -155,7 +158,7 @@ func (e *Engine) rolesToTry(ctx context.Context, former, config *Config) ([]*Rol
 }
 
 // hasWorked reports whether the credentials of a role have ever got a token.
-func (e *Engine) hasWorked(ctx context.Context, role *Role, config *Config) (bool, error) {
+func (e *Engine) hasWorked(ctx context.Context, role *settings.Role, config *settings.Config) (bool, error) {
 	u, err := e.usage(ctx, e.quotaID(role))
 	return err == nil && !u.Grants[e.grantID(role, config)].LastMint.IsZero(), err
 }

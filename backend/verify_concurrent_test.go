@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"fmt"
 	"strings"
@@ -34,7 +36,7 @@ func TestVerify_ManyWritesOnOneGrantAtOnceCostOneRequest(t *testing.T) {
 	done := make(chan []error)
 	go func() {
 		done <- atOnce(10, func(i int) error {
-			_, err := w.write(fmt.Sprintf("role-%d", i), backend.RoleChange{RefreshToken: &w.refreshToken})
+			_, err := w.write(fmt.Sprintf("role-%d", i), settings.RoleChange{RefreshToken: &w.refreshToken})
 			return err
 		})
 	}()
@@ -50,7 +52,7 @@ func TestVerify_ManyWritesOfADeadCredentialAtOnceAreAllRefusedWithinTheBudget(t 
 	w := newWorld(t)
 	w.sim.Kill(w.refreshToken)
 	for _, err := range atOnce(20, func(i int) error {
-		_, err := w.write(fmt.Sprintf("role-%d", i), backend.RoleChange{RefreshToken: &w.refreshToken})
+		_, err := w.write(fmt.Sprintf("role-%d", i), settings.RoleChange{RefreshToken: &w.refreshToken})
 		return err
 	}) {
 		if err != nil { // those that found the budget used up are saved with a warning
@@ -72,7 +74,7 @@ func TestVerify_WhileReadersMintSharesTheirRequest(t *testing.T) {
 	w.waitForRequests(1)
 	written := make(chan error, 1)
 	go func() {
-		_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+		_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 		written <- err
 	}()
 	release()
@@ -87,7 +89,7 @@ func TestVerify_ReadersThatComeDuringTheTrialShareItsRequest(t *testing.T) {
 	release := w.holdAnswers()
 	written := make(chan error, 1)
 	go func() {
-		_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+		_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 		written <- err
 	}()
 	w.waitForRequests(1)
@@ -113,7 +115,7 @@ func TestVerify_ACallerThatDisconnectsDuringTheTrialDoesNotCutItInHalf(t *testin
 	ctx, cancel := context.WithCancel(t.Context())
 	written := make(chan error, 1)
 	go func() {
-		_, err := w.engine.WriteRole(ctx, "books", backend.RoleChange{RefreshToken: &refreshToken})
+		_, err := w.engine.WriteRole(ctx, "books", settings.RoleChange{RefreshToken: &refreshToken})
 		written <- err
 	}()
 	w.waitForRequests(1)
@@ -128,7 +130,7 @@ func TestVerify_ACallerThatDisconnectsDuringTheTrialDoesNotCutItInHalf(t *testin
 func TestConfig_ANewClientSecretThatIsRefusedLeavesTheOldOneInForce(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
-	_, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: ptr("0123456789abcdef"), MinTTL: ptr(time.Minute)})
+	_, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: ptr("0123456789abcdef"), MinTTL: ptr(time.Minute)})
 	failed := grantError(t, err)
 	require.Equal(t, "invalid_client_secret", failed.Code)
 	require.Contains(t, failed.Error(), "stays in force")
@@ -145,9 +147,9 @@ func TestConfig_ANewClientSecretThatIsRefusedLeavesTheOldOneInForce(t *testing.T
 func TestConfig_ANewClientSecretIsProvenOnceAndServesTheNextReader(t *testing.T) {
 	w := newWorld(t)
 	good := w.client.Secret("us")
-	w.configure(backend.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
+	w.configure(settings.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
 	for range 2 {
-		warnings, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: &good})
+		warnings, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: &good})
 		require.NoError(t, err)
 		require.Empty(t, warnings)
 	}
@@ -158,7 +160,7 @@ func TestConfig_ANewClientSecretIsProvenOnceAndServesTheNextReader(t *testing.T)
 func TestConfig_ALeaseOfTheFormerClientSecretLivesOnAndIsRevocable(t *testing.T) {
 	w := newWorld(t)
 	lease := w.read("crm-sync")
-	w.configure(backend.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
+	w.configure(settings.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
 	w.restart()
 	require.True(t, w.alive(lease))
 	require.NoError(t, w.release(lease))
@@ -172,16 +174,16 @@ func TestConfig_ANewClientSecretIsWrittenWithAWarningWhenZohoCannotTell(t *testi
 			w.sim.Kill(w.refreshToken)
 		},
 		"the role's own scopes are refused": func(w *world) {
-			w.writeRole("a-first", backend.RoleChange{GrantType: ptr(backend.GrantTypeClientCredentials), Scopes: ptr([]string{"nonsense"})})
+			w.writeRole("a-first", settings.RoleChange{GrantType: ptr(settings.GrantTypeClientCredentials), Scopes: ptr([]string{"nonsense"})})
 			w.deleteRole("crm-sync") // which would prove the secret
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			good := w.client.Secret("us")
-			w.configure(backend.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
+			w.configure(settings.ConfigChange{ClientSecret: ptr("0123456789abcdef")})
 			spoil(w)
-			warnings, err := w.engine.WriteConfig(t.Context(), backend.ConfigChange{ClientSecret: &good})
+			warnings, err := w.engine.WriteConfig(t.Context(), settings.ConfigChange{ClientSecret: &good})
 			require.NoError(t, err)
 			require.Contains(t, joined(warnings), "could not be tried")
 			config, err := w.engine.Config(t.Context())
@@ -193,9 +195,9 @@ func TestConfig_ANewClientSecretIsWrittenWithAWarningWhenZohoCannotTell(t *testi
 
 func TestRole_ANewClientSecretOfItsOwnIsProvenWithoutDowntime(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", backend.RoleChange{ClientID: &w.client.ID, ClientSecret: ptr("0123456789abcdef"), RefreshToken: &w.refreshToken})
+	w.writeRole("crm-sync", settings.RoleChange{ClientID: &w.client.ID, ClientSecret: ptr("0123456789abcdef"), RefreshToken: &w.refreshToken})
 	require.Equal(t, "invalid_client_secret", grantError(t, w.readError("crm-sync")).Code)
-	_, err := w.write("crm-sync", backend.RoleChange{ClientSecret: ptr(w.client.Secret("us"))})
+	_, err := w.write("crm-sync", settings.RoleChange{ClientSecret: ptr(w.client.Secret("us"))})
 	require.NoError(t, err)
 	requests := w.asked()
 	require.True(t, w.alive(w.read("crm-sync")))

@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"testing"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 )
 
 // write writes a role as an operator does, who leaves verify out.
-func (w *world) write(name string, change backend.RoleChange) (warnings []string, err error) {
+func (w *world) write(name string, change settings.RoleChange) (warnings []string, err error) {
 	return w.engine.WriteRole(w.t.Context(), name, change)
 }
 
@@ -21,7 +23,7 @@ func (w *world) consent() string {
 }
 
 // own is the world's client as a role's own.
-func (w *world) own(change backend.RoleChange) backend.RoleChange {
+func (w *world) own(change settings.RoleChange) settings.RoleChange {
 	change.ClientID, change.ClientSecret = &w.client.ID, ptr(w.client.Secret("us"))
 	return change
 }
@@ -30,7 +32,7 @@ func (w *world) asked() int { return w.sim.Count(zohosim.EndpointToken) }
 
 func TestVerify_OneMintIsCachedForTheFirstReader(t *testing.T) {
 	w := newWorld(t)
-	warnings, err := w.write("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	warnings, err := w.write("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.NoError(t, err)
 	require.Empty(t, warnings)
 	require.Equal(t, 1, w.asked())
@@ -41,8 +43,8 @@ func TestVerify_OneMintIsCachedForTheFirstReader(t *testing.T) {
 
 func TestVerify_FalseAndRulesAloneAskNothing(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("books", backend.RoleChange{RefreshToken: ptr(w.consent()), Verify: ptr(false)})
-	_, err := w.write("books", backend.RoleChange{TTL: ptr(30 * time.Minute), MinTTL: ptr(time.Minute), Exclusive: ptr(true)})
+	w.writeRole("books", settings.RoleChange{RefreshToken: ptr(w.consent()), Verify: ptr(false)})
+	_, err := w.write("books", settings.RoleChange{TTL: ptr(30 * time.Minute), MinTTL: ptr(time.Minute), Exclusive: ptr(true)})
 	require.NoError(t, err)
 	require.Empty(t, w.sim.Requests())
 }
@@ -51,20 +53,20 @@ func TestVerify_FalseAndRulesAloneAskNothing(t *testing.T) {
 func TestVerify_ADefiniteRefusalRejectsTheWriteAndLeavesTheFormerRole(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*world) backend.RoleChange
+		change func(*world) settings.RoleChange
 		code   string
 		says   []string
 	}{
-		{"a dead refresh token", func(w *world) backend.RoleChange {
+		{"a dead refresh token", func(w *world) settings.RoleChange {
 			dead := w.consent()
 			w.sim.Kill(dead)
-			return backend.RoleChange{RefreshToken: &dead}
+			return settings.RoleChange{RefreshToken: &dead}
 		}, "invalid_code", []string{"refresh token", "revoked", "API console", "authorize"}},
-		{"a client that the data centre does not know", func(w *world) backend.RoleChange {
-			return backend.RoleChange{ClientID: ptr("1000.NOBODY"), ClientSecret: ptr("x"), RefreshToken: ptr(w.consent())}
+		{"a client that the data centre does not know", func(w *world) settings.RoleChange {
+			return settings.RoleChange{ClientID: ptr("1000.NOBODY"), ClientSecret: ptr("x"), RefreshToken: ptr(w.consent())}
 		}, "invalid_client", []string{"data_center", "its own client secret", "client_id"}},
-		{"the secret of another data centre", func(w *world) backend.RoleChange {
-			return backend.RoleChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("eu")), RefreshToken: &w.refreshToken}
+		{"the secret of another data centre", func(w *world) settings.RoleChange {
+			return settings.RoleChange{ClientID: &w.client.ID, ClientSecret: ptr(w.client.Secret("eu")), RefreshToken: &w.refreshToken}
 		}, "invalid_client_secret", []string{"data_center", "its own client secret"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,7 +110,7 @@ func TestVerify_WhatMayPassSavesTheRoleWithAWarning(t *testing.T) {
 			w := newWorld(t)
 			refreshToken := w.consent()
 			c.spoil(w)
-			warnings, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &refreshToken})
+			warnings, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &refreshToken})
 			require.NoError(t, err)
 			require.Contains(t, warnings[0], "without having been tried")
 			c.mend(w)
@@ -126,7 +128,7 @@ func TestVerify_LeavesTheReserveOfTheBudgetToReaders(t *testing.T) {
 		require.NoError(t, w.release(w.read("crm-sync")))
 	}
 	for range 5 {
-		warnings, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+		warnings, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 		require.NoError(t, err)
 		require.Contains(t, warnings[0], "without having been tried")
 	}
@@ -134,7 +136,7 @@ func TestVerify_LeavesTheReserveOfTheBudgetToReaders(t *testing.T) {
 	for range 3 {
 		require.NoError(t, w.release(w.read("crm-sync")))
 	}
-	warnings, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+	warnings, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.NoError(t, err)
 	require.Contains(t, warnings[0], "without having been tried")
 	require.Equal(t, 10, w.asked())
@@ -143,7 +145,7 @@ func TestVerify_LeavesTheReserveOfTheBudgetToReaders(t *testing.T) {
 func TestVerify_ALivingTokenOfTheGrantIsProofSoTenRolesCostOneRequest(t *testing.T) {
 	w := newWorld(t)
 	for i := range 10 {
-		warnings, err := w.write("role-"+string(rune('a'+i)), backend.RoleChange{RefreshToken: &w.refreshToken})
+		warnings, err := w.write("role-"+string(rune('a'+i)), settings.RoleChange{RefreshToken: &w.refreshToken})
 		require.NoError(t, err)
 		require.Contains(t, warnings[len(warnings)-1], "same grant", "the operator learns that roles share")
 	}
@@ -152,9 +154,9 @@ func TestVerify_ALivingTokenOfTheGrantIsProofSoTenRolesCostOneRequest(t *testing
 
 func TestVerify_ATokenOfAnotherClientSecretIsNoProof(t *testing.T) {
 	w := newWorld(t)
-	w.writeRole("crm-sync", w.own(backend.RoleChange{RefreshToken: &w.refreshToken}))
+	w.writeRole("crm-sync", w.own(settings.RoleChange{RefreshToken: &w.refreshToken}))
 	lease := w.read("crm-sync")
-	_, err := w.write("crm-sync", backend.RoleChange{ClientSecret: ptr("0123456789abcdef")})
+	_, err := w.write("crm-sync", settings.RoleChange{ClientSecret: ptr("0123456789abcdef")})
 	require.Equal(t, "invalid_client_secret", grantError(t, err).Code)
 
 	require.True(t, w.alive(lease))
@@ -163,7 +165,7 @@ func TestVerify_ATokenOfAnotherClientSecretIsNoProof(t *testing.T) {
 	require.Equal(t, backend.StateReady, status.State)
 	require.Empty(t, status.LastError, "the trial says nothing of what its readers use")
 	asked := w.asked()
-	_, err = w.write("crm-sync", backend.RoleChange{ClientSecret: ptr(w.client.Secret("us"))})
+	_, err = w.write("crm-sync", settings.RoleChange{ClientSecret: ptr(w.client.Secret("us"))})
 	require.NoError(t, err)
 	require.Equal(t, asked, w.asked(), "and does not spoil the living token's proof")
 	w.clock.Advance(55 * time.Minute)
@@ -176,7 +178,7 @@ func TestVerify_ATokenIsNoProofOnceZohoHasRefusedItsGrant(t *testing.T) {
 	w.clock.Advance(55 * time.Minute)
 	w.sim.Kill(w.refreshToken)
 	w.read("crm-sync") // served with a warning, for the token has not expired
-	_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+	_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 	require.Equal(t, zoho.Refused, grantError(t, err).Kind)
 }
 
@@ -189,7 +191,7 @@ func TestVerify_WarnsWhenTheGrantedScopesAreNotThoseAskedFor(t *testing.T) {
 		"does not ask for":    {"ZohoCRM.settings.READ"},
 		"OAUTH_SCOPE_MISMATC": {"ZohoBooks.fullaccess.all"},
 	} {
-		warnings, err := w.write("books", backend.RoleChange{RefreshToken: ptr(w.consent()), Scopes: &asked})
+		warnings, err := w.write("books", settings.RoleChange{RefreshToken: ptr(w.consent()), Scopes: &asked})
 		require.NoError(t, err)
 		if name == "" {
 			require.Empty(t, warnings[min(len(warnings), 1):], "but for the former refresh token")
@@ -202,7 +204,7 @@ func TestVerify_WarnsWhenTheGrantedScopesAreNotThoseAskedFor(t *testing.T) {
 func TestVerify_ForAnExclusiveRoleLeavesNoTokenBehind(t *testing.T) {
 	w := newWorld(t)
 	refreshToken := w.consent()
-	_, err := w.write("own", backend.RoleChange{RefreshToken: &refreshToken, Exclusive: ptr(true)})
+	_, err := w.write("own", settings.RoleChange{RefreshToken: &refreshToken, Exclusive: ptr(true)})
 	require.NoError(t, err)
 	w.settle()
 	require.Equal(t, 1, w.sim.MintCount(refreshToken))
@@ -214,7 +216,7 @@ func TestVerify_StorageThatFailsAfterTheTrialLeavesTheFormerRoleAndNoToken(t *te
 	w := newWorld(t)
 	refreshToken := w.consent()
 	w.storage.failing(below("roles/"))
-	_, err := w.write("crm-sync", backend.RoleChange{RefreshToken: &refreshToken})
+	_, err := w.write("crm-sync", settings.RoleChange{RefreshToken: &refreshToken})
 	require.ErrorIs(t, err, errDisk)
 	w.storage.failing(nil)
 	w.restart()
@@ -227,10 +229,10 @@ func TestVerify_StorageThatFailsAfterTheTrialLeavesTheFormerRoleAndNoToken(t *te
 
 func TestVerify_ARefusedClientSaysWhereItIsToBeCorrected(t *testing.T) {
 	w := newWorld(t)
-	w.configure(backend.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr("wrong")})
-	_, err := w.write("books", backend.RoleChange{RefreshToken: ptr(w.consent())})
+	w.configure(settings.ConfigChange{ClientID: &w.client.ID, ClientSecret: ptr("wrong")})
+	_, err := w.write("books", settings.RoleChange{RefreshToken: ptr(w.consent())})
 	require.ErrorContains(t, err, "The client is the mount's: correct it in <mount>/config")
 	require.ErrorContains(t, w.readError("crm-sync"), "The client is the mount's")
-	_, err = w.write("own", backend.RoleChange{RefreshToken: ptr(w.consent()), ClientID: &w.client.ID, ClientSecret: ptr("wrong-too")})
+	_, err = w.write("own", settings.RoleChange{RefreshToken: ptr(w.consent()), ClientID: &w.client.ID, ClientSecret: ptr("wrong-too")})
 	require.ErrorContains(t, err, `The client is role "own"'s own`)
 }

@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"io"
@@ -90,7 +92,7 @@ func (e *Engine) watchRoles(ctx context.Context, s *metrics.Snapshot, held map[s
 }
 
 // roleInUse is a role that was read, or that somebody leases; nil if it was deleted.
-func (e *Engine) roleInUse(ctx context.Context, name string) (*Role, error) {
+func (e *Engine) roleInUse(ctx context.Context, name string) (*settings.Role, error) {
 	role, err := e.roles.get(ctx, name, e.loadRole)
 	if err == nil && role == nil {
 		e.metrics.Forget(name)
@@ -98,14 +100,14 @@ func (e *Engine) roleInUse(ctx context.Context, name string) (*Role, error) {
 	return role, err
 }
 
-func (e *Engine) watchRole(ctx context.Context, role *Role, config *Config) (metrics.Role, error) {
+func (e *Engine) watchRole(ctx context.Context, role *settings.Role, config *settings.Config) (metrics.Role, error) {
 	r := metrics.Role{Name: role.Name, RequestsLeft: config.RequestBudget}
 	if !role.IsAuthorized() {
-		r.State = string(role.unauthorizedState(nil)) // memory does not have its latest authorization
+		r.State = string(unauthorizedState(role, nil)) // memory does not have its latest authorization
 		return r, nil
 	}
 	g, err := e.grantOf(role, config)
-	if isClientMoved(err) {
+	if settings.IsClientMoved(err) {
 		r.State = string(StateRefused)
 		return r, nil
 	}
@@ -120,7 +122,7 @@ func (e *Engine) watchRole(ctx context.Context, role *Role, config *Config) (met
 	if err != nil {
 		return r, err
 	}
-	now, limits := e.now(), config.limits()
+	now, limits := e.now(), config.Limits()
 	left, _ := seen.requests.Quota.Left(now, limits)
 	r.State, r.RequestsLeft, r.ReserveTaken = string(state), left, max(0, limits.Reserve()-left)
 	r.LiveTokens, r.LastMint = len(seen.own.Quota.Live(now)), seen.state.LastMint
@@ -185,7 +187,7 @@ func (e *Engine) countRead(role string, err error) {
 // countRequest counts a token request that was begun at a time.
 func (e *Engine) countRequest(began time.Time, err error) {
 	code := ""
-	if failed, ok := asError[*zoho.Error](err); ok {
+	if failed, ok := errors.AsType[*zoho.Error](err); ok {
 		code = failed.Code
 	}
 	e.metrics.TokenRequest(resultOf(err), code, e.now().Sub(began))
@@ -206,12 +208,12 @@ func (e *Engine) countRevocation(token metrics.Token, how zoho.Revocation, err e
 // resultOf is what an error of Zoho's, or of a use case, means for the metrics.
 func resultOf(err error) metrics.Result {
 	kind := zoho.Kind(0)
-	if failed, ok := asError[*GrantError](err); ok {
+	if failed, ok := errors.AsType[*GrantError](err); ok {
 		kind = failed.Kind
-	} else if failed, ok := asError[*zoho.Error](err); ok {
+	} else if failed, ok := errors.AsType[*zoho.Error](err); ok {
 		kind = failed.Kind
 	}
-	_, bad := asError[*UserError](err)
+	_, bad := errors.AsType[*settings.UserError](err)
 	switch {
 	case err == nil:
 		return metrics.Success

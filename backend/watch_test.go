@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"bytes"
 	"context"
 	"fmt"
@@ -128,7 +130,7 @@ func TestMetrics_CountTheRefreshTokensOfEachClientAlsoAfterARestart(t *testing.T
 	w.read("crm-sync")
 	for i := range 17 {
 		name, token := fmt.Sprintf("role-%d", i), w.sim.Consent(w.client, "us", "user@example.com", scopes)
-		w.writeRole(name, backend.RoleChange{RefreshToken: &token})
+		w.writeRole(name, settings.RoleChange{RefreshToken: &token})
 		w.read(name)
 	}
 	line := fmt.Sprintf(`zoho_client_refresh_tokens{client_id=%q,accounts_url=%q,users="unknown"} 18`, w.client.ID, w.accounts.URL)
@@ -137,7 +139,7 @@ func TestMetrics_CountTheRefreshTokensOfEachClientAlsoAfterARestart(t *testing.T
 	w.showsNot(line) // a scrape does not wait for that
 	w.settle()
 	w.shows(line)
-	_, err := w.engine.Deauthorize(t.Context(), "role-3", false, backend.Requester{})
+	_, err := w.engine.Deauthorize(t.Context(), "role-3", false, settings.Requester{})
 	require.NoError(t, err)
 	w.settle()
 	w.showsNot(line)
@@ -147,9 +149,9 @@ func TestMetrics_CountPendingConsents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	redirect := "https://vault.example.com/v1/zoho/callback"
-	w.configure(backend.ConfigChange{RedirectURI: &redirect})
+	w.configure(settings.ConfigChange{RedirectURI: &redirect})
 	asked := []string{"ZohoCRM.modules.ALL"}
-	w.writeRole("person", backend.RoleChange{Scopes: &asked})
+	w.writeRole("person", settings.RoleChange{Scopes: &asked})
 	_, err := w.engine.Authorize(t.Context(), "person")
 	require.NoError(t, err)
 	w.tick()
@@ -177,7 +179,7 @@ func TestMetrics_AskStorageForNothingThatMemoryHas(t *testing.T) {
 	w := newWorld(t)
 	for i := range 50 {
 		name, token := fmt.Sprintf("role-%d", i), w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes)
-		w.writeRole(name, backend.RoleChange{RefreshToken: &token})
+		w.writeRole(name, settings.RoleChange{RefreshToken: &token})
 		w.read(name)
 	}
 	_ = w.metrics()
@@ -203,7 +205,7 @@ func BenchmarkMetrics_OfTenThousandRoles(b *testing.B) {
 			token = w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes)
 		}
 		name := fmt.Sprintf("role-%d", i)
-		w.writeRole(name, backend.RoleChange{RefreshToken: &token})
+		w.writeRole(name, settings.RoleChange{RefreshToken: &token})
 		w.read(name)
 	}
 	w.settle()

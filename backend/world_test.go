@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"context"
 	"errors"
 	"runtime"
@@ -72,8 +74,8 @@ func newWorldWith(t tb, options zohosim.Options) *world {
 	t.Cleanup(func() { w.engine.Close() })
 
 	id, secret := w.client.ID, w.client.Secret("us")
-	w.configure(backend.ConfigChange{AccountsURL: &w.accounts.URL, ClientID: &id, ClientSecret: &secret})
-	w.writeRole("crm-sync", backend.RoleChange{RefreshToken: &w.refreshToken})
+	w.configure(settings.ConfigChange{AccountsURL: &w.accounts.URL, ClientID: &id, ClientSecret: &secret})
+	w.writeRole("crm-sync", settings.RoleChange{RefreshToken: &w.refreshToken})
 	return w
 }
 
@@ -100,7 +102,7 @@ func (w *world) restart() {
 	w.start()
 }
 
-func (w *world) configure(change backend.ConfigChange) {
+func (w *world) configure(change settings.ConfigChange) {
 	w.t.Helper()
 	if change.Verify == nil {
 		change.Verify = ptr(false)
@@ -118,7 +120,7 @@ func (w *world) deleteConfig() {
 
 // writeRole does not try the credentials, unless the change says so: most tests
 // count what readers ask of Zoho.
-func (w *world) writeRole(name string, change backend.RoleChange) (warnings []string) {
+func (w *world) writeRole(name string, change settings.RoleChange) (warnings []string) {
 	w.t.Helper()
 	if change.Verify == nil {
 		change.Verify = ptr(false)

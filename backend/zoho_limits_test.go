@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"vault-plugin-secrets-zoho/backend/settings"
+
 	"fmt"
 	"strings"
 	"testing"
@@ -24,7 +26,7 @@ func hardest(t tb, change ...func(*zohosim.Options)) *world {
 		c(&options)
 	}
 	w := newWorldWith(t, options)
-	w.configure(backend.ConfigChange{CountRequestsPer: ptr(backend.CountPerClient)})
+	w.configure(settings.ConfigChange{CountRequestsPer: ptr(settings.CountPerClient)})
 	w.deleteRole("crm-sync")
 	require.True(t, w.sim.Kill(w.refreshToken))
 	w.settle()
@@ -69,7 +71,7 @@ func TestRefreshTokens_TheTwentyFirstCodeOfASelfClientIsRefusedAndSaysWhatWouldH
 			w.restart()
 			asked := w.asked()
 			_, err := w.writeCode("one-more", w.code())
-			var bad *backend.UserError
+			var bad *settings.UserError
 			require.ErrorAs(t, err, &bad)
 			for _, says := range []string{"not used", "20 refresh tokens", `role "role-00"`, "2026-11-21", "deauthorize", "force=true"} {
 				require.Contains(t, bad.Error(), says)
@@ -102,7 +104,7 @@ func TestRefreshTokens_ARoleThatIsAuthorizedAgainCountsTwiceUntilItsFormerOneIsR
 func TestRefreshTokens_WithForceZohoDeletesTheOneThatTheWarningNames(t *testing.T) {
 	w := hardest(t, evicts)
 	w.fill(20)
-	warnings, err := w.write("one-more", backend.RoleChange{Code: ptr(w.code()), Force: ptr(true)})
+	warnings, err := w.write("one-more", settings.RoleChange{Code: ptr(w.code()), Force: ptr(true)})
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(warnings, "\n"), `role "role-00"`)
 	w.clock.Advance(2 * time.Hour)
@@ -129,13 +131,13 @@ func TestRefreshTokens_OfManyUsersAreCountedAndNotLookedAt(t *testing.T) {
 	var warnings []string
 	for i := range 41 {
 		name, consent := fmt.Sprintf("role-%d", i), w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes)
-		warnings = w.writeRole(name, backend.RoleChange{RefreshToken: &consent})
+		warnings = w.writeRole(name, settings.RoleChange{RefreshToken: &consent})
 		w.read(name)
 	}
 	require.Contains(t, strings.Join(warnings, "\n"), "as far as this mount knows that of role", "40 were listed: each was looked at")
 	w.storage.unreadable(below("client-refresh-tokens/"))
 	require.Equal(t, 41, w.status("role-7").ClientTokens)
-	warnings = w.writeRole("role-7", backend.RoleChange{RefreshToken: ptr(w.refreshTokenOf("role-7"))})
+	warnings = w.writeRole("role-7", settings.RoleChange{RefreshToken: ptr(w.refreshTokenOf("role-7"))})
 	require.Contains(t, strings.Join(warnings, "\n"), "knows 41 refresh tokens")
 	require.Contains(t, strings.Join(warnings, "\n"), "does not know which of them are of one user")
 }
@@ -148,14 +150,14 @@ func TestRefreshTokens_OfSeveralPeoplesConsentsAreNotRefused(t *testing.T) {
 	for i := range 25 {
 		code := w.sim.Code(web, "us", zohosim.CodeSpec{User: fmt.Sprintf("user-%d@example.com", i), RedirectURI: callbackURL, Scopes: scopes})
 		var err error
-		warnings, err = w.write(fmt.Sprintf("role-%d", i), backend.RoleChange{
+		warnings, err = w.write(fmt.Sprintf("role-%d", i), settings.RoleChange{
 			ClientID: &web.ID, ClientSecret: ptr(web.Secret("us")), Code: &code, RedirectURI: ptr(callbackURL)})
 		require.NoError(t, err)
 		w.clock.Advance(3 * time.Minute)
 	}
 	require.Contains(t, strings.Join(warnings, "\n"), "does not know which of them are of one user")
-	w.configure(backend.ConfigChange{RedirectURI: ptr(callbackURL)})
-	w.writeRole("role-0", backend.RoleChange{Scopes: &scopes})
+	w.configure(settings.ConfigChange{RedirectURI: ptr(callbackURL)})
+	w.writeRole("role-0", settings.RoleChange{Scopes: &scopes})
 	begun, err := w.engine.Authorize(t.Context(), "role-0")
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(begun.Warnings, "\n"), "knows 25 refresh tokens")
@@ -167,7 +169,7 @@ func TestRefreshTokens_OfSeveralPeoplesConsentsAreNotRefused(t *testing.T) {
 func TestRefreshTokens_ThatNeverWorkedFillNobodysList(t *testing.T) {
 	w := hardest(t)
 	for i := range 30 {
-		w.writeRole(fmt.Sprintf("evil-%d", i), backend.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
+		w.writeRole(fmt.Sprintf("evil-%d", i), settings.RoleChange{RefreshToken: ptr(fmt.Sprintf("1000.%032x.%032x", i, i))})
 	}
 	require.Zero(t, w.mountKnows())
 	_, err := w.writeCode("honest", w.code())
@@ -177,11 +179,11 @@ func TestRefreshTokens_ThatNeverWorkedFillNobodysList(t *testing.T) {
 
 func TestRefreshTokens_WrittenByHandCountFromTheFirstTokenOn(t *testing.T) {
 	w := hardest(t)
-	w.writeRole("by-hand", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
+	w.writeRole("by-hand", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
 	require.Zero(t, w.mountKnows())
 	w.read("by-hand")
 	require.Equal(t, 1, w.mountKnows())
-	w.writeRole("same", backend.RoleChange{RefreshToken: ptr(w.owned()[0])})
+	w.writeRole("same", settings.RoleChange{RefreshToken: ptr(w.owned()[0])})
 	w.read("same")
 	require.Equal(t, 1, w.mountKnows(), "two roles have it")
 }
@@ -190,7 +192,7 @@ func TestRefreshTokens_TheListForgetsWhatTheMountKnowsNoLonger(t *testing.T) {
 	for name, end := range map[string]func(w *world){
 		"role deleted":       func(w *world) { w.deleteRole("x") },
 		"deauthorized":       func(w *world) { _, err := w.deauthorize("x", false); require.NoError(w.t, err) },
-		"another by hand":    func(w *world) { w.writeRole("x", backend.RoleChange{RefreshToken: ptr("1000.no.longer")}) },
+		"another by hand":    func(w *world) { w.writeRole("x", settings.RoleChange{RefreshToken: ptr("1000.no.longer")}) },
 		"client_credentials": func(w *world) { w.robot("x", "ZohoCRM.modules.READ") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -295,10 +297,10 @@ func TestExchange_AThrottleThatSaysSoSilencesTheClient(t *testing.T) {
 // Four codes a minute, ten in ten minutes.
 func TestExchange_KeepsToZohosOwnLimitsWhateverTheBudgetSays(t *testing.T) {
 	w := hardest(t, func(o *zohosim.Options) { o.Throttle.Limit = -1; o.MaxRefreshTokens = 100 })
-	w.configure(backend.ConfigChange{RequestBudget: ptr(1000)})
+	w.configure(settings.ConfigChange{RequestBudget: ptr(1000)})
 	written, refused := 0, 0
 	for range 60 { // fifteen minutes
-		_, err := w.write(fmt.Sprintf("role-%d", written), backend.RoleChange{Code: ptr(w.code()), Force: ptr(true)})
+		_, err := w.write(fmt.Sprintf("role-%d", written), settings.RoleChange{Code: ptr(w.code()), Force: ptr(true)})
 		if err == nil {
 			written++
 		} else {
@@ -367,7 +369,7 @@ func TestExchange_ARefreshTokenBesideAnErrorWordIsNotTaken(t *testing.T) {
 func TestBudget_CountedPerClientIsKeptAcrossItsRefreshTokensAndRestarts(t *testing.T) {
 	w := hardest(t)
 	for i := range 5 {
-		w.writeRole(fmt.Sprintf("role-%d", i), backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes))})
+		w.writeRole(fmt.Sprintf("role-%d", i), settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes))})
 	}
 	w.robot("robot", "ZohoCRM.modules.READ")
 	for i := range 40 {
@@ -394,7 +396,7 @@ func TestBudget_CountedPerClientIsKeptAcrossItsRefreshTokensAndRestarts(t *testi
 func TestBudget_CountedPerClientIsKeptWhenManyMintAtOnce(t *testing.T) {
 	w := hardest(t)
 	for i := range 16 {
-		w.writeRole(fmt.Sprintf("role-%d", i), backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes))})
+		w.writeRole(fmt.Sprintf("role-%d", i), settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", fmt.Sprintf("user-%d@example.com", i), scopes))})
 	}
 	atOnce(16, func(i int) error {
 		_, err := w.engine.Issue(t.Context(), fmt.Sprintf("role-%d", i), backend.Reader{})
@@ -409,7 +411,7 @@ func TestBudget_CountedPerClientIsKeptWhenManyMintAtOnce(t *testing.T) {
 func TestBudget_AThrottleOfTheClientSilencesAllItsRefreshTokens(t *testing.T) {
 	w := hardest(t)
 	for _, role := range []string{"one", "other"} {
-		w.writeRole(role, backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", role+"@example.com", scopes))})
+		w.writeRole(role, settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", role+"@example.com", scopes))})
 	}
 	w.sim.Fault(zohosim.EndpointToken, zohosim.Fault{Kind: zohosim.FaultThrottled, Count: 1})
 	_ = w.readError("one")
@@ -425,7 +427,7 @@ func TestBudget_AThrottleOfTheClientSilencesAllItsRefreshTokens(t *testing.T) {
 // A single role of a client may have all of its budget.
 func TestBudget_OfTheOnlyRefreshTokenOfAClientIsWhole(t *testing.T) {
 	w := hardest(t)
-	w.writeRole("only", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes)), Exclusive: ptr(true)})
+	w.writeRole("only", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes)), Exclusive: ptr(true)})
 	got := 0
 	for range 12 {
 		if _, err := w.engine.Issue(t.Context(), "only", backend.Reader{}); err == nil {
@@ -440,7 +442,7 @@ func TestBudget_OfTheOnlyRefreshTokenOfAClientIsWhole(t *testing.T) {
 func TestBudget_CountedPerClientKeepsTheReserveForItsOtherRefreshTokens(t *testing.T) {
 	w := hardest(t)
 	for _, role := range []string{"greedy", "other"} {
-		w.writeRole(role, backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", role+"@example.com", scopes)), Exclusive: ptr(true)})
+		w.writeRole(role, settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", role+"@example.com", scopes)), Exclusive: ptr(true)})
 	}
 	require.NoError(t, w.release(w.read("other")))
 	for range 20 {
@@ -454,7 +456,7 @@ func TestBudget_CountedPerClientKeepsTheReserveForItsOtherRefreshTokens(t *testi
 func TestRefreshTokens_OneConsentIsEnoughToKnowThatTheClientHasManyUsers(t *testing.T) {
 	w := hardest(t)
 	web := w.sim.AddClient(zohosim.ClientSpec{Kind: zohosim.WebClient, RedirectURIs: []string{callbackURL}})
-	own := backend.RoleChange{ClientID: &web.ID, ClientSecret: ptr(web.Secret("us"))}
+	own := settings.RoleChange{ClientID: &web.ID, ClientSecret: ptr(web.Secret("us"))}
 	for i := range 20 {
 		change := own
 		if i == 3 {
@@ -478,7 +480,7 @@ func TestRefreshTokens_OneConsentIsEnoughToKnowThatTheClientHasManyUsers(t *test
 func TestExchange_TheTimeThatIsToldIsWhenACodeIsTaken(t *testing.T) {
 	w := newWorld(t)
 	w.robot("robot", "ZohoCRM.modules.READ")
-	w.writeRole("own", backend.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Exclusive: ptr(true)})
+	w.writeRole("own", settings.RoleChange{GrantType: clientCredentials, Scopes: &scopes, Exclusive: ptr(true)})
 	for range 10 {
 		_, _ = w.engine.Issue(t.Context(), "own", backend.Reader{})
 		w.clock.Advance(5 * time.Second)
@@ -493,7 +495,7 @@ func TestExchange_TheTimeThatIsToldIsWhenACodeIsTaken(t *testing.T) {
 // Refresh tokens that were written by hand do not tell of whom they are.
 func TestRefreshTokens_WrittenByHandMakeNobodyTheOnlyOwner(t *testing.T) {
 	w := hardest(t)
-	w.writeRole("x", backend.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
+	w.writeRole("x", settings.RoleChange{RefreshToken: ptr(w.sim.Consent(w.client, "us", "user@example.com", scopes))})
 	w.read("x")
 	clients, err := w.engine.Clients(t.Context())
 	require.NoError(t, err)

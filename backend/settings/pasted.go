@@ -1,4 +1,4 @@
-package backend
+package settings
 
 import (
 	"cmp"
@@ -24,10 +24,10 @@ type pasted struct {
 	redirectURI string // the address without what Zoho has added; empty: it was no address
 }
 
-// unwrapped returns the change with its code and its refresh token taken out of what was
+// Unwrapped returns the change with its code and its refresh token taken out of what was
 // written around them.
-func (ch RoleChange) unwrapped() (RoleChange, []string, error) {
-	if ch.consent != nil { // it came from Zoho's own page, and not by hand
+func (ch RoleChange) Unwrapped() (RoleChange, []string, error) {
+	if ch.FromConsent { // it came from Zoho's own page, and not by hand
 		return ch, nil, nil
 	}
 	var warnings []string
@@ -61,7 +61,7 @@ func (ch RoleChange) unwrapped() (RoleChange, []string, error) {
 func findPasted(field, text string) (pasted, error) {
 	const layers = 4 // such as quotes around a name and a value of a line in quotes
 	p := pasted{token: text}
-	if err := checkLength(field, text, maxFieldLength); err != nil {
+	if err := CheckLength(field, text, MaxFieldLength); err != nil {
 		return p, err
 	}
 	for range layers {
@@ -83,11 +83,11 @@ func (p *pasted) unwrap(field string) (inner string, err error) {
 	case strings.HasPrefix(text, "https://"), strings.HasPrefix(text, "http://"):
 		return p.fromAddress(field, text)
 	case authorizationForm.MatchString(text):
-		return "", userErrorf("%s is the value of an Authorization header, which has an access token: %s", field, whereIsA(field))
+		return "", UserErrorf("%s is the value of an Authorization header, which has an access token: %s", field, WhereIsA(field))
 	case strings.Contains(text, "&"):
 		return p.fromQuery(field, strings.TrimLeft(text, "?&#"))
 	case name != "" && !fits(field, name):
-		return "", userErrorf("%s was written with the name of something else before it: %s", field, whereIsA(field))
+		return "", UserErrorf("%s was written with the name of something else before it: %s", field, WhereIsA(field))
 	case name != "":
 		p.around = cmp.Or(p.around, "a line with a name before it")
 		return value, nil
@@ -105,9 +105,9 @@ func (p *pasted) fromJSON(field, text string) (string, error) {
 	token, _ := object[field].(string)
 	switch {
 	case err != nil:
-		return "", userErrorf("%s begins like a JSON object, and is none: %s", field, whereIsA(field))
+		return "", UserErrorf("%s begins like a JSON object, and is none: %s", field, WhereIsA(field))
 	case token == "":
-		return "", userErrorf("%s is a JSON object without a text named %q: %s", field, field, whereIsA(field))
+		return "", UserErrorf("%s is a JSON object without a text named %q: %s", field, field, WhereIsA(field))
 	}
 	p.around = cmp.Or(p.around, "a JSON object")
 	return token, nil
@@ -118,11 +118,11 @@ func (p *pasted) fromJSON(field, text string) (string, error) {
 func (p *pasted) fromAddress(field, text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return "", userErrorf("%s is a web address, and a broken one: %s", field, whereIsA(field))
+		return "", UserErrorf("%s is a web address, and a broken one: %s", field, WhereIsA(field))
 	}
 	query := u.Query()
 	if query.Get(field) == "" {
-		return "", userErrorf("%s is a web address without %s= in it: %s", field, field, whereIsA(field))
+		return "", UserErrorf("%s is a web address without %s= in it: %s", field, field, WhereIsA(field))
 	}
 	token := query.Get(field)
 	p.location = query.Get("location")
@@ -139,7 +139,7 @@ func (p *pasted) fromAddress(field, text string) (string, error) {
 func (p *pasted) fromQuery(field, text string) (string, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
-		return "", userErrorf("%s has an & in it, as an address has: %s", field, whereIsA(field))
+		return "", UserErrorf("%s has an & in it, as an address has: %s", field, WhereIsA(field))
 	}
 	p.location, p.around = query.Get("location"), cmp.Or(p.around, "a part of a web address")
 	if token := query.Get(field); token != "" {
@@ -185,8 +185,8 @@ func fits(field, name string) bool {
 	}
 }
 
-// whereIsA says where what a field wants is to be found.
-func whereIsA(field string) string {
+// WhereIsA says where what a field wants is to be found.
+func WhereIsA(field string) string {
 	if field == "code" {
 		return "write the grant code alone, as Zoho's API console shows it, or what is in the address between code= and the next &; it begins with 1000. and lives a few minutes"
 	}
@@ -197,13 +197,13 @@ func whereIsA(field string) string {
 func checkToken(field, token, accountsURL string) error {
 	switch {
 	case isPlaceholder(token):
-		return userErrorf("%s is a placeholder, as pages have it where the value has to go: %s", field, whereIsA(field))
+		return UserErrorf("%s is a placeholder, as pages have it where the value has to go: %s", field, WhereIsA(field))
 	case clientIDOnly.MatchString(token):
-		return userErrorf("%s is a client_id: %s", field, whereIsA(field))
+		return UserErrorf("%s is a client_id: %s", field, WhereIsA(field))
 	case !zoho.IsToken(token):
-		return userErrorf("%s has a character that is in none of Zoho's tokens: %s", field, whereIsA(field))
+		return UserErrorf("%s has a character that is in none of Zoho's tokens: %s", field, WhereIsA(field))
 	case zoho.IsZohos(accountsURL) && !clientIDForm.MatchString(token):
-		return userErrorf("%s does not begin with 1000., or four other digits and a dot, as Zoho's do: %s", field, whereIsA(field))
+		return UserErrorf("%s does not begin with 1000., or four other digits and a dot, as Zoho's do: %s", field, WhereIsA(field))
 	default:
 		return nil
 	}
@@ -224,5 +224,5 @@ func (ch RoleChange) checkCodeHome(role string, accountsURL string) error {
 	if known := err == nil; !known || !zoho.IsZohos(accountsURL) || home.AccountsURL == accountsURL {
 		return nil
 	}
-	return userErrorf("the code comes from data centre %s, as its address says, and role %q belongs to %s: write data_center=%s with client_id and client_secret of that data centre in the same request", home.Name, role, accountsURL, home.Name)
+	return UserErrorf("the code comes from data centre %s, as its address says, and role %q belongs to %s: write data_center=%s with client_id and client_secret of that data centre in the same request", home.Name, role, accountsURL, home.Name)
 }

@@ -1,4 +1,4 @@
-package backend
+package settings
 
 import (
 	"fmt"
@@ -16,17 +16,17 @@ func (r *Role) errClientMoved() error {
 	return &clientMovedError{UserError{fmt.Sprintf("role %q was written for client %s at %s, which is no longer the mount's client, so it hands out nothing. If that was a mistake, write that client to <mount>/config again, with its client_secret. %s", r.Name, r.Pin.ClientID, r.Pin.AccountsURL, exits)}}
 }
 
-// consentPin is where the role belongs after a consent: where it is, or, if its client has
+// ConsentPin is where the role belongs after a consent: where it is, or, if its client has
 // moved, with the client that the mount has now.
-func (r *Role) consentPin(config *Config) (Pin, error) {
-	if _, err := r.app(config); isClientMoved(err) {
+func (r *Role) ConsentPin(config *Config) (Pin, error) {
+	if _, err := r.App(config); IsClientMoved(err) {
 		return r.home(config)
 	}
 	return r.Pin, nil
 }
 
-// isAt reports whether a consent with a client would give the role that client.
-func (r *Role) isAt(asked Pin, config *Config) bool {
-	pin, err := r.consentPin(config)
+// IsAt reports whether a consent with a client would give the role that client.
+func (r *Role) IsAt(asked Pin, config *Config) bool {
+	pin, err := r.ConsentPin(config)
 	return err == nil && pin == asked
 }

@@ -1,10 +1,11 @@
-package backend
+package settings
 
 import (
 	"cmp"
 	"fmt"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/secret"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
@@ -59,7 +60,8 @@ func (c *Config) AccountsURL() string {
 	return dc.AccountsURL
 }
 
-func defaultConfig() *Config {
+// DefaultConfig is the config of a mount to which none was written.
+func DefaultConfig() *Config {
 	return &Config{
 		IsDefault:        true,
 		RefreshAhead:     true,
@@ -93,22 +95,22 @@ type ConfigChange struct {
 	Force  bool  // change the client although that ends roles
 }
 
-// apply returns old with the change made to it, or a UserError.
-func (ch ConfigChange) apply(old Config) (Config, []string, error) {
+// Apply returns old with the change made to it, or a UserError.
+func (ch ConfigChange) Apply(old Config) (Config, []string, error) {
 	c := old
-	set(&c.DataCenter, ch.DataCenter)
-	set(&c.CustomURL, ch.AccountsURL)
-	set(&c.ClientID, ch.ClientID)
+	Set(&c.DataCenter, ch.DataCenter)
+	Set(&c.CustomURL, ch.AccountsURL)
+	Set(&c.ClientID, ch.ClientID)
 	setSecret(&c.ClientSecret, ch.ClientSecret)
-	set(&c.RedirectURI, ch.RedirectURI)
-	set(&c.MinTTL, ch.MinTTL)
-	set(&c.RefreshAhead, ch.RefreshAhead)
-	set(&c.RequestBudget, ch.RequestBudget)
-	set(&c.RequestWindow, ch.RequestWindow)
-	set(&c.MaxLiveTokens, ch.MaxLiveTokens)
-	set(&c.RequestTimeout, ch.RequestTimeout)
-	set(&c.CACert, ch.CACert)
-	set(&c.CountRequestsPer, ch.CountRequestsPer)
+	Set(&c.RedirectURI, ch.RedirectURI)
+	Set(&c.MinTTL, ch.MinTTL)
+	Set(&c.RefreshAhead, ch.RefreshAhead)
+	Set(&c.RequestBudget, ch.RequestBudget)
+	Set(&c.RequestWindow, ch.RequestWindow)
+	Set(&c.MaxLiveTokens, ch.MaxLiveTokens)
+	Set(&c.RequestTimeout, ch.RequestTimeout)
+	Set(&c.CACert, ch.CACert)
+	Set(&c.CountRequestsPer, ch.CountRequestsPer)
 
 	var warnings []string
 	if ch.DataCenter != nil && ch.AccountsURL == nil && old.CustomURL != "" {
@@ -162,11 +164,11 @@ func (ch ConfigChange) keepsSecretAtHome(old, c Config) error {
 	hadSecret := !old.ClientSecret.IsZero() && ch.ClientSecret == nil
 	switch {
 	case hadSecret && c.AccountsURL() != old.AccountsURL():
-		return userErrorf("the stored client_secret was written for %s and is not sent anywhere else: to change the Accounts server to %s, write client_id and client_secret in the same request", old.AccountsURL(), c.AccountsURL())
+		return UserErrorf("the stored client_secret was written for %s and is not sent anywhere else: to change the Accounts server to %s, write client_id and client_secret in the same request", old.AccountsURL(), c.AccountsURL())
 	case hadSecret && c.ClientID != old.ClientID:
-		return userErrorf("the stored client_secret belongs to another client_id: write both in the same request")
+		return UserErrorf("the stored client_secret belongs to another client_id: write both in the same request")
 	case (c.ClientID == "") != c.ClientSecret.IsZero():
-		return userErrorf("client_id and client_secret go together: write both, or both empty to have no client for the mount")
+		return UserErrorf("client_id and client_secret go together: write both, or both empty to have no client for the mount")
 	default:
 		return nil
 	}
@@ -177,14 +179,14 @@ func (c *Config) normalise() error {
 	if c.DataCenter != "" {
 		dc, err := zoho.LookupDataCenter(c.DataCenter)
 		if err != nil {
-			return userErrorf("data_center: %v", err)
+			return UserErrorf("data_center: %v", err)
 		}
 		c.DataCenter = dc.Name
 	}
 	if c.CustomURL != "" {
 		custom, err := zoho.ParseAccountsURL(c.CustomURL)
 		if err != nil {
-			return userErrorf("%v", err)
+			return UserErrorf("%v", err)
 		}
 		c.CustomURL = custom
 	}
@@ -193,27 +195,39 @@ func (c *Config) normalise() error {
 	}
 	if c.CACert != "" {
 		if _, err := zoho.NewClient("", c.CACert); err != nil {
-			return userErrorf("%v", err)
+			return UserErrorf("%v", err)
 		}
 	}
-	if err := checkMinTTL(c.MinTTL); err != nil {
+	if err := CheckMinTTL(c.MinTTL); err != nil {
 		return err
 	}
 	if c.CountRequestsPer != CountPerGrant && c.CountRequestsPer != CountPerClient {
-		return userErrorf("count_requests_per is neither grant nor client")
+		return UserErrorf("count_requests_per is neither grant nor client")
 	}
 	if c.ClientID != "" && c.AccountsURL() == "" {
-		return userErrorf("%s", errNoDataCenter)
+		return UserErrorf("%s", errNoDataCenter)
 	}
 	return cmp.Or(
 		checkClient(c.ClientID, c.ClientSecret, c.AccountsURL()),
-		checkText("accounts_url", c.CustomURL, maxURLLength),
-		checkText("client_id", c.ClientID, maxIDLength),
-		checkText("client_secret", c.ClientSecret.Reveal(), maxFieldLength),
-		checkLength("ca_cert", c.CACert, maxCertLength),
+		CheckText("accounts_url", c.CustomURL, maxURLLength),
+		CheckText("client_id", c.ClientID, maxIDLength),
+		CheckText("client_secret", c.ClientSecret.Reveal(), MaxFieldLength),
+		CheckLength("ca_cert", c.CACert, maxCertLength),
 		checkRange("request_budget", c.RequestBudget, 1, 1000),
 		checkRange("max_live_tokens", c.MaxLiveTokens, 1, 1000),
 		checkRange("request_window", c.RequestWindow, time.Minute, 24*time.Hour),
 		checkRange("request_timeout", c.RequestTimeout, time.Second, maxRequestTimeout),
 	)
+}
+
+// WantsTrial reports whether a client secret is tried: a new one of the client that roles
+// use, before the one that works is given up.
+func (ch ConfigChange) WantsTrial(old, updated Config) bool {
+	refused := ch.Verify != nil && !*ch.Verify
+	return !refused && ch.ClientSecret != nil && !updated.ClientSecret.IsZero() && !updated.ClientSecret.Equal(old.ClientSecret)
+}
+
+// Limits are what the config says that Zoho allows.
+func (c *Config) Limits() quota.Limits {
+	return quota.Limits{Budget: c.RequestBudget, Window: c.RequestWindow, Timeout: c.RequestTimeout, MaxLive: c.MaxLiveTokens}
 }

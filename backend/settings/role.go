@@ -1,4 +1,4 @@
-package backend
+package settings
 
 import (
 	"time"
@@ -79,14 +79,23 @@ func (r *Role) IsAuthorized() bool {
 	return r.GrantType == GrantTypeClientCredentials || !r.RefreshToken.IsZero()
 }
 
-// forgetRefreshToken takes the refresh token from the role, with all that belongs
+// ForgetRefreshToken takes the refresh token from the role, with all that belongs
 // to it.
-func (r *Role) forgetRefreshToken() {
+func (r *Role) ForgetRefreshToken() {
 	r.RefreshToken, r.AuthorizedAs, r.Given = secret.Value{}, zoho.Person{}, false
 }
 
-// canMint reports whether the role has a grant with a config, working or not.
-func (r *Role) canMint(config *Config) bool {
-	_, err := r.app(config)
+// CanMint reports whether the role has a grant with a config, working or not.
+func (r *Role) CanMint(config *Config) bool {
+	_, err := r.App(config)
 	return err == nil && r.IsAuthorized()
+}
+
+// ErrUnauthorized is what the readers of such a role get.
+func (r *Role) ErrUnauthorized() error {
+	const ways = "send a person to the address that this answers: vault write -f <mount>/roles/%s/authorize - or write code or refresh_token to the role"
+	if r.Deauthorized == nil {
+		return UserErrorf("role %q has no refresh token yet: "+ways, r.Name, r.Name)
+	}
+	return UserErrorf("role %q has no refresh token any more: it was deauthorized at %s, and its status tells by whom. To use it again, "+ways, r.Name, r.Deauthorized.At.UTC().Format(time.RFC3339), r.Name)
 }

@@ -1,4 +1,4 @@
-package backend
+package settings
 
 import (
 	"cmp"
@@ -28,21 +28,21 @@ type RoleChange struct {
 
 	// What is used by the write and not stored.
 
-	Code        *string       // a grant code, to be exchanged for the refresh token
-	RedirectURI *string       // that the code was sent to; a Self Client has none
-	Verify      *bool         // try the credentials at Zoho; nil: if the write names one
-	Force       *bool         // exchange the code although Zoho deletes another refresh token for the new one
-	MustExist   bool          // fail rather than create the role
-	consent     *givenConsent // a person has agreed: the code comes from the callback
-	codeHome    string        // the data centre that the address of the code has named; empty: none
+	Code        *string // a grant code, to be exchanged for the refresh token
+	RedirectURI *string // that the code was sent to; a Self Client has none
+	Verify      *bool   // try the credentials at Zoho; nil: if the write names one
+	Force       *bool   // exchange the code although Zoho deletes another refresh token for the new one
+	MustExist   bool    // fail rather than create the role
+	FromConsent bool    // a person has agreed at Zoho: the code is what Zoho gave for that
+	codeHome    string  // the data centre that the address of the code has named; empty: none
 }
 
 // maxRevokeDelay bounds how long a role can keep a token that nobody leases.
 const maxRevokeDelay = 10 * time.Minute
 
-// namesCredential: the operator has looked at the credentials, so a refusal
+// NamesCredential reports whether the operator has looked at the credentials, so that a refusal
 // that is remembered of them is worth another try.
-func (ch RoleChange) namesCredential() bool {
+func (ch RoleChange) NamesCredential() bool {
 	return ch.RefreshToken != nil || ch.ClientSecret != nil || ch.Code != nil || ch.namesClientGrant()
 }
 
@@ -50,34 +50,34 @@ func (ch RoleChange) namesClientGrant() bool {
 	return ch.GrantType != nil || ch.SOID != nil || ch.Scopes != nil
 }
 
-// apply returns old, or a new role if old is nil, with the change made to it.
+// Apply returns old, or a new role if old is nil, with the change made to it.
 // A role for which a code was given has its refresh token only afterwards.
-func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []string, error) {
+func (ch RoleChange) Apply(name string, old *Role, config *Config) (*Role, []string, error) {
 	r := Role{Name: name, GrantType: GrantTypeRefreshToken, Consent: ConsentUser}
 	if old != nil {
 		r = *old
 	}
-	set(&r.GrantType, ch.GrantType)
-	set(&r.DataCenter, ch.DataCenter)
-	set(&r.ClientID, ch.ClientID)
+	Set(&r.GrantType, ch.GrantType)
+	Set(&r.DataCenter, ch.DataCenter)
+	Set(&r.ClientID, ch.ClientID)
 	setSecret(&r.ClientSecret, ch.ClientSecret)
 	setSecret(&r.RefreshToken, ch.RefreshToken)
-	set(&r.SOID, ch.SOID)
+	Set(&r.SOID, ch.SOID)
 	if ch.Scopes != nil {
-		r.Scopes = distinct(*ch.Scopes)
+		r.Scopes = Distinct(*ch.Scopes)
 	}
-	set(&r.Consent, ch.Consent)
-	set(&r.ExpectedAccount, ch.Expected)
-	set(&r.TTL, ch.TTL)
-	set(&r.MinTTL, ch.MinTTL)
-	set(&r.Exclusive, ch.Exclusive)
-	set(&r.RevokeDelay, ch.RevokeDelay)
+	Set(&r.Consent, ch.Consent)
+	Set(&r.ExpectedAccount, ch.Expected)
+	Set(&r.TTL, ch.TTL)
+	Set(&r.MinTTL, ch.MinTTL)
+	Set(&r.Exclusive, ch.Exclusive)
+	Set(&r.RevokeDelay, ch.RevokeDelay)
 	r.Metadata = ch.Metadata.apply(r.Metadata)
 	if r.ClientID == "" && ch.ClientSecret == nil {
 		r.ClientSecret = secret.Value{} // back to the mount's client
 	}
 	if r.GrantType == GrantTypeClientCredentials && ch.RefreshToken == nil {
-		r.forgetRefreshToken()
+		r.ForgetRefreshToken()
 	}
 	if dc, err := zoho.LookupDataCenter(r.DataCenter); err == nil {
 		r.DataCenter = dc.Name // in its one spelling; check refuses others
@@ -107,28 +107,28 @@ func (ch RoleChange) apply(name string, old *Role, config *Config) (*Role, []str
 func (r *Role) check() error {
 	if err := cmp.Or(
 		CheckRoleName(r.Name),
-		checkText("client_id", r.ClientID, maxIDLength),
-		checkText("client_secret", r.ClientSecret.Reveal(), maxFieldLength),
-		checkText("refresh_token", r.RefreshToken.Reveal(), zoho.MaxToken),
+		CheckText("client_id", r.ClientID, maxIDLength),
+		CheckText("client_secret", r.ClientSecret.Reveal(), MaxFieldLength),
+		CheckText("refresh_token", r.RefreshToken.Reveal(), zoho.MaxToken),
 		checkSOID(r.SOID),
 		checkScopes(r.Scopes),
-		checkMinTTL(r.MinTTL),
-		checkTTL(r.TTL),
+		CheckMinTTL(r.MinTTL),
+		CheckTTL(r.TTL),
 		checkRange("revoke_delay", r.RevokeDelay, 0, maxRevokeDelay),
 		checkMetadata(r.Metadata),
 	); err != nil {
 		return err
 	}
 	if r.Exclusive && r.RevokeDelay > 0 {
-		return userErrorf("revoke_delay keeps an access token for the next reader, and with exclusive=true no other reader gets it; write revoke_delay=0, or exclusive=false")
+		return UserErrorf("revoke_delay keeps an access token for the next reader, and with exclusive=true no other reader gets it; write revoke_delay=0, or exclusive=false")
 	}
 	if r.DataCenter != "" {
 		if _, err := zoho.LookupDataCenter(r.DataCenter); err != nil {
-			return userErrorf("data_center: %v", err)
+			return UserErrorf("data_center: %v", err)
 		}
 	}
 	if (r.ClientID == "") != r.ClientSecret.IsZero() {
-		return userErrorf("client_id and client_secret of a role go together: write both, or neither to use the mount's client")
+		return UserErrorf("client_id and client_secret of a role go together: write both, or neither to use the mount's client")
 	}
 	return nil
 }
@@ -136,24 +136,24 @@ func (r *Role) check() error {
 // checkGrant holds the fields of the two grant types apart.
 func (r *Role) checkGrant() error {
 	if r.Consent != ConsentUser && r.Consent != ConsentOrg {
-		return userErrorf("consent is neither user nor org; write user if a person consents for their own account, or org if an administrator consents for an organisation")
+		return UserErrorf("consent is neither user nor org; write user if a person consents for their own account, or org if an administrator consents for an organisation")
 	}
 	switch r.GrantType {
 	case GrantTypeRefreshToken:
 		if r.SOID != "" && r.Consent != ConsentOrg {
-			return userErrorf("soid belongs to grant_type=client_credentials or consent=org; where a person consents for their own account, they choose the organisation then. Write soid= to leave it out")
+			return UserErrorf("soid belongs to grant_type=client_credentials or consent=org; where a person consents for their own account, they choose the organisation then. Write soid= to leave it out")
 		}
 	case GrantTypeClientCredentials:
 		switch {
 		case r.Consent != ConsentUser:
-			return userErrorf("nobody consents to grant_type=client_credentials, so consent=org does not belong there; write consent=user, or grant_type=refresh_token")
+			return UserErrorf("nobody consents to grant_type=client_credentials, so consent=org does not belong there; write consent=user, or grant_type=refresh_token")
 		case !r.RefreshToken.IsZero():
-			return userErrorf("grant_type=client_credentials has no refresh_token; leave it out, or write grant_type=refresh_token")
+			return UserErrorf("grant_type=client_credentials has no refresh_token; leave it out, or write grant_type=refresh_token")
 		case len(r.Scopes) == 0:
-			return userErrorf("grant_type=client_credentials needs scopes, for example scopes=ZohoCRM.modules.READ; each role can have its own")
+			return UserErrorf("grant_type=client_credentials needs scopes, for example scopes=ZohoCRM.modules.READ; each role can have its own")
 		}
 	default:
-		return userErrorf("grant_type is neither refresh_token nor client_credentials")
+		return UserErrorf("grant_type is neither refresh_token nor client_credentials")
 	}
 	return nil
 }
@@ -162,17 +162,17 @@ func (r *Role) checkGrant() error {
 func (ch RoleChange) checkCode(r *Role) error {
 	switch {
 	case ch.Code == nil && ch.RedirectURI != nil && *ch.RedirectURI != "":
-		return userErrorf("redirect_uri is only used to exchange a code: write both, or write redirect_uri to the mount's config for the consent in a browser")
+		return UserErrorf("redirect_uri is only used to exchange a code: write both, or write redirect_uri to the mount's config for the consent in a browser")
 	case ch.Code == nil:
 		return nil
 	case *ch.Code == "":
-		return userErrorf("code is empty; write the grant code from Zoho's API console, within its few minutes")
+		return UserErrorf("code is empty; write the grant code from Zoho's API console, within its few minutes")
 	case r.GrantType != GrantTypeRefreshToken:
-		return userErrorf("grant_type=client_credentials needs no code; leave it out, or write grant_type=refresh_token")
+		return UserErrorf("grant_type=client_credentials needs no code; leave it out, or write grant_type=refresh_token")
 	case ch.RefreshToken != nil:
-		return userErrorf("write either code or refresh_token: the code is exchanged for a refresh token")
+		return UserErrorf("write either code or refresh_token: the code is exchanged for a refresh token")
 	}
-	if err := checkText("code", *ch.Code, zoho.MaxToken); err != nil {
+	if err := CheckText("code", *ch.Code, zoho.MaxToken); err != nil {
 		return err
 	}
 	if ch.RedirectURI != nil {
@@ -185,7 +185,7 @@ func (ch RoleChange) checkCode(r *Role) error {
 // are refused elsewhere, and the code of a consent where it comes in.
 func (ch RoleChange) checkTokens(role, accountsURL string) error {
 	for field, token := range map[string]*string{"code": ch.Code, "refresh_token": ch.RefreshToken} {
-		if token != nil && *token != "" && ch.consent == nil {
+		if token != nil && *token != "" && !ch.FromConsent {
 			if err := checkToken(field, *token, accountsURL); err != nil {
 				return err
 			}
@@ -201,9 +201,9 @@ func (ch RoleChange) checkHasCredential(r, old *Role) error {
 	case r.IsAuthorized() || ch.Code != nil:
 		return nil
 	case ch.RefreshToken != nil:
-		return userErrorf("refresh_token is empty; to give up the role's refresh token use: vault write -f <mount>/roles/%s/deauthorize", r.Name)
+		return UserErrorf("refresh_token is empty; to give up the role's refresh token use: vault write -f <mount>/roles/%s/deauthorize", r.Name)
 	case old == nil && len(r.Scopes) == 0:
-		return userErrorf("role %q needs something to mint tokens from: write refresh_token, or code with a grant code from Zoho's API console, or scopes and then <mount>/roles/%s/authorize to ask a person for consent, or grant_type=client_credentials", r.Name, r.Name)
+		return UserErrorf("role %q needs something to mint tokens from: write refresh_token, or code with a grant code from Zoho's API console, or scopes and then <mount>/roles/%s/authorize to ask a person for consent, or grant_type=client_credentials", r.Name, r.Name)
 	default:
 		return nil
 	}
@@ -214,13 +214,13 @@ func (ch RoleChange) checkHasCredential(r, old *Role) error {
 // moved on since.
 func (r *Role) choosePin(old *Role, ch RoleChange, config *Config) (Pin, error) {
 	moves := ch.DataCenter != nil || ch.ClientID != nil || ch.RefreshToken != nil ||
-		(ch.Code != nil && ch.consent == nil) || // a consent is for where the role is
+		(ch.Code != nil && !ch.FromConsent) || // a consent is for where the role is
 		(ch.namesClientGrant() && (old == nil || old.RefreshToken.IsZero()))
 	switch {
 	case old == nil || moves:
 		return r.home(config)
-	case ch.consent != nil || r.RefreshToken.IsZero() && ch.namesClientGrant():
-		return r.consentPin(config)
+	case ch.FromConsent || r.RefreshToken.IsZero() && ch.namesClientGrant():
+		return r.ConsentPin(config)
 	default:
 		return old.Pin, nil
 	}
@@ -232,12 +232,12 @@ func (r *Role) home(config *Config) (Pin, error) {
 	if r.DataCenter != "" && (config.CustomURL == "" || r.DataCenter != config.DataCenter) {
 		dc, err := zoho.LookupDataCenter(r.DataCenter)
 		if err != nil {
-			return Pin{}, userErrorf("data_center: %v", err)
+			return Pin{}, UserErrorf("data_center: %v", err)
 		}
 		pin.AccountsURL = dc.AccountsURL
 	}
 	if r.ClientID != "" && pin.AccountsURL == "" {
-		return Pin{}, userErrorf("%s, to <mount>/config", errNoDataCenter)
+		return Pin{}, UserErrorf("%s, to <mount>/config", errNoDataCenter)
 	}
 	if r.ClientID != "" {
 		return pin, nil
@@ -245,9 +245,9 @@ func (r *Role) home(config *Config) (Pin, error) {
 	pin.ClientID = config.ClientID
 	switch {
 	case config.ClientID == "":
-		return Pin{}, userErrorf("there is no client for role %q: write client_id and client_secret to it, or to this mount's config", r.Name)
+		return Pin{}, UserErrorf("there is no client for role %q: write client_id and client_secret to it, or to this mount's config", r.Name)
 	case pin.AccountsURL != config.AccountsURL():
-		return Pin{}, userErrorf("the mount's client secret was written for %s, and role %q is in data centre %s, which has its own: write client_id and client_secret to the role", config.AccountsURL(), r.Name, r.DataCenter)
+		return Pin{}, UserErrorf("the mount's client secret was written for %s, and role %q is in data centre %s, which has its own: write client_id and client_secret to the role", config.AccountsURL(), r.Name, r.DataCenter)
 	default:
 		return pin, nil
 	}
@@ -260,9 +260,9 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 	case pin == old.Pin:
 		return nil
 	case !r.RefreshToken.IsZero() && ch.RefreshToken == nil && ch.Code == nil:
-		return userErrorf("role %q keeps its refresh_token for client %s at %s; to change the client or the data centre, write refresh_token or code in the same request, or first have the refresh token revoked: vault write -f <mount>/roles/%s/deauthorize", r.Name, old.Pin.ClientID, old.Pin.AccountsURL, r.Name)
+		return UserErrorf("role %q keeps its refresh_token for client %s at %s; to change the client or the data centre, write refresh_token or code in the same request, or first have the refresh token revoked: vault write -f <mount>/roles/%s/deauthorize", r.Name, old.Pin.ClientID, old.Pin.AccountsURL, r.Name)
 	case r.ClientID != "" && ch.ClientSecret == nil:
-		return userErrorf("role %q keeps its client_secret for client %s at %s; to change the client or the data centre, write client_secret in the same request", r.Name, old.Pin.ClientID, old.Pin.AccountsURL)
+		return UserErrorf("role %q keeps its client_secret for client %s at %s; to change the client or the data centre, write client_secret in the same request", r.Name, old.Pin.ClientID, old.Pin.AccountsURL)
 	default:
 		return nil
 	}
@@ -271,7 +271,7 @@ func (ch RoleChange) keepsSecretsAtHome(old, r *Role, pin Pin) error {
 // warnings tells the operator what is allowed but will hurt.
 func (r *Role) warnings(config *Config) []string {
 	warnings := minTTLWarning(r.MinTTL)
-	if _, err := r.app(config); err != nil && r.IsAuthorized() {
+	if _, err := r.App(config); err != nil && r.IsAuthorized() {
 		warnings = append(warnings, err.Error())
 	}
 	if r.Exclusive {
@@ -297,4 +297,15 @@ func minTTLWarning(minTTL time.Duration) []string {
 	}
 	useful := zoho.MaxLife - minTTL
 	return []string{fmt.Sprintf("min_ttl of %s leaves an access token %s in which readers can get it: each grant in use can need %d token requests an hour, and Zoho answers ten in ten minutes", minTTL, useful, zoho.MaxLife/useful)}
+}
+
+// WantsTrial reports whether a write tries the credentials of the role.
+func (ch RoleChange) WantsTrial(old, updated *Role, config *Config) bool {
+	if !updated.CanMint(config) {
+		return false
+	}
+	if ch.Verify != nil {
+		return *ch.Verify
+	}
+	return old == nil || ch.NamesCredential() || updated.Pin != old.Pin
 }

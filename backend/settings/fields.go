@@ -1,4 +1,4 @@
-package backend
+package settings
 
 import (
 	"net/url"
@@ -17,12 +17,13 @@ import (
 const (
 	maxIDLength    = 256
 	maxURLLength   = 1 << 10
-	maxFieldLength = 4 << 10
+	MaxFieldLength = 4 << 10
 	maxCertLength  = 64 << 10
 	maxRoleName    = 128
 )
 
-func set[T any](field *T, value *T) {
+// Set takes a value over if it is given.
+func Set[T any](field *T, value *T) {
 	if value != nil {
 		*field = *value
 	}
@@ -34,22 +35,23 @@ func setSecret(field *secret.Value, value *string) {
 	}
 }
 
-func checkLength(field, value string, limit int) error {
+// CheckLength fails if a value has more bytes than limit.
+func CheckLength(field, value string, limit int) error {
 	if len(value) > limit {
-		return userErrorf("%s has %d bytes, and at most %d make sense; was a whole file pasted into it?", field, len(value), limit)
+		return UserErrorf("%s has %d bytes, and at most %d make sense; was a whole file pasted into it?", field, len(value), limit)
 	}
 	return nil
 }
 
-// checkText catches what goes wrong in copying: line breaks, blanks around the
+// CheckText catches what goes wrong in copying: line breaks, blanks around the
 // value, binary. Zoho would answer such a client ID with invalid_client.
-func checkText(field, value string, limit int) error {
-	if err := checkLength(field, value, limit); err != nil {
+func CheckText(field, value string, limit int) error {
+	if err := CheckLength(field, value, limit); err != nil {
 		return err
 	}
 	for _, r := range value {
 		if !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar {
-			return userErrorf("%s contains a blank, a line break or an invisible character: write it again without that. (If it comes from echo, use echo -n, which adds no line break.)", field)
+			return UserErrorf("%s contains a blank, a line break or an invisible character: write it again without that. (If it comes from echo, use echo -n, which adds no line break.)", field)
 		}
 	}
 	return nil
@@ -75,15 +77,15 @@ func checkClient(clientID string, clientSecret secret.Value, accountsURL string)
 	case clientID == "":
 		return nil
 	case isPlaceholder(clientID) || zoho.IsZohos(accountsURL) && shortClientID.MatchString(clientID):
-		return userErrorf("client_id is a placeholder, as pages have it where the value has to go: copy it from Zoho's API console; behind the dot it has 30 letters and digits")
+		return UserErrorf("client_id is a placeholder, as pages have it where the value has to go: copy it from Zoho's API console; behind the dot it has 30 letters and digits")
 	case isPlaceholder(clientSecret.Reveal()):
-		return userErrorf("client_secret is a placeholder, as pages have it where the value has to go: copy it from Zoho's API console")
+		return UserErrorf("client_secret is a placeholder, as pages have it where the value has to go: copy it from Zoho's API console")
 	case clientIDForm.MatchString(clientID):
 		return nil
 	case clientIDForm.MatchString(clientSecret.Reveal()):
-		return userErrorf("client_id and client_secret are swapped: the one that begins with four digits and a dot is the client_id")
+		return UserErrorf("client_id and client_secret are swapped: the one that begins with four digits and a dot is the client_id")
 	case zoho.IsZohos(accountsURL):
-		return userErrorf("client_id does not begin with %s, or 1005., as Zoho's client IDs do; copy it from the API console once more, and see that it is not the client_secret", begin)
+		return UserErrorf("client_id does not begin with %s, or 1005., as Zoho's client IDs do; copy it from the API console once more, and see that it is not the client_secret", begin)
 	default:
 		return nil
 	}
@@ -96,50 +98,51 @@ func checkRedirectURI(redirectURI string) error {
 	}
 	u, err := url.Parse(redirectURI)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return userErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/<mount>/callback")
+		return UserErrorf("redirect_uri is not a web address; write the one registered in Zoho's API console, for example https://vault.example.com/v1/<mount>/callback")
 	}
-	return checkText("redirect_uri", redirectURI, maxURLLength)
+	return CheckText("redirect_uri", redirectURI, maxURLLength)
 }
 
 func checkRange[T int | time.Duration](field string, value, low, high T) error {
 	if value < low || value > high {
-		return userErrorf("%s is %v; write a value from %v to %v", field, value, low, high)
+		return UserErrorf("%s is %v; write a value from %v to %v", field, value, low, high)
 	}
 	return nil
 }
 
-// checkMinTTL refuses what no token can satisfy.
-func checkMinTTL(minTTL time.Duration) error {
+// CheckMinTTL refuses what no token can satisfy.
+func CheckMinTTL(minTTL time.Duration) error {
 	switch {
 	case minTTL < 0:
-		return userErrorf("min_ttl is negative; write 0 for the default, a sixth of a token's life, or a duration such as 10m")
+		return UserErrorf("min_ttl is negative; write 0 for the default, a sixth of a token's life, or a duration such as 10m")
 	case minTTL >= zoho.MaxLife:
-		return userErrorf("min_ttl is %s, but Zoho's access tokens live %s: no token could ever have that much left. Write less, for example 10m", minTTL, zoho.MaxLife)
+		return UserErrorf("min_ttl is %s, but Zoho's access tokens live %s: no token could ever have that much left. Write less, for example 10m", minTTL, zoho.MaxLife)
 	default:
 		return nil
 	}
 }
 
-func checkTTL(ttl time.Duration) error {
+// CheckTTL checks the ttl of a role or of a read.
+func CheckTTL(ttl time.Duration) error {
 	if ttl < 0 {
-		return userErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
+		return UserErrorf("ttl is negative; write 0 for the token's life, or a duration such as 15m")
 	}
 	return nil
 }
 
 var tokenIDForm = regexp.MustCompile(`^[[:xdigit:]]{32}$`)
 
-// checkReject admits the form of a token_id, so that a typing error is not taken in silence
+// CheckReject admits the form of a token_id, so that a typing error is not taken in silence
 // for a token that is not known. Whether there is such a token is not told: that would be
 // news of other roles.
-func checkReject(tokenID string) error {
+func CheckReject(tokenID string) error {
 	switch {
 	case tokenID == "" || tokenIDForm.MatchString(tokenID):
 		return nil
-	case tokenForm.MatchString(tokenID):
-		return userErrorf("reject has an access token in it. Write the token_id that came with it. If this was a read, the token is now in clear in Vault's audit log, which has the addresses of requests with their parameters, and perhaps in the logs of proxies: have it revoked below <mount>/tokens/")
+	case TokenForm.MatchString(tokenID):
+		return UserErrorf("reject has an access token in it. Write the token_id that came with it. If this was a read, the token is now in clear in Vault's audit log, which has the addresses of requests with their parameters, and perhaps in the logs of proxies: have it revoked below <mount>/tokens/")
 	default:
-		return userErrorf("reject is not a token_id: write the field token_id of the read that brought the token, 32 hexadecimal digits")
+		return UserErrorf("reject is not a token_id: write the field token_id of the read that brought the token, 32 hexadecimal digits")
 	}
 }
 
@@ -149,13 +152,13 @@ var roleName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
 // underscores, and dots and hyphens inside.
 func CheckRoleName(name string) error {
 	if len(name) > maxRoleName || !roleName.MatchString(name) || strings.Contains(name, "..") {
-		return userErrorf("this is not a role name: use letters, digits and '_', with '-' and '.' only between them and no two dots in a row, %d characters at the most; for example crm-sync", maxRoleName)
+		return UserErrorf("this is not a role name: use letters, digits and '_', with '-' and '.' only between them and no two dots in a row, %d characters at the most; for example crm-sync", maxRoleName)
 	}
 	return nil
 }
 
-// callbackWarnings tells of an address that browsers may not reach this mount by.
-func callbackWarnings(redirectURI string) (warnings []string) {
+// CallbackWarnings tells of an address that browsers may not reach this mount by.
+func CallbackWarnings(redirectURI string) (warnings []string) {
 	u, err := url.Parse(redirectURI)
 	if err != nil || redirectURI == "" {
 		return nil

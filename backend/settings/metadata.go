@@ -1,4 +1,4 @@
-package backend
+package settings
 
 import (
 	"maps"
@@ -51,10 +51,10 @@ func (ch *MetadataChange) apply(old map[string]string) map[string]string {
 // error repeats what was not found to be in order.
 func checkMetadata(metadata map[string]string) error {
 	if len(metadata) > maxMetadataPairs {
-		return userErrorf("metadata has %d pairs, and at most %d can be kept; leave out what readers of the role do not need", len(metadata), maxMetadataPairs)
+		return UserErrorf("metadata has %d pairs, and at most %d can be kept; leave out what readers of the role do not need", len(metadata), maxMetadataPairs)
 	}
 	if size := metadataSize(metadata); size > maxMetadata {
-		return userErrorf("metadata has %d bytes, keys and values together, and at most %d can be kept, since every lease has a copy; leave out what readers of the role do not need", size, maxMetadata)
+		return UserErrorf("metadata has %d bytes, keys and values together, and at most %d can be kept, since every lease has a copy; leave out what readers of the role do not need", size, maxMetadata)
 	}
 	keys := slices.Sorted(maps.Keys(metadata))
 	for _, key := range keys {
@@ -75,8 +75,8 @@ var metadataKey = regexp.MustCompile(`^\w[\w.-]*$`)
 func checkMetadataKey(key string) error {
 	switch {
 	case len(key) > maxMetadataKey || !metadataKey.MatchString(key):
-		return userErrorf("metadata has a key that is none: use letters, digits, '_', '-' and '.', with a letter, a digit or '_' at the beginning, %d characters at the most; for example organization_id", maxMetadataKey)
-	case looksSecret(key):
+		return UserErrorf("metadata has a key that is none: use letters, digits, '_', '-' and '.', with a letter, a digit or '_' at the beginning, %d characters at the most; for example organization_id", maxMetadataKey)
+	case LooksSecret(key):
 		return errSecretMetadata("a key")
 	default:
 		return nil
@@ -85,36 +85,36 @@ func checkMetadataKey(key string) error {
 
 func checkMetadataValue(key, value string) error {
 	if len(value) > maxMetadataValue {
-		return userErrorf("metadata has a value of %d bytes at the key %s, and at most %d can be kept; shorten it", len(value), key, maxMetadataValue)
+		return UserErrorf("metadata has a value of %d bytes at the key %s, and at most %d can be kept; shorten it", len(value), key, maxMetadataValue)
 	}
 	for _, r := range value {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return userErrorf("metadata has a line break, a control character or an invisible character in the value of the key %s; write the value again without it", key)
+			return UserErrorf("metadata has a line break, a control character or an invisible character in the value of the key %s; write the value again without it", key)
 		}
 	}
-	if looksSecret(value) {
+	if LooksSecret(value) {
 		return errSecretMetadata("the value of the key " + key)
 	}
 	return nil
 }
 
 func errSecretMetadata(what string) error {
-	return userErrorf("metadata is no place for a secret, and %s looks like a token or a client secret of Zoho's: whoever may read the role or its access tokens can read it. Write a secret to refresh_token, code or client_secret, and leave it out of metadata", what)
+	return UserErrorf("metadata is no place for a secret, and %s looks like a token or a client secret of Zoho's: whoever may read the role or its access tokens can read it. Write a secret to refresh_token, code or client_secret, and leave it out of metadata", what)
 }
 
 // A token, a refresh token and a grant code are four digits and two hexadecimal
 // words, of 16 to 33 digits in those that were published. A client secret is one
 // word of 41 or 42; the hashes that people note have 40 or 64.
 var (
-	tokenForm  = regexp.MustCompile(`\d{4}\.[[:xdigit:]]{8,}\.[[:xdigit:]]{8,}`)
+	TokenForm  = regexp.MustCompile(`\d{4}\.[[:xdigit:]]{8,}\.[[:xdigit:]]{8,}`)
 	secretForm = regexp.MustCompile(`(?:^|[^[:xdigit:]])[[:xdigit:]]{41,42}(?:$|[^[:xdigit:]])`)
 )
 
-// looksSecret reports whether a text has something in it of the form of Zoho's
+// LooksSecret reports whether a text has something in it of the form of Zoho's
 // secrets. It is not compared with the stored ones: whoever may write metadata
 // could then find out by trial what they are.
-func looksSecret(text string) bool {
-	return tokenForm.MatchString(text) || secretForm.MatchString(text)
+func LooksSecret(text string) bool {
+	return TokenForm.MatchString(text) || secretForm.MatchString(text)
 }
 
 func metadataSize(metadata map[string]string) (bytes int) {
@@ -124,16 +124,16 @@ func metadataSize(metadata map[string]string) (bytes int) {
 	return bytes
 }
 
-// shortened is the metadata for a list; nil if it is too long for one.
-func shortened(metadata map[string]string) map[string]string {
+// Shortened is the metadata for a list; nil if it is too long for one.
+func Shortened(metadata map[string]string) map[string]string {
 	if metadataSize(metadata) > shortMetadata {
 		return nil
 	}
-	return copied(metadata)
+	return Copied(metadata)
 }
 
-// copied is never nil, so that it reads as {} and not as null.
-func copied(metadata map[string]string) map[string]string {
+// Copied is never nil, so that it reads as {} and not as null.
+func Copied(metadata map[string]string) map[string]string {
 	c := make(map[string]string, len(metadata))
 	maps.Copy(c, metadata)
 	return c
