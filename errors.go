@@ -1,14 +1,13 @@
 package zohosecrets
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"errors"
 	"net/http"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

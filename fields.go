@@ -1,12 +1,12 @@
 package zohosecrets
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // operationPrefix begins the operation IDs in Vault's OpenAPI document.

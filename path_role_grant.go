@@ -1,8 +1,6 @@
 package zohosecrets
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"cmp"
 	"context"
 	"fmt"
@@ -12,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // pathRoleGrant is what can be asked of, and done with, a role's grant.

@@ -1,8 +1,6 @@
 package zohosecrets
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"maps"
 
@@ -10,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 func (b *zohoBackend) pathRoles() []*framework.Path {

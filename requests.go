@@ -1,8 +1,6 @@
 package zohosecrets
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // HandleRequest stands before the framework: it refuses values of a wrong form

@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"slices"
 	"sync"
 	"testing"
@@ -11,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // Each 429 of the budget names what of this role, or of this read, has caused it.

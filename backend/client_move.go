@@ -1,11 +1,11 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"fmt"
 	"strings"
+
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 const (

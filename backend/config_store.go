@@ -1,13 +1,12 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"net/url"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/work"
 )
 

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/clock"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

@@ -1,13 +1,12 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

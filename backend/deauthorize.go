@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"cmp"
 	"context"
 	"errors"
@@ -15,6 +13,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/work"
 )
 

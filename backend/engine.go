@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"errors"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/store"
 	"vault-plugin-secrets-zoho/backend/work"
 	"vault-plugin-secrets-zoho/backend/zoho"

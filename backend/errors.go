@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +9,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

@@ -1,13 +1,12 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )

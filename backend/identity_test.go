@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +10,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
+
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 func TestIdentity_IsAskedOnceWithTheScopeForIt(t *testing.T) {

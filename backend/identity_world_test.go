@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 

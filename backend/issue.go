@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"cmp"
 	"context"
 	"errors"
@@ -12,6 +10,7 @@ import (
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
 	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"cmp"
 	"context"
 	"strings"
@@ -10,6 +8,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend/clock"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // ConsentState is what became of asking a person for consent.

@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"fmt"
 	"strings"
 	"testing"
@@ -14,6 +12,7 @@ import (
 
 	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // Vault's raft storage refuses entries above 1 MiB, and what a reader is called is

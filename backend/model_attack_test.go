@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"strings"
 	"time"
 
@@ -10,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // hostileNames are what a token's display name can be.

@@ -1,11 +1,10 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 

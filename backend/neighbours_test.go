@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 

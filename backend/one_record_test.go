@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"fmt"
 	"slices"
@@ -13,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/zohosim"
 )
 

@@ -1,14 +1,13 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"errors"
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"maps"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/metrics"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

@@ -1,9 +1,9 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
+
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // roleSlot is the right to write one role. Whoever writes, deletes or deauthorizes a role has

@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"slices"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/quota"
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // GrantState is what an operator sees of a grant at a glance.

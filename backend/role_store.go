@@ -1,13 +1,12 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"slices"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // Role returns a role, or nil if there is none of that name.

@@ -1,14 +1,13 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend"
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // aheadUnheld leaves the grant of crm-sync with a current token that nobody

@@ -1,14 +1,13 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/work"
 )
 

@@ -1,12 +1,12 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"errors"
 	"maps"
 	"slices"
+
+	"vault-plugin-secrets-zoho/backend/settings"
 )
 
 // Which roles share what: a grant, a refresh token, a budget of token requests.

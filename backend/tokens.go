@@ -1,8 +1,6 @@
 package backend
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"vault-plugin-secrets-zoho/backend/ledger"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 )
 

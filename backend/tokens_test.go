@@ -1,8 +1,6 @@
 package backend_test
 
 import (
-	"vault-plugin-secrets-zoho/backend/settings"
-
 	"fmt"
 	"testing"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"vault-plugin-secrets-zoho/backend"
 	"vault-plugin-secrets-zoho/backend/ledger"
 	"vault-plugin-secrets-zoho/backend/secret"
+	"vault-plugin-secrets-zoho/backend/settings"
 	"vault-plugin-secrets-zoho/backend/zoho"
 	"vault-plugin-secrets-zoho/zohosim"
 )
