@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
 	"vault-plugin-secrets-zoho/backend/refreshtoken"
@@ -237,9 +238,16 @@ func TestExchange_AnAccessTokenBesideARefreshTokenThatTheRoleMayNotHaveEnds(t *t
 	t.Parallel()
 	w := newWorld(t)
 	require.NoError(t, w.release(w.read("crm-sync")))
-	for i := range refreshtoken.MaxRoles - 1 {
-		w.writeRole(fmt.Sprintf("r%04d", i), settings.RoleChange{RefreshToken: &w.refreshToken, Verify: ptr(false)})
+	w.settle()
+	for key, r := range w.records() {
+		for i := range refreshtoken.MaxRoles - 1 {
+			r.Roles = append(r.Roles, fmt.Sprintf("r%04d", i))
+		}
+		encoded, err := refreshtoken.Encode(r)
+		require.NoError(t, err)
+		require.NoError(t, w.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: encoded}))
 	}
+	w.restart()
 	w.answersOnce(map[string]any{"access_token": "1000.beside.it", "refresh_token": w.refreshToken, "expires_in": 3600})
 	before := w.revocations()
 	_, err := w.writeCode("one-more", w.code())
