@@ -105,7 +105,7 @@ func (e *Engine) Authorize(ctx context.Context, name string) (*Authorization, er
 	}, nil
 }
 
-// consentWarnings tells whoever begins to ask what a consent brings. asked is the role as it will
+// consentWarnings says what a consent brings, before a person is asked. asked is the role as it will
 // be with it.
 func (e *Engine) consentWarnings(ctx context.Context, role, asked *settings.Role) (warnings []string, err error) {
 	if role.IsAuthorized() {

@@ -17,7 +17,7 @@ import (
 const mostDevices = 100
 
 // deviceEntry is a consent with a user code that was begun: devices/<role>. The user code itself
-// is only in the answer to whoever began it.
+// is only in the answer of authorize.
 type deviceEntry struct {
 	consentEntry
 	Device  device.Pending `json:"device"`

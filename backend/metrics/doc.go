@@ -1,6 +1,6 @@
 // Package metrics counts what the engine does, and writes that in Prometheus' text format,
 // together with a snapshot of how things are. It knows neither storage nor the engine: use
-// cases call a verb, such as [Metrics.Read], and whoever writes brings the [Snapshot].
+// cases call a verb, such as [Metrics.Read], and the caller of Write brings the [Snapshot].
 //
 // # What a scrape has
 //

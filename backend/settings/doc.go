@@ -7,6 +7,7 @@
 //	                  whose account a consent has to be of in role_account.go, and what a role
 //	                  needs to be asked for in role_consent.go
 //	moved_role.go     a role whose client the mount no longer has
+//	role_pin.go       to which Accounts server and client a role belongs
 //	fields.go         bounds and forms that several fields have; scopes.go, metadata.go
 //
 // A change is a value whose nil fields keep what is there. Its Apply returns another config
