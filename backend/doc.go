@@ -24,8 +24,9 @@
 //	                     once or after a role's delay: revoke_delay.go
 //	config_store.go      a write of the config; verify.go tries its new client secret
 //	role_write.go        a write or deletion of a role; package settings checks what is written,
-//	                     known_token.go finds a token that is none of its kind, role_slot.go has the right to write it, role_entry.go enters and leaves
-//	                     the records of its refresh tokens
+//	                     known_token.go finds a token that is none of its kind, role_slot.go
+//	                     has the right to write it, role_entry.go enters and leaves the records
+//	                     of its refresh tokens
 //	exchange.go          the grant code of such a write; exchange_limits.go has Zoho's limits,
 //	                     consent_given.go compares what it has brought with what the role asks
 //	                     for, exchange_texts.go says what became of a refresh token that is not kept
